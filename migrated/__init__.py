@@ -1,0 +1,1 @@
+"""The session daemon, kernel rebinding, the network lab and the commands."""

@@ -1,0 +1,1 @@
+"""Everything that a person types: the `migrate` command."""

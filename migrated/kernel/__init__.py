@@ -1,0 +1,1 @@
+"""Move established TCP connections of unmodified programs between addresses."""

@@ -1,0 +1,1 @@
+"""Hosts, links and routers made of network namespaces."""

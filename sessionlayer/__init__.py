@@ -1,0 +1,1 @@
+"""Sessions between two daemons: handshake, sealed datagrams and handoff, all without I/O."""
