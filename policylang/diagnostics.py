@@ -1,0 +1,131 @@
+"""What is wrong with a policy: one frozen value per mistake, and the collector of a file's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from policylang.ast import Span
+
+MAX_DIAGNOSTICS = 100
+"""How many problems of one file are kept; a last entry then says that there are more."""
+
+MAX_QUOTED = 40
+"""Characters of the author's text that a message repeats."""
+
+_MAX_GUESSED = 64
+"""Longest word that is compared with the known ones: the comparison is quadratic."""
+
+
+class Severity(Enum):
+    """Whether a problem keeps the policy from being used."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """Say what is wrong, where, and what to do.
+
+    A span of line 0 means the file as a whole. ``source_line`` is the text of the
+    line in which the span begins, and empty where there is none. ``hint`` may be empty.
+    """
+
+    span: Span
+    code: str
+    message: str
+    hint: str = ""
+    severity: Severity = Severity.ERROR
+    source_line: str = ""
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with everything escaped that a terminal would act on or hide."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
+
+
+def quote(text: str) -> str:
+    """Return ``text`` in backticks, safe to print and of bounded length."""
+    cropped = text if len(text) <= MAX_QUOTED else text[: MAX_QUOTED - 1] + "…"
+    return f"`{printable(cropped)}`"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the question ``did you mean ...?``, or nothing where no known word resembles ``word``."""
+    from difflib import get_close_matches
+
+    if len(word) > _MAX_GUESSED:
+        return ""
+    close = get_close_matches(word.lower(), sorted(known), n=1)
+    return f"did you mean `{close[0]}`?" if close else ""
+
+
+def one_of(choices: Iterable[str]) -> str:
+    """Return ``a, b or c`` for the choices in alphabetical order."""
+    *first, last = sorted(choices)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """Collect the problems of one file.
+
+    Attributes:
+        failed: Whether one of them is an error, counting those above ``MAX_DIAGNOSTICS``.
+    """
+
+    file: str
+    text: str
+    failed: bool = False
+    _found: list[Diagnostic] = field(default_factory=list)
+    _lines: list[str] = field(default_factory=list)
+
+    def error(self, span: Span, code: str, message: str, hint: str = "") -> None:
+        """Add an error."""
+        self.failed = True
+        self._add(span, code, message, hint, Severity.ERROR)
+
+    def warning(self, span: Span, code: str, message: str, hint: str = "") -> None:
+        """Add a warning."""
+        self._add(span, code, message, hint, Severity.WARNING)
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Return what was found in the order of the text."""
+        found = sorted(self._found, key=lambda diagnostic: diagnostic.span)
+        if len(found) <= MAX_DIAGNOSTICS:
+            return tuple(found)
+        severity = Severity.ERROR if self.failed else Severity.WARNING
+        last = Diagnostic(
+            span=whole_file(self.file),
+            code="too-many",
+            message=f"more than {MAX_DIAGNOSTICS} problems: the others are not shown",
+            hint="correct these first",
+            severity=severity,
+        )
+        return (*found[:MAX_DIAGNOSTICS], last)
+
+    def _add(self, span: Span, code: str, message: str, hint: str, severity: Severity) -> None:
+        if len(self._found) > MAX_DIAGNOSTICS:
+            return
+        self._found.append(
+            Diagnostic(
+                span=span,
+                code=code,
+                message=message,
+                hint=hint,
+                severity=severity,
+                source_line=self._line(span.line),
+            )
+        )
+
+    def _line(self, number: int) -> str:
+        if not self._lines:
+            self._lines = self.text.split("\n")
+        return self._lines[number - 1].rstrip("\r") if 1 <= number <= len(self._lines) else ""
+
+
+def whole_file(file: str) -> Span:
+    """Return the span that stands for a file as a whole."""
+    return Span(file=file, line=0, column=0, end_line=0, end_column=0)
