@@ -1,0 +1,87 @@
+"""Cohorts: sessions that are alike in every respect, judged once for all of them."""
+
+from __future__ import annotations
+
+from engine.judge import Position, Situation
+from engine.scoring import SessionClass
+
+CohortKey = tuple[SessionClass, Position, Situation]
+
+
+class Cohort:
+    """Some sessions of one class, at one position, in one situation; ``due`` is when to judge them next."""
+
+    __slots__ = ("due", "group", "members", "position", "situation")
+
+    def __init__(self, key: CohortKey) -> None:
+        self.group, self.position, self.situation = key
+        self.members: dict[str, None] = {}
+        self.due: float | None = None
+
+    @property
+    def key(self) -> CohortKey:
+        """Return what all members have in common."""
+        return (self.group, self.position, self.situation)
+
+
+class CohortTable:
+    """Hold every session in the cohort of those that are like it."""
+
+    def __init__(self) -> None:
+        self._cohorts: dict[CohortKey, Cohort] = {}
+        self._of: dict[str, Cohort] = {}
+
+    def __contains__(self, session: str) -> bool:
+        return session in self._of
+
+    def __getitem__(self, session: str) -> Cohort:
+        return self._of[session]
+
+    def place(
+        self, session: str, group: SessionClass, position: Position, situation: Situation, now: float
+    ) -> None:
+        """Put a session, new or known, among its like, to be judged at ``now``."""
+        self.remove(session)
+        key = (group, position, situation)
+        cohort = self._cohorts.get(key)
+        if cohort is None:
+            cohort = self._cohorts[key] = Cohort(key)
+        cohort.members[session] = None
+        cohort.due = now if cohort.due is None else min(cohort.due, now)
+        self._of[session] = cohort
+
+    def remove(self, session: str) -> None:
+        """Take a session out, if it is there."""
+        cohort = self._of.pop(session, None)
+        if cohort is None:
+            return
+        del cohort.members[session]
+        if not cohort.members:
+            del self._cohorts[cohort.key]
+
+    def turn(self, cohort: Cohort, situation: Situation) -> None:
+        """Give all members of a cohort another situation, joining them with those already in it."""
+        del self._cohorts[cohort.key]
+        cohort.situation = situation
+        other = self._cohorts.get(cohort.key)
+        if other is None:
+            self._cohorts[cohort.key] = cohort
+            return
+        small, large = sorted((cohort, other), key=lambda c: len(c.members))
+        large.members |= small.members
+        large.due = min((c.due for c in (small, large) if c.due is not None), default=None)
+        self._of.update(dict.fromkeys(small.members, large))
+        small.members = {}
+        self._cohorts[large.key] = large
+
+    def all(self) -> list[Cohort]:
+        """Return every cohort; some may be empty by the time the caller comes to them."""
+        return list(self._cohorts.values())
+
+    def due(self, now: float) -> list[Cohort]:
+        """Return the cohorts that are to be judged at ``now``."""
+        return [c for c in self._cohorts.values() if c.due is not None and c.due <= now]
+
+    def next_deadline(self) -> float | None:
+        """Return when the next cohort is to be judged."""
+        return min((c.due for c in self._cohorts.values() if c.due is not None), default=None)

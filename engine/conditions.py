@@ -1,0 +1,122 @@
+"""The conditions of an `on`, compiled to tests on one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import NamedTuple, assert_never
+
+from engine.attachment import AddressNumber, address_number
+from engine.session import Connection
+from policylang.ast import Condition, Glob, Name, NumberRange, Prefix, SetReference, Span, Value
+
+
+class UnsupportedStatementError(ValueError):
+    """A policy holds something that this engine can't judge; the policy checker refuses it first."""
+
+    def __init__(self, span: Span, what: str) -> None:
+        super().__init__(f"{span}: {what} can't be judged by this version; take it out")
+        self.span = span
+
+
+class Traits(NamedTuple):
+    """What conditions ask about one connection, in the form in which they compare it."""
+
+    proto: str
+    local: AddressNumber
+    local_port: int
+    remote: AddressNumber
+    remote_port: int
+    user: str | None
+    app: str | None
+    role: str
+    session: str
+
+
+Subject = int | str | AddressNumber
+Test = Callable[[Traits], bool]
+
+
+def traits_of(connection: Connection, session: str) -> Traits:
+    """Return the traits of a connection of the session of that name.
+
+    Raises:
+        ValueError: an address is not one.
+    """
+    return Traits(
+        proto=connection.proto.lower(),
+        local=address_number(connection.local_address),
+        local_port=connection.local_port,
+        remote=address_number(connection.remote_address),
+        remote_port=connection.remote_port,
+        user=connection.user,
+        app=connection.app,
+        role=connection.role,
+        session=session,
+    )
+
+
+def _app_names(traits: Traits) -> tuple[str, ...]:
+    """A program goes by its path and by the last part of it."""
+    return () if traits.app is None else (traits.app, traits.app.rpartition("/")[2])
+
+
+# One entry per key of an `on`: what of a connection the values are compared with.
+# An empty answer means that nobody knows.
+SUBJECTS: dict[str, Callable[[Traits], tuple[Subject, ...]]] = {
+    "proto": lambda traits: (traits.proto,),
+    "port": lambda traits: (traits.remote_port,),
+    "l-port": lambda traits: (traits.local_port,),
+    "any-port": lambda traits: (traits.remote_port, traits.local_port),
+    "remote-ip": lambda traits: (traits.remote,),
+    "local-ip": lambda traits: (traits.local,),
+    "user": lambda traits: () if traits.user is None else (traits.user,),
+    "app": _app_names,
+    "role": lambda traits: (traits.role,),
+    "session": lambda traits: (traits.session,),
+}
+
+
+def compile_condition(condition: Condition) -> Test:
+    """Return the test for one ``KEY VALUES`` pair.
+
+    What is not known makes a condition false, negated or not: unknown is not bad.
+
+    Raises:
+        UnsupportedStatementError: the key or a value is not of this version.
+    """
+    if condition.key not in SUBJECTS:
+        raise UnsupportedStatementError(condition.span, f"`on {condition.key}`")
+    read = SUBJECTS[condition.key]
+    matchers = tuple(_compile_value(value) for value in condition.values)
+    wanted = not condition.negated
+
+    def test(traits: Traits) -> bool:
+        subjects = read(traits)
+        found = any(match(subject) for match in matchers for subject in subjects)
+        return bool(subjects) and found is wanted
+
+    return test
+
+
+def _compile_value(value: Value) -> Callable[[Subject], bool]:
+    """Return the test of one value against one subject."""
+    match value:
+        case NumberRange():
+            return lambda subject: (
+                value.low <= subject <= value.high if isinstance(subject, int) else subject == value.text
+            )
+        case Prefix():
+            family, shift = value.network.version, value.network.max_prefixlen - value.network.prefixlen
+            number = int(value.network.network_address) >> shift
+            return lambda subject: (
+                isinstance(subject, tuple) and subject[0] == family and subject[1] >> shift == number
+            )
+        case Name():
+            return lambda subject: subject == value.text
+        case Glob():
+            return lambda subject: isinstance(subject, str) and fnmatchcase(subject, value.text)
+        case SetReference():
+            raise UnsupportedStatementError(value.span, f"the set `${value.name}`")
+        case _:
+            assert_never(value)

@@ -1,0 +1,203 @@
+"""The decision: for one group of equal sessions, at one moment, what to do and when to look again.
+
+`judge` is a pure function. Its six steps are those of "The decision" in
+``docs/semantics.md``; clocks that are running are handed in and out as a `Situation`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from engine.attachment import AttachmentPoint, PointKey
+from engine.scoring import Score, SessionClass
+from engine.world import USABLE, World
+
+
+class Position(Struct, frozen=True, kw_only=True):
+    """Where a session is: the point in use, whether it is suspended, and where it can't be moved."""
+
+    current: PointKey
+    suspended: bool = False
+    barred: frozenset[PointKey] = frozenset()
+
+
+class Action(Enum):
+    """What an answer asks for."""
+
+    STAY = "stay"
+    MOVE = "move"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """An action and what belongs to it; equal answers are one decision and are given once."""
+
+    action: Action
+    to: AttachmentPoint | None = None
+    urgent: bool = False
+
+
+STAY = Answer(action=Action.STAY)
+
+
+class Situation(Struct, frozen=True, kw_only=True):
+    """The clocks that run for a session, and the answer it was given last.
+
+    ``leads`` says since when each challenger has led the point in use by the margin,
+    ``lost_since`` since when the point in use has not been eligible, ``none_since``
+    since when nothing has been. Times are those of the caller's clock, in seconds.
+    """
+
+    leads: tuple[tuple[PointKey, float], ...] = ()
+    lost_since: float | None = None
+    none_since: float | None = None
+    given: Answer = STAY
+
+
+CALM = Situation()
+
+
+class Standing(Struct, frozen=True, kw_only=True, gc=False):
+    """How one attachment point stands: its score, and why it is not eligible (empty if it is)."""
+
+    point: AttachmentPoint
+    score: Score
+    current: bool
+    why_not: str
+
+    @property
+    def rank(self) -> tuple[int, bool]:
+        """Return what the best is the largest of: the score, and on a tie the point in use."""
+        return (self.score.value, self.current)
+
+
+class Judgement(Struct, frozen=True, kw_only=True):
+    """An answer, the situation after it, and the next time at which the answer may change."""
+
+    answer: Answer
+    situation: Situation
+    due: float | None
+    standings: tuple[Standing, ...]
+
+
+NEVER = "a `never` rules it out"
+BARRED = "a move there failed a short while ago"
+
+
+def standings(group: SessionClass, position: Position, world: World) -> tuple[Standing, ...]:
+    """Return how every attachment point stands for a group of sessions."""
+    return tuple(_standing(point, group, position, world) for point in world.points)
+
+
+def _standing(point: AttachmentPoint, group: SessionClass, position: Position, world: World) -> Standing:
+    key = point.key
+    current = key == position.current
+    score = group.score(point.name, current=current)
+    why_not = world.status(key)
+    if why_not == USABLE:
+        why_not = _why_not(point, group, position, score)
+    return Standing(point=point, score=score, current=current, why_not=why_not)
+
+
+def _why_not(point: AttachmentPoint, group: SessionClass, position: Position, score: Score) -> str:
+    """Say why a usable point is not eligible; the empty text if it is."""
+    if point.family != group.family:
+        return f"the peer is reached by IPv{group.family}"
+    if score.never is not None:
+        return NEVER
+    # A failed move bars the way to a point; it is no reason to leave a point that works.
+    if point.key in position.barred and (position.suspended or point.key != position.current):
+        return BARRED
+    return ""
+
+
+def judge(
+    group: SessionClass, position: Position, situation: Situation, world: World, now: float
+) -> Judgement:
+    """Judge a group of sessions that are alike.
+
+    Args:
+        group: the class of the sessions.
+        position: where they are.
+        situation: the clocks that run for them and the answer given last.
+        world: the links and addresses.
+        now: the time in seconds, on the clock of all other times.
+    """
+    table = standings(group, position, world)
+    current = next((s for s in table if s.current), None)
+    eligible = [s for s in table if not s.why_not]
+    best = max(eligible, key=lambda s: s.rank, default=None)
+    if not group.migrate.value:
+        answer, clocks, due = _stay_put(position, current)
+    elif position.suspended:
+        answer, clocks, due = _resume(best)
+    elif current is not None and not current.why_not:
+        answer, clocks, due = _challenge(group, situation, current, eligible, now)
+    else:
+        usable = current is not None and world.status(position.current) == USABLE
+        answer, clocks, due = _leave(group, situation, best, not usable, now)
+    return Judgement(answer=answer, situation=replace(clocks, given=answer), due=due, standings=table)
+
+
+_Outcome = tuple[Answer, Situation, float | None]
+
+
+def _stay_put(position: Position, current: Standing | None) -> _Outcome:
+    """`migrate never`: never moved, never suspended; one that is suspended resumes where it was."""
+    if position.suspended and current is not None and not current.why_not:
+        return _resume(current)
+    return STAY, CALM, None
+
+
+def _resume(best: Standing | None) -> _Outcome:
+    """Resume on the best as soon as there is one."""
+    if best is None:
+        return STAY, CALM, None
+    return Answer(action=Action.RESUME, to=best.point), CALM, None
+
+
+def _challenge(
+    group: SessionClass, situation: Situation, current: Standing, eligible: list[Standing], now: float
+) -> _Outcome:
+    """Move to the best of the challengers that have led by the margin for the whole of `settle`.
+
+    Each challenger has its own clock, so that one that comes and goes can't keep a steady one waiting.
+    """
+    lead = max(group.margin.value, 1)  # a tie keeps the point in use, whatever the margin
+    challengers = [s for s in eligible if s.score.value - current.score.value >= lead]
+    if not challengers:
+        return STAY, CALM, None
+    started = dict(situation.leads)
+    leads = tuple((s.point.key, started.get(s.point.key, now)) for s in challengers)
+    due = {key: since + group.settle_s.value for key, since in leads}
+    settled = [s for s in challengers if due[s.point.key] <= now]
+    best = max(settled, key=lambda s: s.rank, default=None)
+    answer = STAY if best is None else Answer(action=Action.MOVE, to=best.point)
+    pending = min((at for at in due.values() if at > now), default=None)
+    return answer, Situation(leads=leads), pending
+
+
+def _leave(
+    group: SessionClass, situation: Situation, best: Standing | None, urgent: bool, now: float
+) -> _Outcome:
+    """The point in use is not eligible: move to the best after `delay`, or suspend if there is none."""
+    lost_since = now if situation.lost_since is None else situation.lost_since
+    due = lost_since + group.delay_s.value
+    if best is not None:
+        wish = Answer(action=Action.MOVE, to=best.point, urgent=urgent)
+        return _when_due(wish, Situation(lost_since=lost_since), due, now)
+    none_since = now if situation.none_since is None else situation.none_since
+    clocks = Situation(lost_since=lost_since, none_since=none_since)
+    if group.suspend_after_s.value is None:
+        return STAY, clocks, None
+    due = max(due, none_since + group.suspend_after_s.value)
+    return _when_due(Answer(action=Action.SUSPEND), clocks, due, now)
+
+
+def _when_due(answer: Answer, clocks: Situation, due: float, now: float) -> _Outcome:
+    """Give an answer if its time has come, else say when it will."""
+    return (answer, clocks, None) if due <= now else (STAY, clocks, due)

@@ -1,0 +1,113 @@
+"""The argument for an answer: statements with file:line, in words for people."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from engine.attachment import PointKey
+from engine.decision import Reason
+from engine.judge import NEVER, Action, Judgement, Position, Standing
+from engine.scoring import Score, SessionClass
+from engine.world import World
+
+
+def argue(group: SessionClass, position: Position, judgement: Judgement, world: World) -> tuple[Reason, ...]:
+    """Return why the answer of a judgement is what it is."""
+    answer = judgement.answer
+    current = _find(judgement, position.current)
+    target = None if answer.to is None else _find(judgement, answer.to.key)
+    match answer.action:
+        case Action.STAY:
+            return _argue_stay(group, position, judgement, current, world)
+        case Action.MOVE:
+            assert target is not None
+            if judgement.situation.lost_since is None:
+                assert current is not None
+                return _argue_lead(group, target, current)
+            return (*_argue_lost(position, current, world, group), *_argue_best(target))
+        case Action.SUSPEND:
+            return (*_argue_lost(position, current, world, group), *_argue_none(group))
+        case Action.RESUME:
+            assert target is not None
+            return _argue_best(target)
+        case _:
+            assert_never(answer.action)
+
+
+def score_reasons(name: str, score: Score) -> tuple[Reason, ...]:
+    """Return the statements that gave an attachment point its score, or ruled it out."""
+    if score.never is not None:
+        return (Reason(span=score.never, text=f"`{name}` is ruled out by `never`"),)
+    if not score.spans:
+        return (Reason(span=None, text=f"`{name}` scores 0: no statement applies"),)
+    *steps, last = score.spans
+    added = tuple(Reason(span=span, text=f"counts towards the score of `{name}`") for span in steps)
+    return (*added, Reason(span=last, text=f"`{name}` scores {score.value}"))
+
+
+def _find(judgement: Judgement, key: PointKey) -> Standing | None:
+    return next((s for s in judgement.standings if s.point.key == key), None)
+
+
+def _argue_stay(
+    group: SessionClass, position: Position, judgement: Judgement, current: Standing | None, world: World
+) -> tuple[Reason, ...]:
+    if not group.migrate.value:
+        return (Reason(span=group.migrate.span, text="`migrate never` leaves the session alone"),)
+    if position.suspended:
+        return (Reason(span=None, text="the session is suspended and no link is eligible"),)
+    if current is None or current.why_not:
+        return (*_argue_lost(position, current, world, group), *_argue_waiting(group, judgement))
+    if not judgement.situation.leads:
+        text = f"no other link leads `{current.point.name}` by {max(group.margin.value, 1)}"
+        return (*score_reasons(current.point.name, current.score), Reason(span=group.margin.span, text=text))
+    leaders = {key for key, _ in judgement.situation.leads}
+    names = ", ".join(f"`{s.point.name}`" for s in judgement.standings if s.point.key in leaders)
+    text = f"{names} must lead for {group.settle_s.value:g} s without a break"
+    return (*score_reasons(current.point.name, current.score), Reason(span=group.settle_s.span, text=text))
+
+
+def _argue_waiting(group: SessionClass, judgement: Judgement) -> tuple[Reason, ...]:
+    """Say what a session whose link is lost is waiting for."""
+    if judgement.situation.none_since is None:
+        return ()
+    if group.suspend_after_s.value is None:
+        return (Reason(span=group.suspend_after_s.span, text="no link is eligible; `suspend never`"),)
+    return _argue_none(group)
+
+
+def _argue_lead(group: SessionClass, target: Standing, current: Standing) -> tuple[Reason, ...]:
+    lead = target.score.value - current.score.value
+    margin = f"leads `{current.point.name}` by {lead}; the margin is {group.margin.value}"
+    settle = f"the lead must last {group.settle_s.value:g} s without a break"
+    return (
+        *score_reasons(target.point.name, target.score),
+        *score_reasons(current.point.name, current.score),
+        Reason(span=group.margin.span, text=margin),
+        Reason(span=group.settle_s.span, text=settle),
+    )
+
+
+def _argue_lost(
+    position: Position, current: Standing | None, world: World, group: SessionClass
+) -> tuple[Reason, ...]:
+    """Say why the point in use can't be kept, and by which delay that was acted on."""
+    interface, address = position.current
+    why = world.status(position.current) if current is None else current.why_not
+    span = current.score.never if current is not None and why == NEVER else None
+    lost = Reason(span=span, text=f"`{address}` on `{interface}`, in use, is not eligible: {why}")
+    if not group.delay_s.value:
+        return (lost,)
+    return (lost, Reason(span=group.delay_s.span, text=f"the delay is {group.delay_s.value:g} s"))
+
+
+def _argue_best(target: Standing) -> tuple[Reason, ...]:
+    return (
+        *score_reasons(target.point.name, target.score),
+        Reason(span=None, text=f"`{target.point.name}` is the best eligible link"),
+    )
+
+
+def _argue_none(group: SessionClass) -> tuple[Reason, ...]:
+    after = group.suspend_after_s
+    return (Reason(span=after.span, text=f"no link is eligible; suspended after {after.value or 0:g} s"),)
