@@ -64,7 +64,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def one_of(choices: Iterable[str]) -> str:
     """Return ``a, b or c`` for the choices in alphabetical order."""
-    *first, last = sorted(choices)
+    *first, last = sorted(choices, key=lambda choice: choice.strip("`"))
     return f"{', '.join(first)} or {last}" if first else last
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from policylang.diagnostics import Diagnostic, printable
 from policylang.ast import Span
+from policylang.diagnostics import Diagnostic, printable
 
 _TAB = 4
 _WIDTH = 120
@@ -26,7 +26,7 @@ def render_text(diagnostic: Diagnostic) -> str:
 
 
 def to_json(diagnostic: Diagnostic) -> dict[str, str | int]:
-    """Return the diagnostic as a value for ``json.dumps``; line and column count from 1, 0 is the whole file."""
+    """Return the diagnostic as a value for ``json.dumps``; line 0 is the file as a whole."""
     span = diagnostic.span
     return {
         "file": span.file,

@@ -1,0 +1,141 @@
+"""What a parser state expects, in the words of a person who writes policies."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+from policylang.diagnostics import did_you_mean, one_of
+
+STATEMENTS = frozenset(
+    {
+        "adopt",
+        "define",
+        "delay",
+        "expire",
+        "ignore",
+        "include",
+        "margin",
+        "migrate",
+        "notify",
+        "on",
+        "resume",
+        "score-interface",
+        "score-server",
+        "settle",
+        "suspend",
+        "when",
+    }
+)
+"""The words that begin a statement."""
+
+RESERVED = STATEMENTS | {"else", "monitor-policy"}
+"""The words that are names only in quotes."""
+
+KEYS = frozenset(
+    {
+        "any-port",
+        "app",
+        "l-port",
+        "local-ip",
+        "port",
+        "proto",
+        "remote-host",
+        "remote-ip",
+        "role",
+        "session",
+        "user",
+    }
+)
+"""The words after `on`."""
+
+_WORDS = frozenset({"after", "always", "current", "eager", "for", "lazy", "never", "not", "until"})
+
+_PHRASES = {
+    "EQUALS": "`=`",
+    "FACT": "a fact such as `rto`",
+    "KEY": "a key such as `proto`",
+    "LBRACE": "`{`",
+    "NAME": "a name",
+    "NUMBER": "a whole number",
+    "OPERATOR": "a comparison such as `<`",
+    "PATTERN": "a pattern such as `eth*`",
+    "QUANTITY": "a duration such as `2s`",
+    "RBRACE": "`}`",
+    "SCORE": "a score such as `10` or `+5`",
+    "STRING": "text in quotes",
+    "VALUE": "a value",
+    "_COMMA": "`,`",
+}
+
+_OTHER_FORMS = frozenset({"RANGE", "REFERENCE", "STRING", "QUANTITY"})
+"""Terminals that go without saying where a value or a pattern is expected."""
+
+
+def terminal(word: str) -> str:
+    """Return the name of the grammar's terminal for a reserved word, a brace or `;`; else nothing."""
+    if word in RESERVED:
+        return word.upper().replace("-", "_")
+    return {"{": "LBRACE", "}": "RBRACE", ";": "_SEMICOLON"}.get(word, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What may stand next.
+
+    Attributes:
+        phrase: The choices, in alphabetical order: ``a statement or `}```.
+        words: The literal words among them.
+        continues: Whether the statement that was begun needs something more.
+    """
+
+    phrase: str
+    words: frozenset[str]
+    continues: bool
+
+    @classmethod
+    def of(cls, terminals: Set[str]) -> Expectation:
+        """Describe a set of terminals of the grammar."""
+        words = {word for word in RESERVED | _WORDS if word.upper().replace("-", "_") in terminals}
+        shown = {f"`{word}`" for word in words - _unsaid_words(terminals)}
+        shown |= {_PHRASES[name] for name in terminals - _unsaid_forms(terminals) if name in _PHRASES}
+        if "ON" in terminals:
+            shown.add("a statement")
+        return cls(
+            phrase=one_of(shown),
+            words=frozenset(words | KEYS if "KEY" in terminals else words),
+            continues="_SEMICOLON" not in terminals and "MONITOR_POLICY" not in terminals,
+        )
+
+    def complaint(self, word: str, shown: str) -> tuple[str, str, str]:
+        """Return code, message and hint for a word that is none of these.
+
+        Args:
+            word: The word as it was written.
+            shown: The word as it is printed.
+        """
+        if word.startswith('"') and not word.endswith('"', 1):
+            return "unclosed", "the quote that begins here is not closed in this line", 'add `"`'
+        if word == "else":
+            hint = "`else` stands directly behind the body of an `on` or `when`, without `;` between them"
+            return "unexpected", "this `else` belongs to nothing", hint
+        hint = did_you_mean(word, self.words) or self._glued(word) or self._listing()
+        return "unexpected", f"expected {self.phrase}, found {shown}", hint
+
+    def _glued(self, word: str) -> str:
+        first = max((known for known in self.words if word.startswith(known)), key=len, default="")
+        return f"put a space after `{first}`" if first else ""
+
+    def _listing(self) -> str:
+        if self.words >= KEYS and self.continues and not self.words & STATEMENTS:
+            return f"the keys are {', '.join(sorted(KEYS))}"
+        return ""
+
+
+def _unsaid_words(terminals: Set[str]) -> Set[str]:
+    # `a statement` stands for them, and outside of blocks nobody looks for `define`.
+    return STATEMENTS | {"else"} if terminals & {"ON", "MONITOR_POLICY"} else frozenset()
+
+
+def _unsaid_forms(terminals: Set[str]) -> Set[str]:
+    return _OTHER_FORMS if terminals & {"VALUE", "PATTERN"} else frozenset()

@@ -1,0 +1,224 @@
+"""Policy text to statements. The only module that imports lark at run time.
+
+After a mistake the parser goes on at the next statement, so that one mistake gives
+one message: it drops the states of the statement that it could not read, puts the
+token INVALID in its place, and skips to a word that can follow.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from lark import Lark, Token, Tree, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark.parsers.lalr_interactive_parser import InteractiveParser
+
+from grammar import policy_grammar
+from policylang.ast import Span, Statement
+from policylang.build import build
+from policylang.diagnostics import MAX_DIAGNOSTICS, Report, quote
+from policylang.expected import RESERVED, Expectation, terminal
+
+MAX_RECOVERIES = MAX_DIAGNOSTICS + 1
+"""How often the parser goes on after a mistake in one file: one more than is shown."""
+
+_SCRAP = re.compile(r'#[^\n]*|"[^"\n]*"?|[{};,]|[=<>]+|[^\s{};,#"=<>]+|\s+')
+"""A text of any content cut into comments, quoted text, delimiters, words and blanks."""
+
+
+def parse(text: str, report: Report) -> tuple[Statement, ...]:
+    """Return the statements of a policy file; mistakes go to ``report``.
+
+    The statements around a mistake are returned all the same, so that they can be checked.
+    """
+    session = _Session(text, report)
+    tree = session.run()
+    return build(tree, report) if tree is not None else ()
+
+
+@cache
+def _grammar() -> Lark:
+    # lark's `cache` would unpickle a file of a predictable name in the temporary folder.
+    return Lark(policy_grammar(), parser="lalr", lexer="contextual", maybe_placeholders=False, cache=False)
+
+
+class _Session:
+    """Parse one text, going on after mistakes."""
+
+    def __init__(self, text: str, report: Report) -> None:
+        self._text = text
+        self._report = report
+        self._parser: InteractiveParser = _grammar().parse_interactive(text)
+        self._lost_outside = False
+        self._else_forgiven = False
+
+    def run(self) -> Tree[Token] | None:
+        """Return the tree of the file, or ``None`` after too many mistakes."""
+        for _ in range(MAX_RECOVERIES):
+            try:
+                return self._resume()
+            except UnexpectedInput as error:
+                tree = self._recover(self._position(error))
+            if tree is not None:
+                return tree
+        return None
+
+    def _resume(self) -> Tree[Token]:
+        tree: Tree[Token] = self._parser.resume_parse()  # type: ignore[no-untyped-call]
+        return tree
+
+    def _accepted(self) -> set[str]:
+        """Return the names of the terminals that may stand next."""
+        accepted: set[str] = self._parser.accepts()  # type: ignore[no-untyped-call]
+        return accepted
+
+    def _position(self, error: UnexpectedInput) -> int:
+        """Return the offset of the first character that was not expected."""
+        if isinstance(error, UnexpectedToken) and error.token.type != "$END":
+            return error.token.start_pos or 0
+        if isinstance(error, UnexpectedCharacters):
+            return error.pos_in_stream
+        return len(self._text)
+
+    def _recover(self, position: int) -> Tree[Token] | None:
+        """Report what was met at ``position`` and go on behind it; return the tree where the text ends."""
+        found = self._word(position)
+        brace = self._open_brace()
+        if brace is not None and found in ("", "monitor-policy"):
+            return self._close_blocks(brace, position, found)
+        self._report_unexpected(found, position, outside=brace is None)
+        self._put_invalid(position)
+        if not found:
+            return self._end(position)
+        self._skip(position)
+        return None
+
+    def _word(self, position: int) -> str:
+        match = _SCRAP.match(self._text, position)
+        return match[0] if match else ""
+
+    def _open_brace(self) -> Token | None:
+        """Return the innermost `{` that is not closed yet."""
+        closed = 0
+        for value in reversed(self._parser.parser_state.value_stack):
+            if not isinstance(value, Token):
+                continue
+            closed += {"RBRACE": 1, "LBRACE": -1}.get(value.type, 0)
+            if closed < 0:
+                return value
+        return None
+
+    def _close_blocks(self, brace: Token, position: int, found: str) -> Tree[Token] | None:
+        """Report a missing `}` and go on as if it stood there, outside all blocks."""
+        if "RBRACE" in self._accepted():
+            before = "`monitor-policy`" if found else "the end of the file"
+            hint = f"add `}}` before {before}, or where the block should end"
+            self._report.error(
+                _span_of(self._report.file, brace), "unclosed", "this block is never closed", hint
+            )
+        else:
+            self._report_unexpected(found, position, outside=False)
+        self._put_invalid(position)
+        while "MONITOR_POLICY" not in self._accepted():
+            self._parser.feed_token(self._token("RBRACE", "}", position))
+        if not found:
+            return self._end(position)
+        self._seek(position)
+        return None
+
+    def _end(self, position: int) -> Tree[Token]:
+        tree: Tree[Token] = self._parser.feed_token(self._token("$END", "", position))
+        return tree
+
+    def _put_invalid(self, position: int) -> None:
+        """Drop what cannot be completed and put INVALID in its place."""
+        state = self._parser.parser_state
+        invalid = self._token("INVALID", "", position)
+        while True:
+            try:
+                self._parser.feed_token(invalid)
+            except UnexpectedToken:
+                state.state_stack.pop()
+                state.value_stack.pop()
+            else:
+                return
+
+    def _skip(self, position: int) -> None:
+        """Continue at the first word from ``position`` on that can follow."""
+        accepted = self._accepted()
+        for match in _SCRAP.finditer(self._text, position):
+            if terminal(match[0]) in accepted:
+                self._seek(match.start())
+                return
+        self._seek(len(self._text))
+
+    def _seek(self, position: int) -> None:
+        lexer_state = self._parser.lexer_thread.state
+        assert lexer_state is not None
+        counter = lexer_state.line_ctr
+        counter.char_pos = position
+        counter.line_start_pos = self._text.rfind("\n", 0, position) + 1
+        counter.line = self._text.count("\n", 0, position) + 1
+        counter.column = position - counter.line_start_pos + 1
+
+    def _token(self, kind: str, value: str, position: int) -> Token:
+        span = self._span(position, len(value))
+        return Token(
+            kind,
+            value,
+            start_pos=position,
+            line=span.line,
+            column=span.column,
+            end_line=span.end_line,
+            end_column=span.end_column,
+            end_pos=position + len(value),
+        )
+
+    def _report_unexpected(self, found: str, position: int, *, outside: bool) -> None:
+        """Report one mistake; what follows from an earlier one is passed over."""
+        # Outside of all blocks everything up to the next block follows from the first mistake,
+        # and an `else` may have lost its `on` to one.
+        repeated = self._lost_outside if outside else found == "else" and self._else_forgiven
+        self._lost_outside |= outside
+        self._else_forgiven = True
+        if repeated:
+            return
+        expectation = Expectation.of(self._accepted())
+        last = self._last_token()
+        if last is not None and expectation.continues and (not found or found in "{};" or found in RESERVED):
+            self._report.error(
+                _span_of(self._report.file, last),
+                "incomplete",
+                f"expected {expectation.phrase} after {quote(last)}, found {_shown(found)}",
+            )
+            return
+        self._report.error(self._span(position, len(found)), *expectation.complaint(found, _shown(found)))
+
+    def _last_token(self) -> Token | None:
+        """Return the last token read of the statement that is being read."""
+        stack = self._parser.parser_state.value_stack
+        node = stack[-1] if stack else None
+        while isinstance(node, Tree):
+            node = node.children[-1] if node.children else None
+        return node
+
+    def _span(self, position: int, length: int) -> Span:
+        line = self._text.count("\n", 0, position) + 1
+        column = position - self._text.rfind("\n", 0, position)
+        return Span(
+            file=self._report.file, line=line, column=column, end_line=line, end_column=column + length
+        )
+
+
+def _span_of(file: str, token: Token) -> Span:
+    return Span(
+        file=file,
+        line=token.line or 0,
+        column=token.column or 0,
+        end_line=token.end_line or 0,
+        end_column=token.end_column or 0,
+    )
+
+
+def _shown(found: str) -> str:
+    return quote(found) if found else "the end of the file"
