@@ -11,6 +11,7 @@ import re
 from functools import cache
 
 from lark import Lark, Token, Tree, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark.lexer import LineCounter
 from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from grammar import policy_grammar
@@ -77,7 +78,7 @@ class _Session:
         if isinstance(error, UnexpectedToken) and error.token.type != "$END":
             return error.token.start_pos or 0
         if isinstance(error, UnexpectedCharacters):
-            return error.pos_in_stream
+            return self._counter().char_pos
         return len(self._text)
 
     def _recover(self, position: int) -> Tree[Token] | None:
@@ -153,13 +154,17 @@ class _Session:
         self._seek(len(self._text))
 
     def _seek(self, position: int) -> None:
-        lexer_state = self._parser.lexer_thread.state
-        assert lexer_state is not None
-        counter = lexer_state.line_ctr
+        counter = self._counter()
         counter.char_pos = position
         counter.line_start_pos = self._text.rfind("\n", 0, position) + 1
         counter.line = self._text.count("\n", 0, position) + 1
         counter.column = position - counter.line_start_pos + 1
+
+    def _counter(self) -> LineCounter:
+        """Return where the lexer stands."""
+        lexer_state = self._parser.lexer_thread.state
+        assert lexer_state is not None
+        return lexer_state.line_ctr
 
     def _token(self, kind: str, value: str, position: int) -> Token:
         span = self._span(position, len(value))

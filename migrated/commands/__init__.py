@@ -1,1 +1,39 @@
 """Everything that a person types: the `migrate` command."""
+
+from __future__ import annotations
+
+import click
+
+from migrated.commands.lazy import LazyGroup, Subcommand
+
+__all__ = ["main"]
+
+_SUBCOMMANDS = {
+    "completion": Subcommand(
+        "migrated.commands.completion:completion", "Print the completion script of a shell."
+    ),
+    "policy": Subcommand("migrated.commands.policy:policy", "Check, explain and show policies."),
+}
+
+
+@click.group(cls=LazyGroup, subcommands=_SUBCOMMANDS)
+@click.version_option(package_name="migrate-sessions", prog_name="migrate")
+def cli() -> None:
+    """Keep network sessions alive when links come and go.
+
+    A policy file says which link each session should use; the daemon `migrated` acts on it.
+
+    \b
+    Examples:
+      migrate policy check /etc/migrate/policy.d/*.policy
+      eval "$(migrate completion bash)"
+    """  # noqa: D301
+
+
+def main() -> None:
+    """Run the `migrate` command and end the process with its exit status.
+
+    Raises:
+        SystemExit: Always; 0 done, 1 a negative answer, 2 wrong usage or could not run.
+    """
+    cli(prog_name="migrate")
