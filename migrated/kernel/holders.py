@@ -1,0 +1,124 @@
+"""Find the programs that hold a socket, and borrow the socket from one of them."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import socket
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from migrated.kernel.errors import RebindError, SocketGoneError
+
+_PIDFD_GETFD: Final = 438
+_SOCKET_LINK: Final = re.compile(r"socket:\[(\d+)\]")
+_IO_URING_LINK: Final = "anon_inode:[io_uring]"
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """One descriptor of one process through which a socket is held."""
+
+    pid: int
+    descriptor: int
+    program: str
+    uses_io_uring: bool
+
+
+def find_holders(inodes: Collection[int]) -> Mapping[int, tuple[Holder, ...]]:
+    """Find every descriptor of every process that refers to one of the sockets.
+
+    A forked server holds a socket more than once. One pass over ``/proc`` serves all sockets.
+
+    Args:
+        inodes: socket inodes, as ``/proc/net/tcp`` shows them.
+
+    Returns:
+        For each inode that is held, its holders, ordered by process.
+
+    Source: proc(5).
+    """
+    wanted = frozenset(inodes)
+    found: defaultdict[int, list[Holder]] = defaultdict(list)
+    own = os.getpid()
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if name.isdigit() and int(name) != own:
+            for inode, holder in _holders_in(int(name), wanted):
+                found[inode].append(holder)
+    return {
+        inode: tuple(sorted(holders, key=lambda h: (h.pid, h.descriptor))) for inode, holders in found.items()
+    }
+
+
+def _holders_in(pid: int, wanted: frozenset[int]) -> Iterator[tuple[int, Holder]]:
+    sockets: list[tuple[int, int]] = []
+    io_uring = False
+    folder = f"/proc/{pid}/fd"
+    try:
+        for name in os.listdir(folder):  # noqa: PTH208
+            try:
+                target = os.readlink(f"{folder}/{name}")  # noqa: PTH115
+            except FileNotFoundError:
+                continue
+            io_uring = io_uring or target == _IO_URING_LINK
+            match = _SOCKET_LINK.fullmatch(target)
+            if match and int(match[1]) in wanted:
+                sockets.append((int(match[1]), int(name)))
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return  # gone meanwhile, or not ours to see
+    if not sockets:
+        return
+    program = program_name(pid)
+    for inode, descriptor in sockets:
+        yield inode, Holder(pid=pid, descriptor=descriptor, program=program, uses_io_uring=io_uring)
+
+
+def program_name(pid: int) -> str:
+    """Return the short name of a process, or ``?`` once it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return "?"
+
+
+@contextmanager
+def borrowed(holder: Holder) -> Iterator[socket.socket]:
+    """Borrow the holder's socket as a duplicate, for as short a time as possible.
+
+    The duplicate shares file status flags with the program: never call ``setblocking()``
+    or ``settimeout()`` on it. While it is open the program's own ``close()`` ends nothing.
+
+    Args:
+        holder: where the socket is.
+
+    Yields:
+        The socket; closed again at the end.
+
+    Raises:
+        SocketGoneError: the process or its descriptor is gone.
+        RebindError: the process may not be traced.
+
+    Source: pidfd_getfd(2).
+    """
+    try:
+        pidfd = os.pidfd_open(holder.pid)
+    except ProcessLookupError as error:
+        raise SocketGoneError(f"process {holder.pid} is gone") from error
+    try:
+        descriptor = _libc.syscall(_PIDFD_GETFD, pidfd, holder.descriptor, 0)
+    finally:
+        os.close(pidfd)
+    if descriptor < 0:
+        if ctypes.get_errno() == errno.EPERM:
+            raise RebindError(f"process {holder.pid} may not be traced (is CAP_SYS_PTRACE there?)")
+        raise SocketGoneError(f"process {holder.pid} closed descriptor {holder.descriptor}")
+    with socket.socket(fileno=descriptor) as duplicate:
+        yield duplicate
