@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -72,7 +73,7 @@ def check(ctx: click.Context, files: tuple[str, ...], form: str) -> None:
 
 def _diagnostics(file: str) -> tuple[Diagnostic, ...]:
     if file == _STDIN:
-        data = click.get_binary_stream("stdin").read(MAX_POLICY_BYTES + 1)
+        data = sys.stdin.buffer.read(MAX_POLICY_BYTES + 1)
         return parse_policy_bytes(data, "<stdin>").diagnostics
     return load_policy([Path(file)]).diagnostics
 
