@@ -15,15 +15,13 @@ from tests.engine.naive import Naive
 
 DURATIONS = st.sampled_from([0.0, 1.0, 2.0, 5.0])
 PATTERNS = st.sampled_from(["*", "eth*", "eth0:1", "ppp*", "eth[01]", "wlan0", "current", "six*"])
-AMOUNTS = st.one_of(st.integers(0, 12), st.sampled_from(["+3", "-4", "+1"]), st.just("never"))
 # `never` is drawn less often than numbers are, or nothing would ever be eligible.
-SCORES = st.builds(build.score, PATTERNS, st.one_of(st.integers(0, 12), AMOUNTS))
+AMOUNTS = st.one_of(*[st.sampled_from([0, 1, 2, 3, 5])] * 4, st.sampled_from(["+3", "-4", "+1"]), st.just("never"))
+SCORES = st.builds(build.score, PATTERNS, AMOUNTS)
 LEAVES: st.SearchStrategy[Statement] = st.one_of(
-    SCORES,
-    SCORES,
-    SCORES,
-    st.builds(build.migrate, st.booleans()),
-    st.builds(build.margin, st.integers(0, 5)),
+    *[SCORES] * 6,
+    st.builds(build.migrate, st.sampled_from([True, True, False])),
+    st.builds(build.margin, st.integers(0, 3)),
     st.builds(build.settle, DURATIONS),
     st.builds(build.delay, DURATIONS),
     st.builds(build.suspend, st.one_of(DURATIONS, st.none())),
@@ -83,7 +81,7 @@ CONNECTIONS = st.builds(
 )
 SIX = st.builds(lambda port: (build.connection("2001:db8:1::9", port),), st.sampled_from([22, 80]))
 BUNDLES = st.one_of(st.lists(CONNECTIONS, min_size=1, max_size=3).map(tuple), SIX)
-NAMES = st.sampled_from(["a", "b", "c"])
+NAMES = st.sampled_from(["a", "b", "c", "d"])
 PLACES = st.sampled_from(sorted(build.PLACES))
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(
@@ -98,11 +96,12 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(build.gone, PLACES),
     st.builds(lambda name: LinkGone(interface=build.PLACES[name][0], index=build.PLACES[name][1]), PLACES),
 )
+ADDED = st.tuples(st.just("add"), NAMES, BUNDLES, PLACES, st.sampled_from([False, False, True]))
 STEPS = st.one_of(
     st.tuples(st.just("event"), EVENTS),
     st.tuples(st.just("event"), EVENTS),
     st.tuples(st.just("event"), EVENTS),
-    st.tuples(st.just("add"), NAMES, BUNDLES, PLACES, st.sampled_from([False, False, True])),
+    ADDED,
     st.tuples(st.just("remove"), NAMES),
     st.tuples(st.just("moved"), NAMES, PLACES),
     st.tuples(st.just("suspended"), NAMES),
@@ -111,8 +110,10 @@ STEPS = st.one_of(
     st.tuples(st.just("obey")),
     st.tuples(st.just("wait"), st.sampled_from([0.5, 1.0, 2.0, 5.0, 40.0])),
     st.tuples(st.just("deadline")),
+    st.tuples(st.just("deadline")),
+    st.tuples(st.just("obey")),
 )
-WORLDS = st.lists(PLACES, unique=True).map(
+WORLDS = st.lists(PLACES, unique=True, min_size=2).map(
     lambda names: [e for n in names for e in (build.link(n), build.present(n))]
 )
 
@@ -159,8 +160,8 @@ class Pair:
                 self.now = max(self.now, self.engine.next_deadline() or 0.0)
             case ("obey",):
                 self._obey()
-            case (what, name, *rest) if name in self.naive.sessions:
-                self._report(what, name, *rest)
+            case ("remove" | "moved" | "suspended" | "failed", name, *rest) if name in self.naive.sessions:
+                self._report(step[0], name, *rest)
         return ()
 
     def _obey(self) -> None:
@@ -196,13 +197,11 @@ class Pair:
             assert self.engine.adopts(state["d"]).adopt is self.naive.adopts(name)
 
 
-@settings(max_examples=300, deadline=None)
-@given(POLICIES, WORLDS, st.lists(STEPS, max_size=30))
+@settings(max_examples=300, deadline=None, database=None)
+@given(POLICIES, WORLDS, st.lists(ADDED, min_size=3, max_size=6), st.lists(STEPS, min_size=4, max_size=30))
 def test_the_engine_agrees_with_the_naive_interpreter(
-    policy: Policy, world: list[Event], steps: list[tuple[Any, ...]]
+    policy: Policy, world: list[Event], sessions: list[tuple[Any, ...]], steps: list[tuple[Any, ...]]
 ) -> None:
     pair = Pair(policy)
-    for event in world:
-        pair.step(("event", event))
-    for step in steps:
+    for step in (*(("event", event) for event in world), *sessions, *steps):
         pair.step(step)
