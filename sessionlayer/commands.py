@@ -83,7 +83,11 @@ class MoveRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreezeHeld:
-    """Freeze a connection that was rebound for the peer and has not heard it: its kernel would probe."""
+    """Freeze a connection that is rebound and silent for 0.8 s: soon its kernel would probe.
+
+    Or it was restored in place for a move that is not answered, or refused; only ``FinishMove`` or another
+    move thaws that. Freezing one that is frozen changes nothing.
+    """
 
     session_id: bytes
 
@@ -92,7 +96,7 @@ class FreezeHeld:
 class ReleaseHeld:
     """Thaw a connection that ``FreezeHeld`` froze.
 
-    ``mover_in_place``: the peer's end is there and may be probed. Otherwise the peer has only asked again, and
+    ``mover_in_place``: the peer's end is there and may be probed. Otherwise the peer only asked again, and
     our kernel must be as silent as after a fresh rebinding: restore the socket anew with the window closed,
     because the old probe timer may fire at any moment.
     """

@@ -129,15 +129,18 @@ class Holder:
 
     def _begin(self, session: Session, entry: MoveEntry, handoff: int, path: Path) -> Rebinding:
         self._held_until.pop(session.session_id, None)
-        request = PeerRequest(entry=entry, handoff=handoff, path=path, before=session.state)
+        before = session.state
+        open_window = session.meets(entry) and before is not SessionState.ASKING
+        request = PeerRequest(entry=entry, handoff=handoff, path=path, before=before, open_window=open_window)
         return session.give_way(request, unpack_address(entry.address))
 
     def _take_place(self, session: Session, result: Rebound, now: float) -> None:
         request = session.request
-        # A mover that is in place already hears us: nothing to hold back for.
-        live = request is not None and request.entry.in_place
-        session.machine.feed(SessionEvent.REBOUND_LIVE if live else SessionEvent.REBOUND)
         assert request is not None
+        stayed = session.connection.with_local(result.address, result.port) == session.connection
+        # A mover that is in place for where we are hears us: nothing to hold back for.
+        live = request.open_window and stayed
+        session.machine.feed(SessionEvent.REBOUND_LIVE if live else SessionEvent.REBOUND)
         session.connection = session.connection.with_local(result.address, result.port).with_remote(
             unpack_address(request.entry.address), request.entry.port
         )
@@ -168,12 +171,13 @@ class Holder:
             peer_port=session.connection.remote_port,
             reason=shortened(result.reason),
         )
-        if before in _HELD:
-            return [FreezeHeld(session_id=session.session_id)]
+        if _PUT_BACK[before] is SessionEvent.PUT_BACK:
+            return []
+        commands: list[Command] = [FreezeHeld(session_id=session.session_id)]
         if before is SessionState.ASKING:
             reason = f"the peer moved at the same time, and following it failed: {result.reason}"
-            return [MoveRefused(session_id=session.session_id, epoch=session.epoch, reason=reason)]
-        return []
+            commands.append(MoveRefused(session_id=session.session_id, epoch=session.epoch, reason=reason))
+        return commands
 
     def _thaw(self, session: Session, now: float, *, mover_in_place: bool) -> list[Command]:
         if session.state not in _HELD:

@@ -22,7 +22,7 @@ SessionId = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 Sequence32 = Annotated[int, Meta(ge=0, lt=2**32)]
 Epoch = Annotated[int, Meta(ge=1, le=EPOCH_MAX)]
-Number = Annotated[int, Meta(ge=0, lt=2**63)]
+Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Index = Annotated[bytes, Meta(min_length=8, max_length=8)]
 Reason = Annotated[str, Meta(max_length=REASON_MAX)]
 Addresses = Annotated[tuple[PackedAddress, ...], Meta(max_length=ADDRESSES_MAX)]
@@ -114,7 +114,10 @@ class AdoptAnswer(_Message, frozen=True, tag=5):
 
 
 class MoveEntry(_Message, frozen=True):
-    """One connection of a handoff request; the fields are those of ``values.Departure``."""
+    """One connection of a handoff request; the fields are those of ``values.Departure``.
+
+    ``peer_address`` and ``peer_port`` say for which place of the receiver a mover is ``in_place``.
+    """
 
     session: SessionId
     epoch: Epoch
@@ -123,6 +126,8 @@ class MoveEntry(_Message, frozen=True):
     received: Sequence32
     sent: Sequence32
     in_place: bool = False
+    peer_address: PackedAddress | None = None
+    peer_port: Port | None = None
 
 
 class HandoffRequest(_Message, frozen=True, tag=6):
@@ -307,7 +312,8 @@ def _addresses_in(message: Message) -> Iterator[bytes]:
             for offer in message.entries:
                 yield from (offer.local_address, offer.remote_address)
         case HandoffRequest():
-            yield from (move.address for move in message.entries)
+            for move in message.entries:
+                yield from (a for a in (move.address, move.peer_address) if a is not None)
         case HandoffAnswer():
             for answer in message.entries:
                 yield from (a for a in (answer.address, answer.peer_address) if a is not None)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sessionlayer.commands import Command, FinishMove, MoveRefused, SendDatagram
+from sessionlayer.commands import Command, FinishMove, FreezeHeld, MoveRefused, SendDatagram
 from sessionlayer.errors import LocalProtocolError
+from sessionlayer.limits import HOLD_S
 from sessionlayer.messages import (
     AnswerEntry,
     HandoffAnswer,
@@ -50,9 +51,11 @@ class Mover:
         self._asked: list[_Batch] = []
         self._confirming: list[_Batch] = []
         self._handoffs = 0
+        # A connection restored in place ahead of the answer must not be probing when it meets nobody.
+        self._freeze_at: dict[bytes, tuple[int, float]] = {}
 
     def resume(self, now: float) -> None:
-        """Go on, after a restart, to say what was not acknowledged before it; 20 ms after ``now`` at first."""
+        """Go on, after a restart, to say what was not acknowledged before it."""
         self._await_acks([s for s in self._sessions.values() if s.state is SessionState.CONFIRMING], now)
 
     def move(
@@ -66,6 +69,8 @@ class Mover:
             if session.machine.allows(SessionEvent.ASK):
                 session.ask(departure)
                 asking.append(session)
+                if departure.in_place:
+                    self._freeze_at[session.session_id] = (session.epoch, now + HOLD_S)
             else:
                 reason = f"the connection is being worked on (`{session.state.value}`)"
                 commands.append(MoveRefused(session_id=session.session_id, epoch=0, reason=reason))
@@ -73,11 +78,12 @@ class Mover:
         commands += [command for _handoff, command in started]
         return tuple(handoff for handoff, _command in started), tuple(commands)
 
-    def abandon(self, session_id: bytes) -> None:
+    def abandon(self, session_id: bytes) -> tuple[Command, ...]:
         """Stop asking; see ``Association.abandon``."""
         session = self._session(session_id)
         session.machine.feed(SessionEvent.ABANDON)
         session.departure = None
+        return (FreezeHeld(session_id=session_id),)
 
     def on_answer(
         self, message: HandoffAnswer, path: Path, now: float, *, newest: bool
@@ -95,7 +101,7 @@ class Mover:
                 session.epoch = max(session.epoch, entry.latest) + 1
                 stale.append(session)
             else:
-                refused.append(_refuse(session, entry))
+                refused += _refuse(session, entry)
                 unmoved += [session] if session.state is SessionState.CONFIRMING else []
         commands = [*refused, *self.confirm(unmoved, now), *self._ask_anew(stale, message.handoff, path, now)]
         if arrivals:
@@ -135,13 +141,14 @@ class Mover:
 
     def next_deadline(self) -> float | None:
         """Return when the next repetition is due."""
-        return min((batch.backoff.due for batch in (*self._asked, *self._confirming)), default=None)
+        repetitions = [batch.backoff.due for batch in (*self._asked, *self._confirming)]
+        return min([*repetitions, *(due for _epoch, due in self._freeze_at.values())], default=None)
 
     def handle_timer(self, now: float) -> tuple[Command, ...]:
         """Repeat what is due and forget what needs no repetition any more."""
         self._asked = [b for b in self._asked if self._waiting(b, SessionState.ASKING)]
         self._confirming = [b for b in self._confirming if self._waiting(b, SessionState.CONFIRMING)]
-        return (*self._repeat_requests(now), *self._repeat_dones(now))
+        return (*self._freeze_unanswered(now), *self._repeat_requests(now), *self._repeat_dones(now))
 
     def _session(self, session_id: bytes) -> Session:
         if session_id not in self._sessions:
@@ -185,6 +192,17 @@ class Mover:
         }
         return bool(batch.epochs)
 
+    def _freeze_unanswered(self, now: float) -> list[FreezeHeld]:
+        due = [(session_id, epoch) for session_id, (epoch, at) in self._freeze_at.items() if at <= now]
+        for session_id, _epoch in due:
+            del self._freeze_at[session_id]
+        return [
+            FreezeHeld(session_id=session_id)
+            for session_id, epoch in due
+            if (session := self._sessions.get(session_id))
+            and (session.state, session.epoch) == (SessionState.ASKING, epoch)
+        ]
+
     def _repeat_requests(self, now: float) -> Iterator[SendDatagram]:
         for batch in self._asked:
             if batch.backoff.due <= now:
@@ -222,16 +240,18 @@ def _arrival(session: Session, entry: AnswerEntry) -> Arrival | None:
     )
 
 
-def _refuse(session: Session, entry: AnswerEntry) -> MoveRefused:
+def _refuse(session: Session, entry: AnswerEntry) -> list[Command]:
     """Note a refusal. If both ends are on one tuple nothing has moved, and thawing is all that is needed."""
     unknown = entry.outcome == Outcome.UNKNOWN
     thaw = not unknown and _places(entry) == _mirrored_places(session.connection)
     session.machine.feed(SessionEvent.REFUSED_UNMOVED if thaw else SessionEvent.REFUSED)
     session.departure = None
     reason = "the peer does not know the session" if unknown else printable(entry.reason)
-    return MoveRefused(
+    refused = MoveRefused(
         session_id=session.session_id, epoch=entry.epoch, reason=reason, thaw=thaw, unknown=unknown
     )
+    # One that was restored in place ahead of the answer is not frozen yet.
+    return [refused] if thaw else [FreezeHeld(session_id=session.session_id), refused]
 
 
 def _places(entry: AnswerEntry) -> tuple[bytes | None, int | None, bytes | None, int | None]:

@@ -46,12 +46,16 @@ class SessionRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerRequest:
-    """A request of the peer that is being worked on, and where its answer goes."""
+    """A request of the peer that is being worked on, where its answer goes, and what we were doing before.
+
+    ``open_window``: the mover is in place for where we are, so that we need not wait to hear it.
+    """
 
     entry: MoveEntry
     handoff: int
     path: Path
     before: SessionState
+    open_window: bool
 
 
 class Session:
@@ -119,7 +123,14 @@ class Session:
             received=departure.received,
             sent=departure.sent,
             in_place=departure.in_place,
+            peer_address=pack_address(self.connection.remote_address) if departure.in_place else None,
+            peer_port=self.connection.remote_port if departure.in_place else None,
         )
+
+    def meets(self, entry: MoveEntry) -> bool:
+        """Return whether the mover is in place already, and for the very place where we are."""
+        here = (pack_address(self.connection.local_address), self.connection.local_port)
+        return entry.in_place and (entry.peer_address, entry.peer_port) == here
 
     def give_way(self, request: PeerRequest, address: str) -> Rebinding:
         """Begin a move of the peer's to ``address``; one of our own that was asked for ends with it."""
@@ -136,6 +147,6 @@ class Session:
             port=request.entry.port,
             received=request.entry.received,
             sent=request.entry.sent,
-            in_place=request.entry.in_place,
+            in_place=request.open_window,
             wanted=(wanted.address, wanted.port) if wanted else None,
         )

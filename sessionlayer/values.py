@@ -99,8 +99,9 @@ class Rebinding:
         port: the peer's new port.
         received: the next TCP sequence number that the peer expects; ours to send is this one.
         sent: one past the last TCP sequence number that the peer may have sent.
-        in_place: the peer is on the new tuple already; leave the send window open, data may flow at once.
-            Otherwise restore with the window closed: our end must be silent until it hears the peer.
+        in_place: the peer is on the new tuple already. If our own address and port stay as they are, leave
+            the send window open: data may flow at once. Otherwise restore with the window closed: our end
+            must be silent until it hears the peer.
         wanted: our own new address and port where we had asked to move at the same time and gave way.
     """
 
