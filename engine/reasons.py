@@ -95,7 +95,8 @@ def _argue_lost(
     interface, address = position.current
     why = world.status(position.current) if current is None else current.why_not
     span = current.score.never if current is not None and why == NEVER else None
-    lost = Reason(span=span, text=f"`{address}` on `{interface}`, in use, is not eligible: {why}")
+    point = f"`{address}` on `{interface}`" if interface else f"`{address}`"
+    lost = Reason(span=span, text=f"{point}, in use, is not eligible: {why}")
     if not group.delay_s.value:
         return (lost,)
     return (lost, Reason(span=group.delay_s.span, text=f"the delay is {group.delay_s.value:g} s"))
