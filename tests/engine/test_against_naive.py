@@ -16,7 +16,9 @@ from tests.engine.naive import Naive
 DURATIONS = st.sampled_from([0.0, 1.0, 2.0, 5.0])
 PATTERNS = st.sampled_from(["*", "eth*", "eth0:1", "ppp*", "eth[01]", "wlan0", "current", "six*"])
 # `never` is drawn less often than numbers are, or nothing would ever be eligible.
-AMOUNTS = st.one_of(*[st.sampled_from([0, 1, 2, 3, 5])] * 4, st.sampled_from(["+3", "-4", "+1"]), st.just("never"))
+AMOUNTS = st.one_of(
+    *[st.sampled_from([0, 1, 2, 3, 5])] * 4, st.sampled_from(["+3", "-4", "+1"]), st.just("never")
+)
 SCORES = st.builds(build.score, PATTERNS, AMOUNTS)
 LEAVES: st.SearchStrategy[Statement] = st.one_of(
     *[SCORES] * 6,
