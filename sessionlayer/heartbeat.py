@@ -56,7 +56,7 @@ class Heartbeat:
         if self._beat_at <= now:
             self._beat_at = now + HEARTBEAT_S
             commands += self._beat()
-        if self.machine.state is AssociationState.HEARD and now - self._heard_at >= SILENCE_S:
+        if self.machine.state is AssociationState.HEARD and self._heard_at + SILENCE_S <= now:
             self.machine.feed(AssociationEvent.SILENCE)
             commands.append(PeerSilent())
         return tuple(commands)

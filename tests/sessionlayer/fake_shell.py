@@ -203,7 +203,7 @@ class Shell:
         window = order.in_place and local == end.local
         end.restore(local, (order.address, order.port), order.received, window=window)
         if window:
-            end.transmit()
+            end.probe()
         result = Rebound(session_id=order.session_id, address=local[0], port=local[1], received=end.received)
         self.carry_out(self._rebound(result))
 
@@ -219,7 +219,7 @@ class Shell:
         else:
             assert order.received == peer_end.received, "what the peer received was not pinned"
             end.restore(place, (order.address, order.port), order.received, window=True)
-            end.transmit()
+            end.probe()
         self.carry_out(self._moved(Moved(session_id=order.session_id)))
 
     def _rebound(self, result: Rebound | Failed) -> tuple[Command, ...]:

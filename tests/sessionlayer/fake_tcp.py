@@ -95,13 +95,17 @@ class End:
         place = self.sent if sequence is None else sequence
         self.kernel.send_segment(self, place, data)
 
+    def probe(self) -> None:
+        """Ask for a sign of life as a kernel does: with a sequence number that was acknowledged before."""
+        self.transmit(sequence=self.sent - 1)
+
     def tick(self, now: float) -> None:
         if self.frozen or self.killed:
             return
         if not self.window:
             if now >= self.probe_at:
                 self.probe_at = now + PROBE_S
-                self.transmit()
+                self.probe()
             return
         if self.sent < len(self.written):
             self._send_from(self.sent, now)
@@ -116,7 +120,7 @@ class End:
             self.acknowledged = max(self.acknowledged, acknowledged)
         if sequence <= self.received < sequence + len(data):
             self.read += data[self.received - sequence :]
-        if data:
+        if data or sequence < self.received:
             self.transmit()
 
     def _send_from(self, start: int, now: float) -> None:

@@ -107,7 +107,7 @@ class World:
                 shell.lose_address(self.random.choice(shell.addresses[1:]))
             if chance() < 0.02:
                 self.network.cut ^= {self.random.choice(shell.addresses)}
-            if shell.ends and chance() < 0.03:
+            if shell.ends and chance() < 0.06:
                 moving = self.random.sample(list(shell.ends), self.random.randrange(1, len(shell.ends) + 1))
                 address = self.random.choice(shell.addresses)
                 for session_id in moving:
