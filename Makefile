@@ -1,0 +1,59 @@
+# Nothing is needed beforehand but python3 (3.11 or newer) and make.
+
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+RUN := $(VENV)/bin
+
+# Debian keeps ip, nft and sshd where ordinary users don't look.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+# An ordinary user gets a user namespace of their own, in which network namespaces can be made.
+IN_NAMESPACE = $(shell test "$$(id -u)" = 0 || ! unshare --user --map-root-user true 2>/dev/null \
+	|| echo unshare --user --map-root-user --)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test slow lint bench lock clean demo-programs test-programs
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: demo-programs $(READY) ## watch an ssh session move between links (about half a minute)
+	@$(RUN)/migrate demo
+
+test: test-programs $(READY) ## run the tests, without the slow ones
+	@$(IN_NAMESPACE) $(RUN)/python -m pytest -m "not slow"
+
+slow: test-programs $(READY) ## run the slow tests
+	@$(IN_NAMESPACE) $(RUN)/python -m pytest -m slow
+
+lint: $(READY) ## check style, types, the import table, change fragments and the lock
+	@$(RUN)/ruff check --quiet
+	@$(RUN)/ruff format --check --quiet
+	@$(RUN)/mypy
+	@$(RUN)/lint-imports
+	@$(RUN)/towncrier build --draft --version next > /dev/null
+	@$(RUN)/python tools/check_lock.py
+
+bench: test-programs $(READY) ## run the benchmarks; ARGS=--json for machines
+	@for script in benchmarks/[!_]*.py; do \
+		test -e "$$script" || { echo "there are no scripts in benchmarks/" >&2; exit 1; }; \
+		echo "== $$script" >&2; \
+		$(IN_NAMESPACE) $(RUN)/python "$$script" $(ARGS) || exit 1; \
+	done
+
+lock: ## write requirements.lock anew from pyproject.toml
+	@tools/lock "$(PYTHON)"
+
+clean: ## remove everything that make has made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+demo-programs:
+	@tools/setup programs ip unshare
+
+test-programs:
+	@tools/setup programs ip nft unshare setpriv ssh sshd scp
+
+$(READY): requirements.lock pyproject.toml tools/setup
+	@tools/setup environment "$(PYTHON)" $(VENV)
+	@touch $@
