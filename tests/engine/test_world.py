@@ -27,7 +27,7 @@ def test_a_link_of_the_same_name_takes_the_place_of_one_whose_end_went_unheard()
     world = World()
     for event in (link("eth0"), present("eth0"), replace(link("eth0"), index=40)):
         world.apply(event)
-    assert world.points == ()
+    assert list(world.points) == []
     world.apply(replace(present("eth0"), index=40))
     assert [(point.index, point.key) for point in world.points] == [(40, ("eth0", "10.0.0.5"))]
 
@@ -42,7 +42,7 @@ def test_a_renamed_link_gives_its_new_name_to_addresses_without_a_label_of_their
 def test_an_address_without_a_link_is_no_attachment_point_yet() -> None:
     world = World()
     world.apply(present("eth0"))
-    assert world.points == ()
+    assert list(world.points) == []
     world.apply(link("eth0"))
     assert [point.name for point in world.points] == ["eth0"]
 
