@@ -69,7 +69,7 @@ class Host:
 
     @staticmethod
     def _refused(lines: Sequence[str], complaint: str) -> str:
-        """Put the line that ``ip -batch`` means before its complaint, which ends in ``Command failed -:LINE``."""
+        """Put the line meant before the complaint of ``ip -batch``: it ends in ``Command failed -:LINE``."""
         reason, _, number = complaint.strip().rpartition("Command failed -:")
         line = f"`{lines[int(number) - 1]}`: " if number.isdigit() else ""
         return line + (reason.strip() or complaint.strip())

@@ -1,15 +1,16 @@
 """The small process that holds a lab's namespaces and outlives the lab's builder by a moment.
 
 A namespace made here has no name in the file system: it lives as long as this process
-holds its file descriptor or a program runs inside it. When the builder closes our standard input
-or dies, however it dies, every program inside our namespaces is killed and we end; the
-kernel then takes the namespaces, their interfaces and their rules away.
+holds its file descriptor or a program runs inside it. When the builder says so or
+dies, however it dies, every program inside our namespaces is killed and we end; the kernel then takes
+the namespaces, their interfaces and their rules away.
 
 A pid namespace would also end all programs with its first one, but they would see other process
 numbers than `/proc` shows, which the daemon under test reads.
 
-Protocol: each line on standard input asks for one namespace; the answer is one line with
-the number of our descriptor, or the reason why there is none.
+Protocol: each line ``new`` on standard input asks for one namespace; the answer is one line with
+the number of our descriptor, or the reason why there is none. Any other line, such as ``end``,
+ends us. The end of input alone would not do: a child that the builder forked may hold the pipe open.
 
 Source: namespaces(7), pidfd_open(2).
 """
@@ -51,7 +52,7 @@ def main() -> int:
     """Serve requests for namespaces until the builder is gone, then end all programs in them."""
     builder = os.pidfd_open(os.getppid())
     held: list[int] = []
-    while _readable(builder) and sys.stdin.buffer.readline():
+    while _readable(builder) and sys.stdin.buffer.readline() == b"new\n":
         _answer(held)
     _sweep(held)
     return 0

@@ -87,4 +87,4 @@ class Keeper:
 
     def close(self) -> None:
         """End every program in the namespaces, then the keeper."""
-        self._process.communicate()
+        self._process.communicate("end\n")

@@ -20,6 +20,7 @@ NAT_OUTSIDE = "srv"
 """The router's interface towards the server, for ``Router.strict_nat``."""
 
 _METRIC_STEP = 100
+_SERVER_NETWORK = 3  # fd03::/64, which no link may have
 
 
 class Access:
@@ -141,4 +142,5 @@ def _v4(number: int, host: int) -> str:
 
 
 def _v6(number: int, host: int) -> str:
-    return f"fd{number:02x}::{host}"
+    network = number if number < _SERVER_NETWORK else number + 1
+    return f"fd{network:02x}::{host}"
