@@ -1,0 +1,136 @@
+"""The carrier monitor: which links exist, and whether their cable or radio is connected.
+
+Rule: a loss is reported at once. Anything else waits ``GAIN_DELAY_S``, because the
+kernel brings a link up in several messages, some out of step with each other
+(carrier on, still LOWERLAYERDOWN, then UP). Nothing is reported twice in a row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import assert_never
+
+from monitors.events import AddressGone, AddressPresent, Event, LinkGone, LinkState
+from monitors.facts import CARRIER, OPERSTATE, Fact
+from monitors.messages import Change, Snapshot
+from monitors.netlink import ChangeSource, Feed
+from monitors.spec import Monitor, Report, hookimpl
+
+GAIN_DELAY_S = 0.010
+
+_open_feed = partial(Feed, addresses=False)
+
+
+class CarrierTable:
+    """What has been reported about each link, and what waits. Time is a parameter, in seconds.
+
+    The methods are generators: an event counts as reported when the caller comes
+    back for the next one. If reporting it raised, it is still to be reported.
+    """
+
+    def __init__(self) -> None:
+        self._reported: dict[int, LinkState] = {}
+        self._waiting: dict[int, tuple[float, LinkState]] = {}
+
+    def receive(self, change: Change, now: float) -> Iterator[Event]:
+        """Yield what must be reported because of a change that arrived at ``now``."""
+        match change:
+            case Snapshot():
+                yield from self._compare(change, now)
+            case LinkState():
+                yield from self._state(change, now)
+            case LinkGone():
+                yield from self._gone(change.index)
+            case AddressPresent() | AddressGone():
+                return
+            case _:
+                assert_never(change)
+
+    def next_deadline(self) -> float | None:
+        """Return when ``due`` has something to yield, or nothing if nothing waits."""
+        return min((deadline for deadline, _ in self._waiting.values()), default=None)
+
+    def due(self, now: float) -> Iterator[Event]:
+        """Yield the states that have waited long enough."""
+        ready = [index for index, (deadline, _) in self._waiting.items() if deadline <= now]
+        for index in ready:
+            yield from self._report(self._waiting[index][1])
+
+    def _compare(self, snapshot: Snapshot, now: float) -> Iterator[Event]:
+        present = {link.index for link in snapshot.links}
+        for index in [index for index in self._reported if index not in present]:
+            yield from self._gone(index)
+        for link in snapshot.links:
+            yield from self._state(link, now)
+
+    def _state(self, link: LinkState, now: float) -> Iterator[Event]:
+        reported = self._reported.get(link.index)
+        if link == reported:
+            self._waiting.pop(link.index, None)
+        elif reported is None or _is_loss(reported, link):
+            yield from self._report(link)
+        else:
+            deadline, _ = self._waiting.get(link.index, (now + GAIN_DELAY_S, link))
+            self._waiting[link.index] = (deadline, link)
+
+    def _report(self, link: LinkState) -> Iterator[Event]:
+        reported = self._reported.get(link.index)
+        if reported is not None and reported.interface != link.interface:
+            yield from self._gone(link.index)
+        yield link
+        self._reported[link.index] = link
+        self._waiting.pop(link.index, None)
+
+    def _gone(self, index: int) -> Iterator[Event]:
+        reported = self._reported.get(index)
+        if reported is not None:
+            yield LinkGone(interface=reported.interface, index=index)
+            del self._reported[index]
+        self._waiting.pop(index, None)
+
+
+def _is_loss(before: LinkState, after: LinkState) -> bool:
+    """Return whether something that was there is not: the name, too, under which the link is known."""
+    return (
+        before.interface != after.interface
+        or (before.up and not after.up)
+        or (before.carrier and not after.carrier)
+        or (before.usable and not after.usable)
+    )
+
+
+class CarrierMonitor:
+    """Report every link's state as IFLA_CARRIER and IFLA_OPERSTATE together tell it."""
+
+    name = "carrier"
+    facts: tuple[Fact, ...] = (CARRIER, OPERSTATE)
+
+    def __init__(self, open_feed: Callable[[], ChangeSource] = _open_feed) -> None:
+        self._open_feed = open_feed
+        self._table = CarrierTable()
+
+    async def run(self, report: Report) -> None:
+        """Report all links, then every change, until cancelled.
+
+        Raises:
+            OSError: the kernel refused the subscription or a full read.
+            MailboxFullError: ``report`` did not take an event; the next run reports it.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._open_feed() as feed:
+            while True:
+                changes = await feed.receive(self._table.next_deadline())
+                now = loop.time()
+                for change in changes:
+                    for event in self._table.receive(change, now):
+                        report(event)
+                for event in self._table.due(now):
+                    report(event)
+
+
+@hookimpl
+def migrate_monitors() -> tuple[Monitor, ...]:
+    """Offer the carrier monitor."""
+    return (CarrierMonitor(),)

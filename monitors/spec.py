@@ -1,0 +1,61 @@
+"""What a monitor is, and the hook by which a plugin offers its monitors.
+
+pluggy only *finds* monitors. Everything after that is the typed, asynchronous
+``Monitor``, because hook calls have no types and cannot be awaited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol, runtime_checkable
+
+import pluggy
+
+from monitors.events import Event
+from monitors.facts import Fact
+
+PROJECT = "migrate"
+ENTRY_POINT_GROUP = "migrate.monitors"
+
+Report = Callable[[Event], None]
+"""Take one event, at once. Raises ``MailboxFullError`` if the event was not taken."""
+
+_hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@runtime_checkable
+class Monitor(Protocol):
+    """Watch one aspect of connectivity and report its state.
+
+    One object lives as long as the host and remembers what its reports were
+    taken. ``run`` is started again on the same object after a failure; it must
+    then report what has changed or vanished in the meantime.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return the name, lower case, by which people and logs know this monitor."""
+        ...
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """Return the facts that this monitor measures."""
+        ...
+
+    async def run(self, report: Report) -> None:
+        """Report the state now and every change, until cancelled.
+
+        Args:
+            report: takes each event. Call it in the event loop's thread only.
+
+        Raises:
+            Exception: whatever went wrong; the host starts ``run`` again after a pause.
+        """
+        ...
+
+
+@_hookspec
+def migrate_monitors() -> Iterable[Monitor]:
+    """Return the monitors that this plugin offers."""
+    raise NotImplementedError
