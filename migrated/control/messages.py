@@ -1,0 +1,231 @@
+"""What goes over the control socket: one JSON object per line, told apart by its ``type``.
+
+A client sends requests; each gets one answer, in order. After `Watch` the answers are
+`EventReport` objects until the client closes the connection. Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from engine.explain import Explanation
+
+MAX_REQUEST_BYTES: Final = 4096
+"""Longest request line; what is longer is refused and the connection closed."""
+
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+"""Longest answer line that a client reads: about 200,000 sessions."""
+
+
+class Status(Struct, frozen=True, kw_only=True, tag="status"):
+    """Ask how the daemon is."""
+
+
+class Sessions(Struct, frozen=True, kw_only=True, tag="sessions"):
+    """Ask for the sessions that the asker may see."""
+
+
+class Links(Struct, frozen=True, kw_only=True, tag="links"):
+    """Ask for the attachment points and their scores."""
+
+
+class Move(Struct, frozen=True, kw_only=True, tag="move"):
+    """Ask to move a session, named by its id or the beginning of it, to a link."""
+
+    session: str
+    link: str
+
+
+class PolicyShow(Struct, frozen=True, kw_only=True, tag="policy-show"):
+    """Ask for the policy in force."""
+
+
+class Watch(Struct, frozen=True, kw_only=True, tag="watch"):
+    """Ask for every event from now on."""
+
+
+class Explain(Struct, frozen=True, kw_only=True, tag="explain"):
+    """Ask why a session, named by its id or the beginning of it, is where it is."""
+
+    session: str
+
+
+Request = Status | Sessions | Links | Move | PolicyShow | Watch | Explain
+
+
+class PeerReport(Struct, frozen=True, kw_only=True):
+    """Another daemon: ``state`` is that of the association, ``silent`` that nothing was heard for a while."""
+
+    name: str
+    address: str
+    fingerprint: str
+    state: str
+    silent: bool
+
+
+class MonitorReport(Struct, frozen=True, kw_only=True):
+    """A monitor: its state, how many events it reported and how often it failed."""
+
+    name: str
+    state: str
+    events: int
+    failures: int
+    last_error: str = ""
+
+
+class StatusReport(Struct, frozen=True, kw_only=True, tag="status-report"):
+    """How the daemon is.
+
+    ``host_key`` is the public key in base64, for another host's ``pinned_keys``; ``fingerprint`` is its
+    name for people. ``sessions`` counts all sessions; ``last_error`` says why the policy on disk is not
+    in force, and is empty if it is.
+    """
+
+    version: str
+    pid: int
+    uptime_s: float
+    host_key: str
+    fingerprint: str
+    control_port: int
+    peers: tuple[PeerReport, ...]
+    monitors: tuple[MonitorReport, ...]
+    sessions: int
+    policy_generation: int
+    last_error: str = ""
+
+
+class SessionReport(Struct, frozen=True, kw_only=True):
+    """A session: ``local`` and ``remote`` are address and port now, ``state`` one of live, moving, suspended.
+
+    ``since`` is when it came into this state or to this link, ``last_reason`` why.
+    """
+
+    id: str
+    peer: str
+    program: str
+    pid: int
+    user: str
+    link: str
+    local: str
+    remote: str
+    state: str
+    since: float
+    moves: int
+    last_reason: str = ""
+
+
+class SessionList(Struct, frozen=True, kw_only=True, tag="session-list"):
+    """The sessions that the asker may see."""
+
+    sessions: tuple[SessionReport, ...]
+
+
+class LinkReport(Struct, frozen=True, kw_only=True):
+    """An attachment point: ``why`` says why it is not usable, ``statement`` what gave it its score."""
+
+    name: str
+    interface: str
+    address: str
+    usable: bool
+    why: str
+    score: int
+    statement: str
+
+
+class LinkList(Struct, frozen=True, kw_only=True, tag="link-list"):
+    """All attachment points."""
+
+    links: tuple[LinkReport, ...]
+
+
+class PolicyText(Struct, frozen=True, kw_only=True):
+    """A policy file as it was read."""
+
+    file: str
+    text: str
+
+
+class PolicyReport(Struct, frozen=True, kw_only=True, tag="policy-report"):
+    """The policy in force: its files in the order in which they count, the shipped defaults first."""
+
+    files: tuple[PolicyText, ...]
+    generation: int
+    loaded_at: float
+    last_error: str = ""
+
+
+class ExplanationReport(Struct, frozen=True, kw_only=True, tag="explanation"):
+    """Why a session is where it is. The explanation travels as it is encoded: few clients need the engine."""
+
+    explanation: msgspec.Raw
+
+    @classmethod
+    def of(cls, explanation: Explanation) -> ExplanationReport:
+        """Wrap an explanation of the engine."""
+        return cls(explanation=msgspec.Raw(msgspec.json.encode(explanation)))
+
+    def read(self) -> Explanation:
+        """Return the explanation.
+
+        Raises:
+            msgspec.DecodeError: it is not one.
+        """
+        from engine.explain import Explanation
+
+        return msgspec.json.decode(self.explanation, type=Explanation)
+
+
+class Done(Struct, frozen=True, kw_only=True, tag="done"):
+    """What was asked for was done."""
+
+    message: str
+
+
+class Refused(Struct, frozen=True, kw_only=True, tag="refused"):
+    """What was asked for was not done: ``reason`` is for people, ``code`` for programs."""
+
+    reason: str
+    code: str
+
+
+class EventReport(Struct, frozen=True, kw_only=True, tag="event"):
+    """Something happened; ``fields`` holds what JSON can."""
+
+    time: float
+    event: str
+    fields: dict[str, Any]
+
+
+Answer = (
+    StatusReport | SessionList | LinkList | PolicyReport | ExplanationReport | Done | Refused | EventReport
+)
+
+_requests: Final[msgspec.json.Decoder[Request]] = msgspec.json.Decoder(Request)
+_answers: Final[msgspec.json.Decoder[Answer]] = msgspec.json.Decoder(Answer)
+
+
+def encode(message: Request | Answer) -> bytes:
+    """Return a message as a line, with its end."""
+    return msgspec.json.encode(message) + b"\n"
+
+
+def decode_request(line: bytes) -> Request:
+    """Read a request.
+
+    Raises:
+        msgspec.DecodeError: it is not one.
+    """
+    return _requests.decode(line)
+
+
+def decode_answer(line: bytes) -> Answer:
+    """Read an answer.
+
+    Raises:
+        msgspec.DecodeError: it is not one.
+    """
+    return _answers.decode(line)

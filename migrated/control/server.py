@@ -1,0 +1,219 @@
+"""The control socket of the daemon: lines in, a handler's answers out, bounds on everything."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import stat
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from migrated.control.messages import (
+    MAX_REQUEST_BYTES,
+    Answer,
+    EventReport,
+    Refused,
+    Request,
+    decode_request,
+    encode,
+)
+from migrated.control.permission import Credentials, peer_credentials
+
+MAX_CLIENTS: Final = 128
+"""Connections of all ordinary users together; one more is refused. Root and the daemon's user don't count."""
+
+MAX_CLIENTS_PER_USER: Final = 32
+"""Connections of one user, root included; one more is refused."""
+
+_PROBE_TIMEOUT_S: Final = 2.0
+"""How long a daemon that seems to be there may take to accept; a dead one refuses at once."""
+
+_log = logging.getLogger(__name__)
+
+
+class ControlError(Exception):
+    """Say that the control socket cannot be opened, and what to do."""
+
+
+class Handler(Protocol):
+    """What answers requests."""
+
+    def handle(
+        self, request: Request, who: Credentials
+    ) -> Answer | Awaitable[Answer] | AsyncIterator[EventReport]:
+        """Answer at once, later, or with a stream of events; ``who`` is vouched for by the kernel."""
+
+
+class ControlServer:
+    """A Unix stream socket that everybody may connect to; the handler judges who may do what."""
+
+    def __init__(self, path: Path, handler: Handler) -> None:
+        self._path = path
+        self._handler = handler
+        self._server: asyncio.Server | None = None
+        self._identity: tuple[int, int] | None = None
+        self._clients: dict[asyncio.Task[None], Credentials] = {}
+
+    async def start(self) -> None:
+        """Open the socket.
+
+        Raises:
+            ControlError: another daemon has it, or it cannot be made.
+        """
+        sock = _listen(self._path)
+        self._identity = _identity(self._path)
+        self._server = await asyncio.start_unix_server(self._serve, sock=sock, limit=MAX_REQUEST_BYTES)
+
+    async def close(self) -> None:
+        """Close the socket and all connections, and remove the socket's file if it is still ours."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._clients:
+            task.cancel()
+        await asyncio.gather(*self._clients, return_exceptions=True)
+        if self._identity is not None and _identity(self._path) == self._identity:
+            self._path.unlink()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        who = peer_credentials(writer.get_extra_info("socket"))
+        refusal = self._too_many(who)
+        self._clients[task] = who
+        try:
+            if refusal is not None:
+                await _send(writer, refusal)
+            else:
+                await self._converse(reader, writer, who)
+        except ConnectionError as error:
+            _log.debug("a client (pid %d) went away: %s", who.pid, error)
+        finally:
+            del self._clients[task]
+            writer.close()
+
+    def _too_many(self, who: Credentials) -> Refused | None:
+        by_user = Counter(client.uid for client in self._clients.values())
+        ordinary = sum(not client.privileged for client in self._clients.values())
+        full = not who.privileged and ordinary >= MAX_CLIENTS
+        if by_user[who.uid] < MAX_CLIENTS_PER_USER and not full:
+            return None
+        return Refused(reason="too many connections to the daemon; close some and try again", code="busy")
+
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, who: Credentials
+    ) -> None:
+        """Answer request after request until the client closes or sends what is no request."""
+        while True:
+            request = await _next_request(reader)
+            if request is None:
+                return
+            if isinstance(request, Refused):
+                await _send(writer, request)
+                return
+            answer = self._handler.handle(request, who)
+            if isinstance(answer, AsyncIterator):
+                await _stream(reader, writer, answer)
+                return
+            await _send(writer, await answer if isinstance(answer, Awaitable) else answer)
+
+
+async def _next_request(reader: asyncio.StreamReader) -> Request | Refused | None:
+    """Return a request, what is to be said about something else, or ``None`` at the end."""
+    try:
+        line = await reader.readuntil(b"\n")
+    except asyncio.IncompleteReadError as error:
+        if not error.partial:
+            return None
+        return Refused(reason="the last line has no end; a request is one line", code="bad-request")
+    except asyncio.LimitOverrunError:
+        reason = f"the request is too long; one line of at most {MAX_REQUEST_BYTES} bytes is expected"
+        return Refused(reason=reason, code="too-long")
+    try:
+        return decode_request(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Refused(reason=f"this is not a request: {error}", code="bad-request")
+
+
+async def _stream(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, events: AsyncIterator[EventReport]
+) -> None:
+    """Send events until there are no more or the client says anything, which can only be its end."""
+
+    async def forward() -> None:
+        async for event in events:
+            await _send(writer, event)
+
+    sending = asyncio.ensure_future(forward())
+    ending = asyncio.ensure_future(reader.read(1))
+    try:
+        await asyncio.wait((sending, ending), return_when=asyncio.FIRST_COMPLETED)
+        if sending.done():
+            sending.result()
+    finally:
+        for task in (sending, ending):
+            task.cancel()
+        await asyncio.gather(sending, ending, return_exceptions=True)
+
+
+async def _send(writer: asyncio.StreamWriter, message: Answer) -> None:
+    writer.write(encode(message))
+    await writer.drain()
+
+
+def _listen(path: Path) -> socket.socket:
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _remove_stale(path)
+        return _bind(path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ControlError(
+            f"cannot open the control socket {path}: {reason}; see `runtime_folder`"
+        ) from error
+
+
+def _bind(path: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(str(path))
+        # Everybody may ask; what is answered depends on who the kernel says it is.
+        path.chmod(0o666)
+        sock.listen()
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket of a daemon that died.
+
+    Raises:
+        ControlError: a daemon listens there, or it is no socket.
+        OSError: it cannot be removed.
+    """
+    if not path.exists():
+        return
+    if not stat.S_ISSOCK(path.lstat().st_mode):
+        raise ControlError(f"{path} is not a socket; move it away or choose another `runtime_folder`")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PROBE_TIMEOUT_S)
+        with suppress(ConnectionRefusedError):
+            probe.connect(str(path))
+            pid = peer_credentials(probe).pid
+            raise ControlError(f"another daemon is running (pid {pid}) and has {path}; stop it first")
+    path.unlink()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
