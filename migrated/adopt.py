@@ -1,0 +1,369 @@
+"""Find connections of unmodified programs that are to be sessions, and notice when they end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pwd
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from engine import AttachmentPoint, SessionDescription
+from engine import Connection as DescribedConnection
+from migrated.core import Core
+from migrated.kernel.errors import RebindError
+from migrated.kernel.freeze import OwnOptions, is_frozen
+from migrated.kernel.holders import borrowed, find_holders
+from migrated.kernel.rebind import Connection, check_movable
+from migrated.kernel.table import Row, established
+from migrated.peers import Peer, Peers
+from migrated.sessions import Condition, ManagedSession
+from migrated.store import StoredSession
+from policylang import DEFAULT_POLICY_FILE
+from sessionlayer.commands import AdoptionRefused, CheckAdoption, SessionAdopted
+from sessionlayer.values import Checked, Role
+from sessionlayer.values import Connection as SessionConnection
+
+_log = logging.getLogger(__name__)
+
+ASK_AGAIN_S: Final = 30.0
+"""Seconds after which a connection whose peer did not adopt it is offered again."""
+
+RESTORE_PATIENCE_S: Final = 3.0
+"""Seconds for which a restarted daemon waits for the monitors to report a stored session's link."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A connection that could become a session."""
+
+    row: Row
+    connection: Connection
+    described: DescribedConnection
+    own: OwnOptions
+    point: AttachmentPoint
+
+    @property
+    def program(self) -> str:
+        """Return the name of the program that holds it."""
+        return self.connection.holders[0].program
+
+    def as_session(self) -> SessionConnection:
+        """Return the connection as the protocol writes it."""
+        return SessionConnection(
+            local_address=self.row.local.address,
+            local_port=self.row.local.port,
+            remote_address=self.row.remote.address,
+            remote_port=self.row.remote.port,
+            role=Role.SERVER if self.row.accepted else Role.CLIENT,
+        )
+
+
+class Adopter:
+    """Reads the kernel's table from time to time and makes sessions of what policy says."""
+
+    def __init__(self, core: Core, peers: Peers, stored: Sequence[StoredSession]) -> None:
+        self._core = core
+        self._peers = peers
+        self._unrestored = list(stored)
+        self._started = core.now()
+        self._not_before: dict[int, float] = {}
+        self._offered: dict[SessionConnection, Candidate] = {}
+        self._checked: dict[bytes, Candidate] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def judge_anew(self) -> None:
+        """Judge all connections again at the next scan: the policy is another one."""
+        self._not_before.clear()
+
+    def scan(self) -> None:
+        """Compare the kernel's table with the sessions: some have ended, others may begin."""
+        rows = established()
+        now = self._core.now()
+        self._restore(rows, now)
+        for session in self._core.sessions:
+            if session.inode not in rows:
+                self._core.end(session, "its connection has ended", tell_peer=True)
+        self._not_before = {inode: at for inode, at in self._not_before.items() if inode in rows}
+        fresh = [
+            row
+            for row in rows.values()
+            if not row.accepted
+            and self._core.sessions.of_inode(row.inode) is None
+            and self._not_before.get(row.inode, 0.0) <= now
+        ]
+        candidates = self._candidates(fresh, now)
+        for remote in {candidate.row.remote.address for candidate in candidates}:
+            self._offer(remote, [c for c in candidates if c.row.remote.address == remote])
+
+    # As the end that opened the connection.
+
+    def _candidates(self, rows: Sequence[Row], now: float) -> list[Candidate]:
+        """Return those connections that policy adopts and that could be moved."""
+        placed = [(row, point) for row in rows if (point := self._core.point_of(row.local.address))]
+        if not placed:
+            return []
+        holders = find_holders([row.inode for row, _ in placed])
+        candidates = []
+        for row, point in placed:
+            self._not_before[row.inode] = now + ASK_AGAIN_S
+            if row.inode not in holders:
+                continue
+            connection = Connection(inode=row.inode, holders=holders[row.inode])
+            described = _described(row, connection)
+            if not self._core.engine.adopts(_description(described)).adopt:
+                continue
+            try:
+                own = check_movable(connection)
+            except RebindError as error:
+                self._core.journal.tell(
+                    "left-alone",
+                    owner=row.uid,
+                    program=holders[row.inode][0].program,
+                    peer=str(row.remote),
+                    reason=str(error),
+                )
+                continue
+            candidates.append(
+                Candidate(row=row, connection=connection, described=described, own=own, point=point)
+            )
+        return candidates
+
+    def _offer(self, remote: str, candidates: list[Candidate]) -> None:
+        task = asyncio.create_task(self._offer_to(remote, candidates), name=f"offer to {remote}")
+        self._tasks.add(task)
+        task.add_done_callback(self._offered_to)
+
+    def _offered_to(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("offering connections failed", exc_info=error)
+
+    async def _offer_to(self, remote: str, candidates: list[Candidate]) -> None:
+        local = candidates[0].row.local.address
+        peer = next((p for p in self._peers if remote in p.proven and local in p.introduced), None)
+        if peer is None:
+            peer = await self._peers.associate(remote, local, device=candidates[0].point.interface)
+        if peer is None:
+            return
+        self._offered |= {candidate.as_session(): candidate for candidate in candidates}
+        connections = [candidate.as_session() for candidate in candidates]
+        self._core.perform(peer, peer.association.adopt(connections, self._core.now()))
+
+    def on_refused(self, peer: Peer, command: AdoptionRefused) -> None:
+        """Leave a connection alone that the peer does not adopt."""
+        candidate = self._offered.pop(command.connection, None)
+        if candidate is not None:
+            self._core.journal.tell(
+                "left-alone",
+                owner=candidate.row.uid,
+                program=candidate.program,
+                peer=peer.name,
+                reason=command.reason,
+            )
+
+    # As the end that accepted the connection.
+
+    def on_check(self, peer: Peer, command: CheckAdoption) -> None:
+        """Answer whether connections that the peer offers are ours, and may be sessions."""
+        rows = {(row.local, row.remote): row for row in established().values()}
+        results = []
+        for proposal in command.proposals:
+            row = next((r for ends, r in rows.items() if _is(proposal.connection, ends[0], ends[1])), None)
+            result = self._judge_proposal(peer, row)
+            if isinstance(result, Candidate):
+                self._checked[proposal.session_id] = result
+            reason = result if isinstance(result, str) else None
+            results.append(Checked(session_id=proposal.session_id, reason=reason))
+        self._core.perform(peer, peer.association.adoption_checked(results))
+
+    def _judge_proposal(self, peer: Peer, row: Row | None) -> Candidate | str:
+        if row is None:
+            return "there is no such connection here"
+        if row.remote.address not in peer.proven:
+            return "the connection's other end is not where the association comes from"
+        if self._core.sessions.of_inode(row.inode) is not None:
+            return "the connection belongs to another session"
+        point = self._core.point_of(row.local.address)
+        if point is None:
+            return "its local address is not on a link that can be used"
+        holders = find_holders([row.inode]).get(row.inode)
+        if not holders:
+            return "no program holds the connection"
+        connection = Connection(inode=row.inode, holders=holders)
+        described = _described(row, connection)
+        verdict = self._core.engine.adopts(_description(described))
+        said_never = any(
+            r.span is not None and r.span.file != str(DEFAULT_POLICY_FILE) for r in verdict.reasons
+        )
+        if not verdict.adopt and said_never:
+            return "policy says `adopt never`"
+        try:
+            own = check_movable(connection)
+        except RebindError as error:
+            return str(error)
+        return Candidate(row=row, connection=connection, described=described, own=own, point=point)
+
+    # Both.
+
+    def on_adopted(self, peer: Peer, command: SessionAdopted) -> None:
+        """Take in a session that both daemons know now."""
+        candidate = self._checked.pop(command.session_id, None) or self._offered.pop(command.connection, None)
+        if candidate is None or self._core.sessions.of_inode(candidate.row.inode) is not None:
+            self._core.perform(peer, peer.association.release(command.session_id, self._core.now()))
+            return
+        now = time.time()
+        session = ManagedSession(
+            session_id=command.session_id,
+            peer_key=peer.key,
+            peer=peer,
+            peer_address=candidate.row.remote.address,
+            inode=candidate.row.inode,
+            uid=candidate.row.uid,
+            pid=candidate.connection.holders[0].pid,
+            program=candidate.program,
+            own=candidate.own,
+            description=_description(candidate.described, command.session_id.hex()),
+            attachment=candidate.point.key,
+            adopted_at=now,
+            since=now,
+        )
+        self._core.sessions.add(session)
+        self._core.engine.add_session(session.description, session.attachment, self._core.now())
+        self._core.journal.tell(
+            "adopted",
+            owner=session.uid,
+            session=session.short,
+            program=session.program,
+            link=candidate.point.name,
+            peer=str(candidate.row.remote),
+        )
+        self._core.save(session)
+
+    # After a restart.
+
+    def _restore(self, rows: Mapping[int, Row], now: float) -> None:
+        waiting = []
+        for stored in self._unrestored:
+            row = rows.get(stored.inode)
+            if row is None or not _is_still(stored, row):
+                self._core.store.forget_session(stored.record.session_id)
+                self._core.journal.tell(
+                    "ended",
+                    session=stored.record.session_id.hex()[:8],
+                    program=stored.program,
+                    reason="its connection ended while the daemon was away",
+                )
+                continue
+            point = self._core.point_of(row.local.address)
+            if point is None and now - self._started < RESTORE_PATIENCE_S:
+                waiting.append(stored)
+                continue
+            self._restore_one(stored, row, point, now)
+        self._unrestored = waiting
+
+    def _restore_one(
+        self, stored: StoredSession, row: Row, point: AttachmentPoint | None, now: float
+    ) -> None:
+        holders = find_holders([row.inode]).get(row.inode, ())
+        frozen = _frozen(Connection(inode=row.inode, holders=holders))
+        session = ManagedSession(
+            session_id=stored.record.session_id,
+            peer_key=stored.record.peer_key,
+            peer=self._peers.of_key(stored.record.peer_key),
+            peer_address=row.remote.address,
+            inode=row.inode,
+            uid=stored.uid,
+            pid=holders[0].pid if holders else 0,
+            program=stored.program,
+            own=stored.own,
+            description=stored.description,
+            attachment=point.key if point else ("", row.local.address),
+            adopted_at=stored.adopted_at,
+            since=time.time(),
+            restored=stored.record,
+            condition=Condition.SUSPENDED if frozen else Condition.LIVE,
+            frozen=frozen,
+            moves=stored.record.moves,
+        )
+        self._core.sessions.add(session)
+        self._core.engine.add_session(session.description, session.attachment, now, suspended=frozen)
+        self._core.journal.tell(
+            "restored",
+            owner=session.uid,
+            session=session.short,
+            program=session.program,
+            state=session.condition.value,
+            peer=str(row.remote),
+        )
+        if session.peer is None and stored.record.role is Role.CLIENT:
+            self._reassociate(session)
+
+    def _reassociate(self, session: ManagedSession) -> None:
+        local = session.attachment[1]
+        self._peers.forget_absence(session.peer_address)
+        task = asyncio.create_task(self._associate(session.peer_address, local, session.attachment[0]))
+        self._tasks.add(task)
+        task.add_done_callback(self._offered_to)
+
+    async def _associate(self, remote: str, local: str, device: str) -> None:
+        await self._peers.associate(remote, local, device=device)
+
+    def reassociate_silent(self) -> None:
+        """Shake hands again with peers that are silent: their daemon may have been started anew."""
+        for session in self._core.sessions:
+            lost = session.peer is None or session.peer.silent
+            if lost and session.record().role is Role.CLIENT and self._core.point_of(session.attachment[1]):
+                self._reassociate(session)
+
+
+def _described(row: Row, connection: Connection) -> DescribedConnection:
+    try:
+        user = pwd.getpwuid(row.uid).pw_name
+    except KeyError:
+        user = str(row.uid)
+    return DescribedConnection(
+        proto="tcp",
+        local_address=row.local.address,
+        local_port=row.local.port,
+        remote_address=row.remote.address,
+        remote_port=row.remote.port,
+        user=user,
+        app=connection.holders[0].program,
+        role="server" if row.accepted else "client",
+    )
+
+
+def _description(described: DescribedConnection, name: str = "candidate") -> SessionDescription:
+    return SessionDescription(id=name, connections=(described,))
+
+
+def _is(connection: SessionConnection, local: object, remote: object) -> bool:
+    return (str(local), str(remote)) == (
+        _written(connection.local_address, connection.local_port),
+        _written(connection.remote_address, connection.remote_port),
+    )
+
+
+def _written(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _is_still(stored: StoredSession, row: Row) -> bool:
+    """Return whether a row is the stored connection: a socket's number may be another's after a reboot."""
+    if _is(stored.record.connection, row.local, row.remote):
+        return True
+    holders = find_holders([row.inode]).get(row.inode, ())
+    return bool(holders) and _frozen(Connection(inode=row.inode, holders=holders))
+
+
+def _frozen(connection: Connection) -> bool:
+    if not connection.holders:
+        return False
+    try:
+        with borrowed(connection.holders[0]) as sock:
+            return is_frozen(sock)
+    except RebindError:
+        return False

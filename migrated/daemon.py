@@ -1,0 +1,317 @@
+"""The session daemon: one loop that carries events in, decisions out, and datagrams both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal, assert_never
+
+import click
+
+from engine import Decision, Engine
+from migrated import log
+from migrated.adopt import Adopter
+from migrated.config import Configuration, ConfigurationError, load_configuration
+from migrated.control.server import ControlError, ControlServer
+from migrated.core import Core
+from migrated.datagrams import DatagramPort
+from migrated.journal import Journal
+from migrated.kernel.routing import prepare_frozen_route
+from migrated.mover import Mover
+from migrated.peers import Peer, Peers
+from migrated.policies import PolicyInForce
+from migrated.reports import Reports
+from migrated.sessions import SessionTable
+from migrated.silence import park_the_distressed, resume_the_heard
+from migrated.store import Store, StoreError
+from monitors.discovery import discover
+from monitors.events import AddressPresent, Event, LinkState
+from monitors.host import MonitorHost
+from sessionlayer.commands import (
+    AdoptionRefused,
+    CheckAdoption,
+    Command,
+    FinishMove,
+    FreezeHeld,
+    MoveRefused,
+    PathFailed,
+    PathValidated,
+    PeerHeard,
+    PeerSilent,
+    RebindForPeer,
+    ReleaseHeld,
+    SendDatagram,
+    SessionAdopted,
+    SessionReleased,
+)
+from sessionlayer.session import SessionRecord
+from sessionlayer.values import Path as DatagramPath
+
+_log = logging.getLogger("migrated")
+
+SCAN_S: Final = 0.5
+"""Seconds between two looks at the kernel's table of connections."""
+
+HANDSHAKE_AGAIN_S: Final = 3.0
+"""Seconds between attempts to reach the daemon of a peer that is silent."""
+
+
+class Daemon:
+    """The daemon of one host.
+
+    Args:
+        configuration: what `load_configuration` read.
+    """
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._configuration = configuration
+        self._policies = PolicyInForce()
+        self._policies.load(configuration.policy_files())
+        self._core = Core(
+            engine=Engine(self._policies.policy),
+            sessions=SessionTable(),
+            store=Store(configuration.state_folder),
+            journal=Journal(),
+            now=self._loop.time,
+            perform=self.perform,
+            carry_out=self.carry_out,
+        )
+        stored = self._core.store.sessions()
+        self._records = {s.record.session_id: s.record for s in stored}
+        self._peers = Peers(
+            store=self._core.store,
+            port=configuration.control_port,
+            trust=configuration.trust.as_policy(),
+            pinned=frozenset(configuration.pinned_keys),
+            records=self._records_of,
+            addresses=lambda: tuple(point.address for point in self._core.engine.points()),
+            on_associated=self._on_associated,
+        )
+        self._mover = Mover(self._core)
+        self._adopter = Adopter(self._core, self._peers, stored)
+        self._datagrams = DatagramPort(configuration.control_port, self._on_datagram, self._interface_of)
+        self._host = MonitorHost(discover(plugins=configuration.plugins), clock=self._loop.time)
+        reports = Reports(
+            self._core,
+            self._peers,
+            self._policies,
+            control_port=configuration.control_port,
+            monitors=self._host.status,
+        )
+        self._control = ControlServer(configuration.socket, reports)
+        self._timer: asyncio.TimerHandle | None = None
+        self._usable: dict[str, bool] = {}
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT. Connections stay as they are, frozen or live, when this ends.
+
+        Raises:
+            OSError: the control port can't be had, or a capability is missing.
+            ControlError: the control socket can't be had.
+        """
+        await prepare_frozen_route()
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, stop.set)
+        self._loop.add_signal_handler(signal.SIGHUP, self.reload)
+        await self._control.start()
+        self._datagrams.start()
+        listeners = await asyncio.start_server(
+            self._peers.accept, port=self._configuration.control_port, reuse_address=True
+        )
+        async with self._host, listeners:
+            self._core.journal.tell("started", control_port=self._configuration.control_port)
+            parts = [
+                asyncio.create_task(self._watch_the_world(), name="monitors"),
+                asyncio.create_task(self._watch_connections(), name="connections"),
+            ]
+            stopping = asyncio.create_task(stop.wait(), name="stop")
+            done, _ = await asyncio.wait([*parts, stopping], return_when=asyncio.FIRST_COMPLETED)
+            for task in (*parts, stopping):
+                task.cancel()
+            for task in done:
+                task.result()
+        await self._control.close()
+        self._datagrams.close()
+        self._core.journal.tell("stopped", sessions=len(self._core.sessions))
+
+    def reload(self) -> None:
+        """Read the policy files again; sessions are judged by what is in force afterwards."""
+        right = self._policies.load(self._configuration.policy_files())
+        if not right:
+            self._core.journal.tell("policy-refused", level=logging.ERROR, reason=self._policies.last_error)
+            return
+        self._core.journal.tell("policy-loaded", generation=self._policies.generation)
+        self._adopter.judge_anew()
+        self.carry_out(self._core.engine.replace_policy(self._policies.policy, self._loop.time()))
+
+    # Events in, decisions out.
+
+    async def _watch_the_world(self) -> None:
+        async for events in self._host:
+            now = self._loop.time()
+            for event in events:
+                self._tell_of(event)
+                self.carry_out(self._core.engine.handle(event, now))
+
+    async def _watch_connections(self) -> None:
+        turn = 0
+        while True:
+            self._adopter.scan()
+            self._mover.check_unanswered()
+            resume_the_heard(self._core)
+            park_the_distressed(self._core)
+            if turn % round(HANDSHAKE_AGAIN_S / SCAN_S) == 0:
+                self._adopter.reassociate_silent()
+            turn += 1
+            self._schedule()
+            await asyncio.sleep(SCAN_S)
+
+    def carry_out(self, decisions: Sequence[Decision]) -> None:
+        """Carry out what the engine decided."""
+        self._mover.carry_out(decisions)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        """Set the one timer to the next thing that is due."""
+        deadlines = [peer.association.next_deadline() for peer in self._peers]
+        if (due := self._core.engine.next_deadline()) is not None:
+            deadlines.append(due)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if deadlines:
+            self._timer = self._loop.call_at(min(deadlines), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for peer in self._peers:
+            if peer.association.next_deadline() <= now:
+                self.perform(peer, peer.association.handle_timer(now))
+        self.carry_out(self._core.engine.handle_timer(now))
+
+    # Datagrams in, commands out.
+
+    def _on_datagram(self, data: bytes, path: DatagramPath) -> None:
+        peer = self._peers.of_datagram(data)
+        if peer is None:
+            return
+        self.perform(peer, peer.association.receive(data, path, self._loop.time()))
+        self._mover.settle_held(peer)
+
+    def perform(self, peer: Peer, commands: Sequence[Command]) -> None:
+        """Carry out what an association asks for, in order."""
+        for command in commands:
+            self._perform_one(peer, command)
+        self._schedule()
+
+    def _perform_one(self, peer: Peer, command: Command) -> None:
+        match command:
+            case SendDatagram():
+                self._datagrams.send(command.data, command.path)
+            case CheckAdoption():
+                self._adopter.on_check(peer, command)
+            case SessionAdopted():
+                self._adopter.on_adopted(peer, command)
+            case AdoptionRefused():
+                self._adopter.on_refused(peer, command)
+            case RebindForPeer():
+                self._mover.on_rebind_for_peer(peer, command)
+            case FinishMove():
+                self._mover.on_finish(peer, command)
+            case MoveRefused():
+                self._mover.on_refused(peer, command)
+            case FreezeHeld():
+                self._mover.on_freeze_held(command)
+            case ReleaseHeld():
+                self._mover.on_release_held(command)
+            case PathValidated():
+                self._mover.on_path_validated(peer, command)
+            case PathFailed():
+                self._mover.on_path_failed(peer, command)
+            case SessionReleased():
+                self._on_released(command)
+            case PeerSilent():
+                self._on_silence(peer, silent=True)
+            case PeerHeard():
+                self._on_silence(peer, silent=False)
+            case _:
+                assert_never(command)
+
+    def _on_released(self, command: SessionReleased) -> None:
+        session = self._core.sessions.of_id(command.session_id)
+        if session is not None:
+            self._core.end(session, "the peer says that its connection has ended", tell_peer=False)
+
+    def _on_silence(self, peer: Peer, *, silent: bool) -> None:
+        peer.silent = silent
+        self._core.journal.tell("peer-silent" if silent else "peer-heard", peer=peer.name)
+
+    # Associations.
+
+    def _records_of(self, key: bytes) -> tuple[SessionRecord, ...]:
+        return tuple(record for record in self._records.values() if record.peer_key == key)
+
+    def _on_associated(self, peer: Peer) -> None:
+        self._core.journal.tell("associated", peer=peer.name, key=peer.fingerprint)
+        for session in self._core.sessions:
+            if session.peer_key == peer.key and session.peer is None:
+                session.peer = peer
+        self._schedule()
+
+    def _interface_of(self, address: str) -> int:
+        point = self._core.point_of(address)
+        return point.index if point else 0
+
+    def _tell_of(self, event: Event) -> None:
+        """Tell people of links that come and go; addresses are told of as the links that they make usable."""
+        if isinstance(event, LinkState) and self._usable.get(event.interface) != event.usable:
+            known = event.interface in self._usable
+            self._usable[event.interface] = event.usable
+            if known or event.usable:
+                self._core.journal.tell("link-up" if event.usable else "link-down", link=event.interface)
+        elif isinstance(event, AddressPresent):
+            self._core.journal.tell(
+                "address-present", level=logging.DEBUG, link=event.label, address=event.address
+            )
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "config",
+    type=click.Path(path_type=Path),
+    envvar="MIGRATE_CONFIG",
+    help="The configuration file. Without it the default one is read, if there is one.",
+)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text")
+@click.version_option(package_name="migrate-sessions")
+def main(config: Path | None, log_level: str, log_format: Literal["text", "json"]) -> None:
+    r"""Run the session daemon in the foreground, logging to standard error.
+
+    It ends at SIGTERM or SIGINT and reads the policy again at SIGHUP. Connections are never disturbed by
+    its end.
+
+    \b
+    Examples:
+      migrated
+      migrated --config ./migrated.toml --log-level debug
+    """
+    log.configure(log_level.upper(), log_format)
+    try:
+        configuration = load_configuration(config)
+        asyncio.run(_run(configuration))
+    except (ConfigurationError, ControlError, StoreError, PermissionError, OSError) as error:
+        _log.error("%s", error)
+        sys.exit(2)
+
+
+async def _run(configuration: Configuration) -> None:
+    await Daemon(configuration).run()

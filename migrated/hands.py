@@ -1,0 +1,190 @@
+"""The daemon's hands: kernel work on sessions, one method for each thing that protocol and engine ask for.
+
+Nothing here decides anything. Every method does its work at once, which takes about a millisecond for
+each session, and says what came of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from migrated.kernel.errors import RebindError, SocketGoneError
+from migrated.kernel.holders import find_holders
+from migrated.kernel.rebind import (
+    Connection,
+    Rebound,
+    Target,
+    freeze_connection,
+    open_window,
+    park_connection,
+    rebind_connection,
+    thaw_connection,
+)
+from migrated.kernel.repair import EndPoint, reserve_port
+from migrated.sessions import Departing, ManagedSession
+from sessionlayer.values import Arrival, Departure, Rebinding
+
+
+def locate_all(sessions: Collection[ManagedSession]) -> Mapping[int, Connection]:
+    """Find the holders of all these sessions' sockets in one pass; those that nobody holds are left out."""
+    found = find_holders([session.inode for session in sessions])
+    return {inode: Connection(inode=inode, holders=holders) for inode, holders in found.items()}
+
+
+def depart(session: ManagedSession, connection: Connection | None, departing: Departing) -> Departure:
+    """Freeze a session that is to move, with a port reserved where it goes.
+
+    Raises:
+        RebindError: it can't be done; the connection is as it was.
+    """
+    held = _present(connection)
+    local_port = session.record().connection.local_port
+    try:
+        departing.reservation = reserve_port(departing.to.address, local_port)
+    except OSError as error:
+        raise RebindError(f"no port can be had on {departing.to.address}: {error.strerror}") from error
+    departing.port = departing.reservation.getsockname()[1]
+    try:
+        frozen = freeze_connection(held, session.own if session.frozen else None)
+    except RebindError:
+        departing.release()
+        raise
+    session.own = frozen.own
+    session.frozen = True
+    departing.frozen = frozen
+    return Departure(
+        session_id=session.session_id,
+        address=departing.to.address,
+        port=departing.port,
+        received=frozen.received,
+        sent=frozen.sent,
+        in_place=False,
+    )
+
+
+def arrive(session: ManagedSession, connection: Connection | None, arrival: Arrival) -> Rebound:
+    """Finish a session's own move; the peer is in place.
+
+    Raises:
+        RebindError: it can't be done; the connection is frozen where it was.
+    """
+    departing = session.departing
+    assert departing is not None
+    target = Target(
+        local=EndPoint(address=departing.to.address, port=departing.port),
+        device=departing.to.interface,
+        remote=EndPoint(address=arrival.address, port=arrival.port),
+        peer_received=arrival.received,
+        first_in_place=False,
+    )
+    departing.release()
+    return _rebind(session, connection, target)
+
+
+def follow(
+    session: ManagedSession, connection: Connection | None, entry: Rebinding, device: str | None
+) -> Rebound:
+    """Rebind a session whose peer has moved.
+
+    Args:
+        session: live or frozen.
+        connection: its holders.
+        entry: where the peer is, and whether it is in place.
+        device: the interface of ``entry.wanted``, if we were about to move ourselves.
+
+    Raises:
+        RebindError: it can't be done; the connection is as it was.
+    """
+    target = Target(
+        local=EndPoint(address=entry.wanted[0], port=entry.wanted[1]) if entry.wanted else None,
+        device=device,
+        remote=EndPoint(address=entry.address, port=entry.port),
+        peer_received=entry.received,
+        first_in_place=not entry.in_place,
+    )
+    if session.departing is not None:
+        session.departing.release()
+    rebound = _rebind(session, connection, target)
+    session.held = None if entry.in_place else entry
+    session.sizing = None if entry.in_place else rebound.sizing
+    return rebound
+
+
+def hold_again(session: ManagedSession, connection: Connection | None) -> None:
+    """Restore a held session that was frozen as it was right after `follow`: silent, with fresh timers.
+
+    Raises:
+        RebindError: it can't be done; the connection is frozen.
+    """
+    entry = session.held
+    if entry is None:
+        raise RebindError("the session is not held")
+    target = Target(
+        local=None,
+        device=None,
+        remote=EndPoint(address=entry.address, port=entry.port),
+        peer_received=entry.received,
+        first_in_place=True,
+    )
+    session.sizing = _rebind(session, connection, target).sizing
+
+
+def park(session: ManagedSession, connection: Connection | None) -> None:
+    """Freeze a session without stopping its programs.
+
+    Raises:
+        RebindError: it can't be done.
+    """
+    if not session.frozen:
+        session.own = park_connection(_present(connection))
+        session.frozen = True
+
+
+def thaw(session: ManagedSession, connection: Connection | None) -> None:
+    """Let a frozen session go on where it is.
+
+    Raises:
+        RebindError: it can't be done.
+    """
+    if session.frozen:
+        thaw_connection(_present(connection), session.own)
+        session.frozen = False
+
+
+def settle(session: ManagedSession, connection: Connection | None) -> None:
+    """Take away what kept a held session silent: the peer is in place.
+
+    Raises:
+        RebindError: it can't be done.
+    """
+    sizing, session.sizing, session.held = session.sizing, None, None
+    if sizing is not None:
+        open_window(_present(connection), sizing)
+
+
+def first(connections: Mapping[int, Connection], session: ManagedSession) -> Connection | None:
+    """Return a session's holders, or ``None`` if nobody holds its socket."""
+    return connections.get(session.inode)
+
+
+def locate_one(session: ManagedSession) -> Connection | None:
+    """Find the holders of one session's socket."""
+    return first(locate_all([session]), session)
+
+
+def locate_entries(sessions: Iterable[ManagedSession | None]) -> Mapping[int, Connection]:
+    """Find the holders of those sessions that are known."""
+    return locate_all([session for session in sessions if session is not None])
+
+
+def _present(connection: Connection | None) -> Connection:
+    if connection is None:
+        raise SocketGoneError("no program holds the connection any more")
+    return connection
+
+
+def _rebind(session: ManagedSession, connection: Connection | None, target: Target) -> Rebound:
+    rebound = rebind_connection(_present(connection), target, session.own if session.frozen else None)
+    session.own = rebound.own
+    session.frozen = False
+    return rebound
