@@ -55,8 +55,13 @@ def event(logger: logging.Logger, level: int, name: str, /, **fields: object) ->
 
 
 def render(name: str, fields: Mapping[str, object]) -> str:
-    """Return an event as one line: ``moved session=ab12 link=eth1``."""
-    return " ".join([name, *(f"{key}={_value(value)}" for key, value in fields.items())])
+    """Return an event as one line that is safe to print: ``moved session=ab12 link=eth1``."""
+    return printable(" ".join([name, *(f"{key}={_value(value)}" for key, value in fields.items())]))
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with everything escaped that a terminal would act on: others chose these words."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
 
 
 class _Text(logging.Formatter):
@@ -66,7 +71,7 @@ class _Text(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the event, with a traceback on lines of its own."""
-        lines = [_printable(render(record.getMessage(), _fields(record)))]
+        lines = [render(record.getMessage(), _fields(record))]
         if record.exc_info:
             lines += self.formatException(record.exc_info).splitlines()
         prefix = self._prefix(record)
@@ -116,11 +121,6 @@ def _value(value: object) -> str:
 
 def _as_text(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _printable(text: str) -> str:
-    """Return ``text`` as one line without anything that a terminal would act on."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
 
 
 def _is_journal() -> bool:

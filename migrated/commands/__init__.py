@@ -12,7 +12,12 @@ _SUBCOMMANDS = {
     "completion": Subcommand(
         "migrated.commands.completion:completion", "Print the completion script of a shell."
     ),
+    "links": Subcommand("migrated.commands.links:links", "List the links, their scores and why."),
+    "move": Subcommand("migrated.commands.move:move", "Move a session to a link by hand."),
     "policy": Subcommand("migrated.commands.policy:policy", "Check, explain and show policies."),
+    "sessions": Subcommand("migrated.commands.sessions:sessions", "List the sessions."),
+    "status": Subcommand("migrated.commands.status:status", "Say how the daemon is."),
+    "watch": Subcommand("migrated.commands.watch:watch", "Follow what happens."),
 }
 
 
@@ -26,6 +31,7 @@ def cli() -> None:
     \b
     Examples:
       migrate policy check /etc/migrate/policy.d/*.policy
+      migrate sessions
       eval "$(migrate completion bash)"
     """  # noqa: D301
 

@@ -1,0 +1,131 @@
+"""Ask the daemon over its control socket, from programs that need no event loop."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+
+from migrated.control.messages import (
+    MAX_ANSWER_BYTES,
+    Answer,
+    EventReport,
+    Refused,
+    Request,
+    Watch,
+    decode_answer,
+    encode,
+)
+
+ANSWER_TIMEOUT_S: Final = 30.0
+"""How long a daemon may take to answer; a move over a slow link takes seconds."""
+
+
+class UnreachableError(Exception):
+    """Say why no daemon answers, and what to do."""
+
+
+class RefusedError(Exception):
+    """Say why the daemon refused; ``code`` is for programs."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.reason)
+        self.code = refused.code
+
+
+def request(path: Path, message: Request, timeout_s: float = ANSWER_TIMEOUT_S) -> Answer:
+    """Ask the daemon one thing and return its answer.
+
+    Args:
+        path: the control socket.
+        message: anything but `Watch`.
+        timeout_s: seconds that each step may take.
+
+    Raises:
+        UnreachableError: no daemon answers there.
+        RefusedError: the daemon refuses.
+    """
+    with _conversation(path, timeout_s) as (sock, lines):
+        _send(sock, message)
+        return _receive(lines)
+
+
+def watch(path: Path) -> Iterator[EventReport]:
+    """Return the daemon's events as they happen, until the daemon ends.
+
+    Args:
+        path: the control socket.
+
+    Raises:
+        UnreachableError: no daemon answers there, or it has ended.
+        RefusedError: the daemon refuses.
+    """
+    with _conversation(path, ANSWER_TIMEOUT_S) as (sock, lines):
+        _send(sock, Watch())
+        sock.settimeout(None)
+        while True:
+            event = _receive(lines)
+            if not isinstance(event, EventReport):
+                raise UnreachableError(
+                    "the daemon sent something that is no event; is it of another version?"
+                )
+            yield event
+
+
+@contextmanager
+def _conversation(path: Path, timeout_s: float) -> Iterator[tuple[socket.socket, BinaryIO]]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(timeout_s)
+        _connect(sock, path)
+        try:
+            with sock.makefile("rb") as lines:
+                yield sock, lines
+        except TimeoutError as error:
+            raise UnreachableError(f"the daemon at {path} does not answer within {timeout_s:g} s") from error
+        except ConnectionError as error:
+            raise _ended() from error
+
+
+def _connect(sock: socket.socket, path: Path) -> None:
+    try:
+        sock.connect(str(path))
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        advice = "start `migrated`, or name its socket with `--socket`"
+        raise UnreachableError(f"no daemon is running at {path}; {advice}") from error
+    except PermissionError as error:
+        raise UnreachableError(
+            f"you have no permission to use {path}: it is another user's daemon"
+        ) from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UnreachableError(f"cannot connect to {path}: {reason}") from error
+
+
+def _send(sock: socket.socket, message: Request) -> None:
+    try:
+        sock.sendall(encode(message))
+    except (BrokenPipeError, ConnectionResetError):
+        # The daemon closed after a word of its own, which is still to be read.
+        return
+
+
+def _receive(lines: BinaryIO) -> Answer:
+    line = lines.readline(MAX_ANSWER_BYTES)
+    if not line.endswith(b"\n"):
+        raise _ended()
+    try:
+        answer = decode_answer(line)
+    except msgspec.DecodeError as error:
+        reason = "the daemon's answer can't be read; is it of another version?"
+        raise UnreachableError(f"{reason} ({error})") from error
+    if isinstance(answer, Refused):
+        raise RefusedError(answer)
+    return answer
+
+
+def _ended() -> UnreachableError:
+    return UnreachableError("the daemon closed the connection before its answer was complete")
