@@ -305,6 +305,7 @@ def main(config: Path | None, log_level: str, log_format: Literal["text", "json"
       migrated --config ./migrated.toml --log-level debug
     """
     log.configure(log_level.upper(), log_format)
+    logging.getLogger("pyroute2").setLevel(logging.WARNING)  # it tells every message, at length
     try:
         configuration = load_configuration(config)
         asyncio.run(_run(configuration))

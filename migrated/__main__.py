@@ -1,0 +1,5 @@
+"""Let ``python -m migrated`` start the daemon."""
+
+from migrated.daemon import main
+
+main()
