@@ -1,0 +1,134 @@
+"""The capabilities of the systemd unit are enough to move another user's connection, and none is too many."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from migrated.lab import SERVER_V4, Host, Lab, is_privileged, two_links
+from tests.unit_file import capabilities
+
+WORKER = Path(__file__).with_name("capability_worker.py")
+NOBODY = 65534
+
+# A port below 1024 as an ssh server has it; dumpable again, as a program is that its own user started.
+BECOME_NOBODY = f"""
+import ctypes, os, socket, sys
+def become_nobody():
+    os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+    ctypes.CDLL(None).prctl(4, 1)
+"""
+SERVER = f"""{BECOME_NOBODY}
+listener = socket.create_server(("{SERVER_V4}", 22)); become_nobody()
+print("ready", flush=True)
+connection, _ = listener.accept()
+while data := connection.recv(4096): connection.sendall(data)
+"""
+CLIENT = f"""{BECOME_NOBODY}
+connection = socket.create_connection(("{SERVER_V4}", 22)); become_nobody()
+print("ready", flush=True)
+for line in sys.stdin:
+    connection.sendall(line.encode()); print(connection.recv(4096).decode(), end="", flush=True)
+"""
+
+
+def _every_user_is_here() -> bool:
+    """Return false inside a user namespace such as `unshare -Ur`, which holds one user only."""
+    return Path("/proc/self/uid_map").read_text().split() == ["0", "0", "4294967295"]
+
+
+pytestmark = [
+    pytest.mark.netns,
+    pytest.mark.skipif(
+        not (is_privileged() and _every_user_is_here() and shutil.which("setpriv")),
+        reason="needs root, other users and setpriv",
+    ),
+]
+
+
+class RefusedError(Exception):
+    """A step failed for want of a capability."""
+
+
+class Piped:
+    """A program that answers each line with a line."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def hear(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def say(self, line: str) -> str:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        return self.hear()
+
+    def order(self, *order: Any) -> Any:
+        done, result = json.loads(self.say(json.dumps(order)))
+        if not done:
+            raise RefusedError(f"{order[0]}: {result}")
+        return result
+
+
+@contextmanager
+def started(host: Host, argv: list[str]) -> Iterator[Piped]:
+    process = host.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with process:
+        try:
+            yield Piped(process)
+        finally:
+            process.kill()
+
+
+def worker(host: Host, allowed: frozenset[str]) -> list[str]:
+    bounds = ",".join(["-all", *(f"+{name}" for name in sorted(allowed))])
+    limited = ["setpriv", "--no-new-privs", "--inh-caps=-all", f"--bounding-set={bounds}"]
+    return [*limited, sys.executable, "-P", str(WORKER)]
+
+
+def established_inode(host: Host) -> int:
+    rows = (line.split() for line in host.run(["cat", "/proc/net/tcp"]).stdout.splitlines()[1:])
+    return next(int(row[9]) for row in rows if row[3] == "01")
+
+
+def move_twice(allowed: frozenset[str]) -> str:
+    """Move a connection of nobody's there and back, with daemons of these capabilities; return an echo."""
+    with Lab() as lab, ExitStack() as programs:
+        net = two_links(lab)
+        server = programs.enter_context(started(net.server, [sys.executable, "-c", SERVER]))
+        assert server.hear() == "ready\n"
+        client = programs.enter_context(started(net.client, [sys.executable, "-c", CLIENT]))
+        assert client.hear() == "ready\n"
+        assert client.say("before") == "before\n"
+        mover, peer = (
+            programs.enter_context(started(host, worker(host, allowed))) for host in (net.client, net.server)
+        )
+        mover.order("find", established_inode(net.client))
+        peer.order("find", established_inode(net.server))
+        for link in reversed(net.links):
+            port, received = mover.order("freeze", link.v4)
+            *remote, peer_received = peer.order("follow", link.v4, port, received)
+            mover.order("move", [link.v4, port], link.interface, remote, peer_received)
+            peer.order("finish")
+        return client.say("after")
+
+
+def test_the_unit_has_enough() -> None:
+    assert move_twice(capabilities()) == "after\n"
+
+
+@pytest.mark.parametrize("missing", sorted(capabilities()))
+def test_the_unit_has_none_too_many(missing: str) -> None:
+    with pytest.raises(RefusedError):
+        move_twice(capabilities() - {missing})
