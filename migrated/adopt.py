@@ -14,9 +14,9 @@ from engine import AttachmentPoint, SessionDescription
 from engine import Connection as DescribedConnection
 from migrated.core import Core
 from migrated.kernel.errors import RebindError
-from migrated.kernel.freeze import OwnOptions, is_frozen
-from migrated.kernel.holders import borrowed, find_holders
-from migrated.kernel.rebind import Connection, check_movable
+from migrated.kernel.freeze import OwnOptions
+from migrated.kernel.holders import find_holders
+from migrated.kernel.rebind import Connection, check_movable, recover_connection
 from migrated.kernel.table import Row, established
 from migrated.peers import Peer, Peers
 from migrated.sessions import Condition, ManagedSession
@@ -363,7 +363,6 @@ def _frozen(connection: Connection) -> bool:
     if not connection.holders:
         return False
     try:
-        with borrowed(connection.holders[0]) as sock:
-            return is_frozen(sock)
+        return recover_connection(connection)
     except RebindError:
         return False

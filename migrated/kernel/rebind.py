@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from socket import SO_BINDTODEVICE, SOL_SOCKET, socket
+from socket import IPPROTO_TCP, SO_BINDTODEVICE, SOL_SOCKET, socket
 from typing import Final
 
 from migrated.kernel import options, tcp
@@ -171,6 +171,20 @@ def park_connection(connection: Connection) -> OwnOptions:
         own = read_own_options(sock)
         freeze(sock)
         return own
+
+
+def recover_connection(connection: Connection) -> bool:
+    """Look after a connection whose daemon died, perhaps at work on it; return whether it is frozen.
+
+    A socket that was left in repair mode is taken out of it: its programs can use it again.
+
+    Raises:
+        RebindError: it can't be reached.
+    """
+    with borrowed(connection.holders[0]) as sock, _kernel_errors("look after"):
+        if sock.getsockopt(IPPROTO_TCP, options.TCP_REPAIR):
+            set_repair(sock, options.REPAIR_OFF_SILENT)
+        return is_frozen(sock)
 
 
 def thaw_connection(connection: Connection, own: OwnOptions) -> None:

@@ -36,10 +36,21 @@ async def prepare_frozen_route() -> None:
         await netlink.link("set", index=loopback, state="up")
         for family in (socket.AF_INET, socket.AF_INET6):
             await _ensure(
-                netlink, "route", family=family, dst="default", oif=loopback, table=FROZEN_TABLE, scope=_SCOPE_HOST
+                netlink,
+                "route",
+                family=family,
+                dst="default",
+                oif=loopback,
+                table=FROZEN_TABLE,
+                scope=_SCOPE_HOST,
             )
             await _ensure(
-                netlink, "rule", family=family, fwmark=FROZEN_MARK, table=FROZEN_TABLE, priority=_RULE_PRIORITY
+                netlink,
+                "rule",
+                family=family,
+                fwmark=FROZEN_MARK,
+                table=FROZEN_TABLE,
+                priority=_RULE_PRIORITY,
             )
 
 
@@ -49,7 +60,10 @@ async def _ensure(netlink: Any, kind: str, **what: Any) -> None:  # noqa: ANN401
     try:
         await getattr(netlink, kind)("add", **what)
     except NetlinkError as error:
-        missing_family = what["family"] == socket.AF_INET6 and error.code in (errno.EAFNOSUPPORT, errno.EOPNOTSUPP)
+        missing_family = what["family"] == socket.AF_INET6 and error.code in (
+            errno.EAFNOSUPPORT,
+            errno.EOPNOTSUPP,
+        )
         if error.code == errno.EPERM:
             raise PermissionError("setting the route of frozen connections needs CAP_NET_ADMIN") from error
         if error.code != errno.EEXIST and not missing_family:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,9 @@ from migrated.kernel import tcp
 from migrated.kernel.repair import EndPoint
 
 _LISTEN: Final = 10
+_ENDS_REMEMBERED: Final = 65_536
+"""End points whose decoded form is kept: the table is read over and over. Others are decoded anew."""
+
 _TABLES: Final = ("/proc/self/net/tcp", "/proc/self/net/tcp6")
 
 
@@ -58,6 +62,7 @@ def _parse(lines: Iterable[str]) -> Iterator[tuple[int, EndPoint, EndPoint, int,
         yield int(fields[3], 16), _end(fields[1]), _end(fields[2]), int(fields[7]), int(fields[9])
 
 
+@lru_cache(maxsize=_ENDS_REMEMBERED)
 def _end(text: str) -> EndPoint:
     """Decode an address, which is written in hexadecimal as 32-bit words in the machine's byte order."""
     address, port = text.split(":")
