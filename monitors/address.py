@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import assert_never
 
@@ -27,7 +27,7 @@ class AddressTable:
     def __init__(self) -> None:
         self._reported: dict[_Key, AddressPresent] = {}
 
-    def receive(self, change: Change) -> Iterator[Event]:
+    def receive(self, change: Change) -> Generator[Event, None, None]:
         """Yield what must be reported because of a change."""
         match change:
             case Snapshot():
@@ -41,14 +41,14 @@ class AddressTable:
             case _:
                 assert_never(change)
 
-    def _compare(self, snapshot: Snapshot) -> Iterator[Event]:
+    def _compare(self, snapshot: Snapshot) -> Generator[Event, None, None]:
         present = {(address.index, address.address) for address in snapshot.addresses}
         for key in [key for key in self._reported if key not in present]:
             yield from self._gone(key)
         for address in snapshot.addresses:
             yield from self._present(address)
 
-    def _present(self, address: AddressPresent) -> Iterator[Event]:
+    def _present(self, address: AddressPresent) -> Generator[Event, None, None]:
         key = (address.index, address.address)
         reported = self._reported.get(key)
         if reported == address:
@@ -58,7 +58,7 @@ class AddressTable:
         yield address
         self._reported[key] = address
 
-    def _gone(self, key: _Key) -> Iterator[Event]:
+    def _gone(self, key: _Key) -> Generator[Event, None, None]:
         reported = self._reported.get(key)
         if reported is None:
             return
