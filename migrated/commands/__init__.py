@@ -12,6 +12,9 @@ _SUBCOMMANDS = {
     "completion": Subcommand(
         "migrated.commands.completion:completion", "Print the completion script of a shell."
     ),
+    "demo": Subcommand(
+        "migrated.commands.demo:demo", "Watch a connection live through cuts, moves and an outage."
+    ),
     "links": Subcommand("migrated.commands.links:links", "List the links, their scores and why."),
     "move": Subcommand("migrated.commands.move:move", "Move a session to a link by hand."),
     "policy": Subcommand("migrated.commands.policy:policy", "Check, explain and show policies."),
