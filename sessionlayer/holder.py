@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from sessionlayer.commands import Command, FreezeHeld, MoveRefused, RebindForPeer, ReleaseHeld
+from sessionlayer.errors import LocalProtocolError
 from sessionlayer.limits import HOLD_S
 from sessionlayer.messages import (
     AnswerEntry,
@@ -90,12 +91,15 @@ class Holder:
             if session is None:
                 continue  # released while the shell was at work
             request = session.request
+            if request is None:
+                raise LocalProtocolError(f"no rebinding was asked for in state `{session.state.value}`")
+            session.request = None
             if isinstance(result, Failed):
-                commands += self._put_back(session, result)
+                session.answer = _failure(session, result)
+                commands += _put_back(session, request, result)
             else:
-                self._take_place(session, result, now)
-            if request is not None and session.answer is not None:
-                answers.setdefault((request.handoff, request.path), []).append(session.answer)
+                session.answer = self._take_place(session, request, result, now)
+            answers.setdefault((request.handoff, request.path), []).append(session.answer)
         for (handoff, path), entries in answers.items():
             commands += self._answer(entries, handoff, path)
         return tuple(commands)
@@ -134,9 +138,7 @@ class Holder:
         request = PeerRequest(entry=entry, handoff=handoff, path=path, before=before, open_window=open_window)
         return session.give_way(request, unpack_address(entry.address))
 
-    def _take_place(self, session: Session, result: Rebound, now: float) -> None:
-        request = session.request
-        assert request is not None
+    def _take_place(self, session: Session, request: PeerRequest, result: Rebound, now: float) -> AnswerEntry:
         stayed = session.connection.with_local(result.address, result.port) == session.connection
         # A mover that is in place for where we are hears us: nothing to hold back for.
         live = request.open_window and stayed
@@ -145,8 +147,9 @@ class Holder:
             unpack_address(request.entry.address), request.entry.port
         )
         session.moves += 1
-        session.request = None
-        session.answer = AnswerEntry(
+        if not live:
+            self._held_until[session.session_id] = now + HOLD_S
+        return AnswerEntry(
             session=session.session_id,
             epoch=session.epoch,
             outcome=Outcome.DONE,
@@ -154,30 +157,6 @@ class Holder:
             port=result.port,
             received=result.received,
         )
-        if not live:
-            self._held_until[session.session_id] = now + HOLD_S
-
-    def _put_back(self, session: Session, result: Failed) -> list[Command]:
-        before = session.request.before if session.request else SessionState.SETTLED
-        session.machine.feed(_PUT_BACK[before])
-        session.request = None
-        session.answer = AnswerEntry(
-            session=session.session_id,
-            epoch=session.epoch,
-            outcome=Outcome.FAILED,
-            address=pack_address(session.connection.local_address),
-            port=session.connection.local_port,
-            peer_address=pack_address(session.connection.remote_address),
-            peer_port=session.connection.remote_port,
-            reason=shortened(result.reason),
-        )
-        if _PUT_BACK[before] is SessionEvent.PUT_BACK:
-            return []
-        commands: list[Command] = [FreezeHeld(session_id=session.session_id)]
-        if before is SessionState.ASKING:
-            reason = f"the peer moved at the same time, and following it failed: {result.reason}"
-            commands.append(MoveRefused(session_id=session.session_id, epoch=session.epoch, reason=reason))
-        return commands
 
     def _thaw(self, session: Session, now: float, *, mover_in_place: bool) -> list[Command]:
         if session.state not in _HELD:
@@ -220,3 +199,28 @@ def _stale(session: Session, entry: MoveEntry) -> AnswerEntry:
     return AnswerEntry(
         session=session.session_id, epoch=entry.epoch, outcome=Outcome.STALE, latest=session.epoch
     )
+
+
+def _failure(session: Session, result: Failed) -> AnswerEntry:
+    return AnswerEntry(
+        session=session.session_id,
+        epoch=session.epoch,
+        outcome=Outcome.FAILED,
+        address=pack_address(session.connection.local_address),
+        port=session.connection.local_port,
+        peer_address=pack_address(session.connection.remote_address),
+        peer_port=session.connection.remote_port,
+        reason=shortened(result.reason),
+    )
+
+
+def _put_back(session: Session, request: PeerRequest, result: Failed) -> list[Command]:
+    event = _PUT_BACK[request.before]
+    session.machine.feed(event)
+    if event is SessionEvent.PUT_BACK:
+        return []
+    commands: list[Command] = [FreezeHeld(session_id=session.session_id)]
+    if request.before is SessionState.ASKING:
+        reason = f"the peer moved at the same time, and following it failed: {result.reason}"
+        commands.append(MoveRefused(session_id=session.session_id, epoch=session.epoch, reason=reason))
+    return commands

@@ -45,7 +45,7 @@ class AssociationEvent(Enum):
 _A, _AE = AssociationState, AssociationEvent
 
 ASSOCIATION: Mapping[AssociationState, Mapping[AssociationEvent, AssociationState]] = {
-    _A.NEW: {_AE.OPEN: _A.AWAITING_REPLY, _AE.OPENED: _A.AWAITING_PROOF, _AE.REFUSE: _A.CLOSED},
+    _A.NEW: {_AE.OPEN: _A.AWAITING_REPLY, _AE.OPENED: _A.AWAITING_PROOF},
     _A.AWAITING_REPLY: {_AE.REPLY: _A.AWAITING_VERDICT, _AE.REFUSE: _A.CLOSED},
     _A.AWAITING_PROOF: {_AE.PROOF: _A.HEARD, _AE.REFUSE: _A.CLOSED},
     _A.AWAITING_VERDICT: {_AE.VERDICT: _A.HEARD, _AE.REFUSE: _A.CLOSED},

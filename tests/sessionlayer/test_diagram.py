@@ -1,0 +1,43 @@
+"""The pictures in the documentation are those of the tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from sessionlayer.diagram import as_svg, files, main
+from sessionlayer.errors import LocalProtocolError
+from sessionlayer.transitions import ASSOCIATION, SESSION
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_documentation_is_current() -> None:
+    page = (DOCS / "protocol.md").read_text(encoding="utf-8")
+    for name, text in files(page).items():
+        current = (DOCS / name).read_text(encoding="utf-8")
+        assert current == text, f"docs/{name} is out of date: run `python -m sessionlayer.diagram`"
+
+
+def test_main_rewrites_what_is_out_of_date(tmp_path: Path) -> None:
+    page = (DOCS / "protocol.md").read_text(encoding="utf-8")
+    (tmp_path / "protocol.md").write_text(page.replace("| settled | we move | asking |\n", ""))
+    main([str(tmp_path)])
+    assert (tmp_path / "protocol.md").read_text() == page
+    assert (tmp_path / "protocol-session.svg").exists()
+
+
+def test_a_page_without_marks_is_refused() -> None:
+    with pytest.raises(LocalProtocolError, match="table association"):
+        files("nothing here")
+
+
+def test_every_transition_is_one_arrow() -> None:
+    for name, svg, table in (
+        ("association", as_svg(ASSOCIATION, "a"), ASSOCIATION),
+        ("session", as_svg(SESSION, "s"), SESSION),
+    ):
+        arrows = [element for element in ElementTree.fromstring(svg).iter() if element.get("class") == "move"]
+        assert len(arrows) == sum(len(row) for row in table.values()), name
