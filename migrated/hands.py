@@ -7,11 +7,13 @@ each session, and says what came of it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from migrated.kernel.errors import RebindError, SocketGoneError
 from migrated.kernel.holders import find_holders
 from migrated.kernel.rebind import (
     Connection,
+    Frozen,
     Rebound,
     Target,
     freeze_connection,
@@ -34,10 +36,13 @@ def locate_all(sessions: Collection[ManagedSession]) -> Mapping[int, Connection]
 def depart(session: ManagedSession, connection: Connection | None, departing: Departing) -> Departure:
     """Freeze a session that is to move, with a port reserved where it goes.
 
+    One that leaves a dead link with nothing in flight goes there at once: every number is known.
+
     Raises:
-        RebindError: it can't be done; the connection is as it was.
+        RebindError: it can't be done; the connection is as it was, or frozen.
     """
     held = _present(connection)
+    was_frozen = session.frozen
     local_port = session.record().connection.local_port
     try:
         departing.reservation = reserve_port(departing.to.address, local_port)
@@ -52,13 +57,15 @@ def depart(session: ManagedSession, connection: Connection | None, departing: De
     session.own = frozen.own
     session.frozen = True
     departing.frozen = frozen
+    if departing.urgent and not was_frozen and frozen.nothing_in_flight:
+        _go_ahead(session, held, departing, frozen)
     return Departure(
         session_id=session.session_id,
         address=departing.to.address,
         port=departing.port,
         received=frozen.received,
         sent=frozen.sent,
-        in_place=False,
+        in_place=departing.ahead is not None,
     )
 
 
@@ -70,10 +77,14 @@ def arrive(session: ManagedSession, connection: Connection | None, arrival: Arri
     """
     departing = session.departing
     assert departing is not None
+    remote = EndPoint(address=arrival.address, port=arrival.port)
+    if departing.ahead is not None and departing.ahead_of == remote and not session.frozen:
+        settle(session, connection)
+        return departing.ahead
     target = Target(
         local=EndPoint(address=departing.to.address, port=departing.port),
         device=departing.to.interface,
-        remote=EndPoint(address=arrival.address, port=arrival.port),
+        remote=remote,
         peer_received=arrival.received,
         first_in_place=False,
     )
@@ -106,7 +117,6 @@ def follow(
         session.departing.release()
     rebound = _rebind(session, connection, target)
     session.held = None if entry.in_place else entry
-    session.sizing = None if entry.in_place else rebound.sizing
     return rebound
 
 
@@ -126,7 +136,7 @@ def hold_again(session: ManagedSession, connection: Connection | None) -> None:
         peer_received=entry.received,
         first_in_place=True,
     )
-    session.sizing = _rebind(session, connection, target).sizing
+    _rebind(session, connection, target)
 
 
 def park(session: ManagedSession, connection: Connection | None) -> None:
@@ -162,6 +172,38 @@ def settle(session: ManagedSession, connection: Connection | None) -> None:
         open_window(_present(connection), sizing)
 
 
+def turn_back(session: ManagedSession, connection: Connection | None, departing: Departing) -> None:
+    """Take a session back that went ahead of a peer which does not follow.
+
+    Raises:
+        RebindError: it can't be done; the connection is where it was.
+    """
+    if departing.origin is not None:
+        _rebind(session, connection, departing.origin)
+
+
+def _go_ahead(session: ManagedSession, connection: Connection, departing: Departing, frozen: Frozen) -> None:
+    """Put a frozen session in place before the peer is: silent until it hears the peer."""
+    now = session.record().connection
+    remote = EndPoint(address=now.remote_address, port=now.remote_port)
+    target = Target(
+        local=EndPoint(address=departing.to.address, port=departing.port),
+        device=departing.to.interface,
+        remote=remote,
+        peer_received=frozen.acknowledged,
+        first_in_place=True,
+    )
+    departing.release()
+    departing.origin = replace(
+        target,
+        local=EndPoint(address=now.local_address, port=now.local_port),
+        device=session.own.device,
+        first_in_place=False,
+    )
+    departing.ahead = _rebind(session, connection, target)
+    departing.ahead_of = remote
+
+
 def first(connections: Mapping[int, Connection], session: ManagedSession) -> Connection | None:
     """Return a session's holders, or ``None`` if nobody holds its socket."""
     return connections.get(session.inode)
@@ -184,7 +226,13 @@ def _present(connection: Connection | None) -> Connection:
 
 
 def _rebind(session: ManagedSession, connection: Connection | None, target: Target) -> Rebound:
-    rebound = rebind_connection(_present(connection), target, session.own if session.frozen else None)
+    held = _present(connection)
+    rebound = rebind_connection(held, target, session.own if session.frozen else None)
     session.own = rebound.own
     session.frozen = False
+    # One that was silent before has a narrowed window, which must not be taken for the kernel's own choice.
+    sizing = session.sizing or rebound.sizing
+    session.sizing = sizing
+    if not target.first_in_place:
+        settle(session, held)
     return rebound

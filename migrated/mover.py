@@ -201,8 +201,11 @@ class Mover:
         if not command.thaw and not command.unknown:
             self._retreat_from(session, departing.to if departing else None)
             return
+        connection = hands.locate_one(session)
         try:
-            hands.thaw(session, hands.locate_one(session))
+            if departing is not None:
+                hands.turn_back(session, connection, departing)
+            hands.thaw(session, connection)
         except RebindError as error:
             self._core.journal.tell(
                 "refused", level=logging.WARNING, owner=session.uid, session=session.short, reason=str(error)
@@ -270,7 +273,7 @@ class Mover:
     def settle_held(self, peer: Peer) -> None:
         """Open the windows of those sessions whose mover has said that it is in place."""
         for session in self._core.sessions:
-            if session.peer is peer and session.sizing is not None:
+            if session.peer is peer and session.held is not None:
                 state = peer.association.session_state(session.session_id)
                 if state not in (SessionState.HOLDING, SessionState.FROZEN):
                     self._attempt(session, hands.settle)

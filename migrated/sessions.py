@@ -9,8 +9,8 @@ from enum import Enum
 
 from engine import AttachmentPoint, PointKey, SessionDescription
 from migrated.kernel.freeze import OwnOptions
-from migrated.kernel.rebind import Frozen
-from migrated.kernel.repair import WindowSizing
+from migrated.kernel.rebind import Frozen, Rebound, Target
+from migrated.kernel.repair import EndPoint, WindowSizing
 from migrated.peers import Peer
 from sessionlayer.session import SessionRecord
 from sessionlayer.values import Rebinding
@@ -29,7 +29,8 @@ class Departing:
     """A move of ours that is under way, from the first step to the last. Times are monotonic seconds.
 
     ``reservation`` keeps the new port free until the socket takes it. ``frozen`` is ``None`` until the
-    connection has been frozen.
+    connection has been frozen. ``ahead`` says that it is in place already, waiting for the peer, which is
+    expected at ``ahead_of``, and ``origin`` how to go back.
     """
 
     to: AttachmentPoint
@@ -39,6 +40,9 @@ class Departing:
     reservation: socket.socket | None = None
     port: int = 0
     frozen: Frozen | None = None
+    ahead: Rebound | None = None
+    ahead_of: EndPoint | None = None
+    origin: Target | None = None
 
     def release(self) -> None:
         """Give the reserved port up."""
