@@ -1,0 +1,29 @@
+"""The built-in monitors on a real kernel, each scenario in a network namespace of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.monitors.scenarios import SCENARIOS
+
+ROOT = Path(__file__).parents[2]
+NAMESPACE = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
+
+
+def namespaces_work() -> bool:
+    return subprocess.run([*NAMESPACE, "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.netns
+@pytest.mark.skipif(not namespaces_work(), reason="this account may not make network namespaces")
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_scenario(scenario: str) -> None:
+    command = [*NAMESPACE, sys.executable, "-W", "error", "-m", "tests.monitors.scenarios", scenario]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    sys.stdout.write(result.stdout)
+    assert result.returncode == 0, result.stderr
