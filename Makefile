@@ -8,12 +8,8 @@ RUN := $(VENV)/bin
 # Debian keeps ip, nft and sshd where ordinary users don't look.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-# An ordinary user gets a user namespace of their own, in which network namespaces can be made.
-IN_NAMESPACE = $(shell test "$$(id -u)" = 0 || ! unshare --user --map-root-user true 2>/dev/null \
-	|| echo unshare --user --map-root-user --)
-
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow lint bench lock clean demo-programs test-programs
+.PHONY: help demo test slow lint bench wheel lock clean demo-programs test-programs
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -22,10 +18,10 @@ demo: demo-programs $(READY) ## watch an ssh session move between links (about h
 	@$(RUN)/migrate demo
 
 test: test-programs $(READY) ## run the tests, without the slow ones
-	@$(IN_NAMESPACE) $(RUN)/python -m pytest -m "not slow"
+	@$(RUN)/python -m pytest -m "not slow"
 
 slow: test-programs $(READY) ## run the slow tests
-	@$(IN_NAMESPACE) $(RUN)/python -m pytest -m slow
+	@$(RUN)/python -m pytest -m slow
 
 lint: $(READY) ## check style, types, the import table, change fragments and the lock
 	@$(RUN)/ruff check --quiet
@@ -39,8 +35,12 @@ bench: test-programs $(READY) ## run the benchmarks; ARGS=--json for machines
 	@for script in benchmarks/[!_]*.py; do \
 		test -e "$$script" || { echo "there are no scripts in benchmarks/" >&2; exit 1; }; \
 		echo "== $$script" >&2; \
-		$(IN_NAMESPACE) $(RUN)/python "$$script" $(ARGS) || exit 1; \
+		$(RUN)/python "$$script" $(ARGS) || exit 1; \
 	done
+
+wheel: $(READY) ## build dist/*.whl for installation elsewhere
+	@$(RUN)/python -m build --no-isolation --outdir dist . > /dev/null
+	@ls dist/*.whl
 
 lock: ## write requirements.lock anew from pyproject.toml
 	@tools/lock "$(PYTHON)"
