@@ -20,7 +20,8 @@ def move(session: str, link: str, socket: Path | None) -> None:
 
     SESSION is an id from `migrate sessions` or the beginning of one, LINK a name from
     `migrate links`. You may move the sessions of your own programs; root may move all. The
-    exit status is 0 if it was moved, 1 if not, 2 if the daemon cannot be reached.
+    exit status is 0 if the move begins (`migrate watch` shows how it ends), 1 if the daemon
+    refuses, 2 if it cannot be reached.
 
     \b
     Examples:

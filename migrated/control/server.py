@@ -7,7 +7,7 @@ import logging
 import socket
 import stat
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -44,10 +44,8 @@ class ControlError(Exception):
 class Handler(Protocol):
     """What answers requests."""
 
-    def handle(
-        self, request: Request, who: Credentials
-    ) -> Answer | Awaitable[Answer] | AsyncIterator[EventReport]:
-        """Answer at once, later, or with a stream of events; ``who`` is vouched for by the kernel."""
+    def handle(self, request: Request, who: Credentials) -> Answer | AsyncIterator[EventReport]:
+        """Answer at once, or with a stream of events; ``who`` is vouched for by the kernel."""
 
 
 class ControlServer:
@@ -120,7 +118,7 @@ class ControlServer:
             if isinstance(answer, AsyncIterator):
                 await _stream(reader, writer, answer)
                 return
-            await _send(writer, await answer if isinstance(answer, Awaitable) else answer)
+            await _send(writer, answer)
 
 
 async def _next_request(reader: asyncio.StreamReader) -> Request | Refused | None:

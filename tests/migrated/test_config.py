@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import base64
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrated import config
+from migrated.config import ConfigurationError, find_socket, load_configuration
+from sessionlayer.trust import TrustMode
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An ordinary user without any XDG variable."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(variable, raising=False)
+    return tmp_path
+
+
+def message_for(folder: Path, text: str) -> str:
+    file = folder / "migrated.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load_configuration(file)
+    return str(caught.value).removeprefix(f"{file}:")
+
+
+def test_defaults_of_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert config.default_file() == Path("/etc/migrate/migrated.toml")
+    empty = tmp_path / "migrated.toml"
+    empty.touch()
+    read = load_configuration(empty)
+    assert (read.control_port, read.plugins, read.pinned_keys) == (6447, True, ())
+    assert read.state_folder == Path("/var/lib/migrate")
+    assert read.socket == Path("/run/migrate/control.sock")
+    assert read.policy == (f"{tmp_path}/policy.d/*.policy",)
+
+
+def test_defaults_of_a_user_without_a_file(home: Path) -> None:
+    read = load_configuration()
+    assert read.policy == (f"{home}/.config/migrate/policy.d/*.policy",)
+    assert read.state_folder == home / ".local/state/migrate"
+    assert read.runtime_folder == home / ".local/state/migrate/run"
+
+
+def test_the_folders_of_a_user_follow_xdg(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/c")
+    monkeypatch.setenv("XDG_STATE_HOME", "not/absolute")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/r")
+    read = load_configuration()
+    assert read.policy == ("/c/migrate/policy.d/*.policy",)
+    assert read.state_folder == home / ".local/state/migrate"
+    assert read.runtime_folder == Path("/r/migrate")
+
+
+def test_every_key(tmp_path: Path) -> None:
+    key = bytes(range(32))
+    file = tmp_path / "migrated.toml"
+    file.write_text(
+        f"""
+        control_port = 7000
+        policy = ["a.policy", "/etc/b/*.policy"]
+        state_folder = "state"
+        runtime_folder = "/run/x"
+        pinned_keys = ["{base64.b64encode(key).decode()}"]
+        plugins = false
+        [trust]
+        incoming = "pinned"
+        """
+    )
+    read = load_configuration(file)
+    assert read.control_port == 7000
+    assert read.policy == (f"{tmp_path}/a.policy", "/etc/b/*.policy")
+    assert (read.state_folder, read.runtime_folder) == (tmp_path / "state", Path("/run/x"))
+    assert (read.pinned_keys, read.plugins) == ((key,), False)
+    trust = read.trust.as_policy()
+    assert (trust.outgoing, trust.incoming) == (TrustMode.TOFU, TrustMode.PINNED)
+
+
+def test_policy_files_come_by_pattern_then_by_name(tmp_path: Path) -> None:
+    for name in ("20.policy", "10.policy", "note.txt"):
+        (tmp_path / name).touch()
+    file = tmp_path / "migrated.toml"
+    file.write_text('policy = ["20.policy", "*.policy", "missing.policy"]')
+    names = [path.name for path in load_configuration(file).policy_files()]
+    assert names == ["20.policy", "10.policy", "missing.policy"]
+
+
+MISTAKES = [
+    ("\ncontrol_prot = 1", "2: unknown key `control_prot`; did you mean `control_port`?"),
+    ("colour = 1", "1: unknown key `colour`; known are control_port, "),
+    ('[trust]\noutgoin = "tofu"', "2: unknown key `trust.outgoin`; did you mean `trust.outgoing`?"),
+    ('[trust]\noutgoing = "tof"', '2: `trust.outgoing` can\'t be `"tof"`: expected "tofu" or "pinned"'),
+    ('trust.incoming = "x"', '1: `trust.incoming` can\'t be `"x"`: expected "tofu" or "pinned"'),
+    ("trust = 1", "1: `trust` can't be `1`: expected a table"),
+    ('control_port = "6447"', '1: `control_port` can\'t be `"6447"`: expected a port number'),
+    ("control_port = 0", "1: `control_port` can't be `0`: expected a port number from 1 to 65535"),
+    ("control_port = true", "1: `control_port` can't be `true`: expected a port number"),
+    ('policy = "a"', '1: `policy` can\'t be `"a"`: expected a list of files or patterns'),
+    ("policy = [1]", "1: `policy` can't be `[1]`: expected a list of files or patterns"),
+    ('state_folder = ""', '1: `state_folder` can\'t be `""`: expected the path of a folder'),
+    ("plugins = 1", "1: `plugins` can't be `1`: expected true or false"),
+    (
+        'pinned_keys = ["SHA256:ab"]',
+        '1: `pinned_keys` can\'t be `["SHA256:ab"]`: expected a list of host keys',
+    ),
+    (
+        'pinned_keys = ["AAAA"]',
+        '1: `pinned_keys` can\'t be `["AAAA"]`: expected a list of host keys in base64',
+    ),
+    ("plugins = true\nx = = 1", "2: this is not TOML: invalid value"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), MISTAKES, ids=[text for text, _ in MISTAKES])
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
+    assert message_for(tmp_path, text).startswith(expected)
+
+
+def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="there is no such configuration file"):
+        load_configuration(tmp_path / "nowhere.toml")
+
+
+def test_files_that_are_no_text(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot read the configuration: is a directory"):
+        load_configuration(tmp_path)
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe\0")
+    with pytest.raises(ConfigurationError, match="not UTF-8 text"):
+        load_configuration(binary)
+
+
+@given(st.recursive(st.integers() | st.booleans() | st.text('ab"\n`'), lambda v: st.lists(v, max_size=3)))
+def test_no_value_of_any_key_raises_anything_else(value: object) -> None:
+    import json
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        for key in config._EXPECTED:
+            file = Path(folder) / "c.toml"
+            file.write_text(f"{key} = {json.dumps(value)}\n")
+            with suppress(ConfigurationError):
+                load_configuration(file)
+
+
+def test_a_command_finds_the_users_daemon_first_and_the_hosts_second(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "SYSTEM_RUNTIME_FOLDER", home / "host")
+    read = load_configuration()
+    assert find_socket(read) == read.socket
+    (home / "host").mkdir()
+    (home / "host" / "control.sock").touch()
+    assert find_socket(read) == home / "host" / "control.sock"
+    read.runtime_folder.mkdir(parents=True)
+    read.socket.touch()
+    assert find_socket(read) == read.socket
