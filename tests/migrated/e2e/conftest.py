@@ -1,0 +1,26 @@
+"""What the end-to-end tests share: one network with two daemons for the tests of a module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from migrated.lab import is_privileged
+from tests.migrated.e2e.arena import Arena
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    unprivileged = pytest.mark.skipif(not is_privileged(), reason="run as root or under `unshare -Ur`")
+    for item in items:
+        if item.path.is_relative_to(__file__.rpartition("/")[0]):
+            item.add_marker(pytest.mark.netns)
+            item.add_marker(unprivileged)
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    with Arena(tmp_path_factory.mktemp("arena")) as arena:
+        yield arena
+    for daemon in (arena.here, arena.there):
+        assert daemon.complaints() == []

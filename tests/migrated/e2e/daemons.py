@@ -1,0 +1,190 @@
+"""A daemon under test: started, killed and started again, asked and listened to."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from migrated.config import SOCKET_NAME
+from migrated.control.client import request
+from migrated.control.messages import (
+    Answer,
+    Move,
+    PeerReport,
+    Request,
+    SessionList,
+    SessionReport,
+    Sessions,
+    Status,
+    StatusReport,
+)
+from migrated.lab import Host
+
+POLICY = """\
+monitor-policy {
+    score-interface * 1
+    on proto tcp {
+        adopt
+        on port 7999 adopt never
+    }
+    settle 300ms
+}
+"""
+"""All links are worth the same, so that a session stays where a test has moved it."""
+
+START_S = 20.0
+EVENT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that the daemon reported, and at which place in the order of its reports."""
+
+    number: int
+    name: str
+    fields: dict[str, Any]
+
+
+class Daemon:
+    """One host's daemon. What it reports is read from its log, which misses nothing, not even at its start."""
+
+    def __init__(self, host: Host, folder: Path, policy: str = POLICY) -> None:
+        self.host = host
+        self.folder = folder
+        self.socket = folder / "run" / SOCKET_NAME
+        self.events: list[Event] = []
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        self._process: subprocess.Popen[str] | None = None
+        folder.mkdir()
+        (folder / "test.policy").write_text(policy)
+        self.configure("")
+
+    def configure(self, more: str) -> None:
+        """Write the configuration; it counts at the next start."""
+        text = 'policy = ["test.policy"]\nstate_folder = "state"\nruntime_folder = "run"\nplugins = false\n'
+        (self.folder / "migrated.toml").write_text(text + more)
+
+    def start(self) -> None:
+        """Start it and wait until it works."""
+        mark = self.mark()
+        arguments = [
+            "--config",
+            str(self.folder / "migrated.toml"),
+            "--log-level",
+            "debug",
+            "--log-format",
+            "json",
+        ]
+        self._process = self.host.popen(
+            [sys.executable, "-m", "migrated", *arguments],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stderr is not None
+        self._reader = threading.Thread(target=self._read, args=(self._process.stderr,), daemon=True)
+        self._reader.start()
+        self.await_event("started", since=mark, timeout_s=START_S)
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """End it as an administrator does, and return its exit status."""
+        return self._end(signal.SIGTERM)
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    def ask(self, message: Request) -> Answer:
+        """Ask it over its control socket."""
+        return request(self.socket, message)
+
+    def status(self) -> StatusReport:
+        """Return how it is."""
+        report = self.ask(Status())
+        assert isinstance(report, StatusReport)
+        return report
+
+    def peers(self) -> tuple[PeerReport, ...]:
+        """Return the daemons that it is associated with."""
+        return self.status().peers
+
+    def session(self, name: str) -> SessionReport:
+        """Return a session by the beginning of its id."""
+        return next(session for session in self.sessions() if session.id.startswith(name))
+
+    def sessions(self) -> tuple[SessionReport, ...]:
+        """Return all sessions."""
+        report = self.ask(Sessions())
+        assert isinstance(report, SessionList)
+        return report.sessions
+
+    def move(self, session: str, link: str) -> None:
+        """Have it move a session."""
+        self.ask(Move(session=session, link=link))
+
+    def mark(self) -> int:
+        """Return a number that later events are not below."""
+        with self._changed:
+            return len(self.events)
+
+    def since(self, mark: int, name: str, **fields: object) -> list[Event]:
+        """Return the events of a name, with these fields, since a mark."""
+        with self._changed:
+            return [event for event in self.events[mark:] if _fits(event, (name,), fields)]
+
+    def await_event(
+        self, *names: str, since: int = 0, timeout_s: float = EVENT_S, count: int = 1, **fields: object
+    ) -> Event:
+        """Wait for the ``count``-th event of one of these names, with these fields, since a mark."""
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while True:
+                found = [event for event in self.events[since:] if _fits(event, names, fields)]
+                if len(found) >= count:
+                    return found[count - 1]
+                left = deadline - time.monotonic()
+                if left <= 0 or (not self.running and not self._reader.is_alive()):
+                    raise AssertionError(self._missing(names, fields, len(found), count))
+                self._changed.wait(min(left, 0.5))
+
+    def complaints(self) -> list[str]:
+        """Return lines of its log that are a fault of its own."""
+        return [line for line in self.lines if '"level": "error"' in line or "Traceback" in line]
+
+    def _end(self, number: int) -> int:
+        assert self._process is not None
+        self._process.send_signal(number)
+        status = self._process.wait(10)
+        self._reader.join(5)
+        return status
+
+    def _read(self, stream: IO[str]) -> None:
+        for line in stream:
+            with self._changed:
+                self.lines.append(line)
+                if line.startswith("{"):
+                    told = json.loads(line)
+                    self.events.append(Event(len(self.events), told["event"], told["fields"]))
+                self._changed.notify_all()
+
+    def _missing(self, names: tuple[str, ...], fields: dict[str, object], found: int, count: int) -> str:
+        last = "".join(self.lines[-25:])
+        wanted = f"{' or '.join(names)} {fields}"
+        return f"{self.host.name}: {found} of {count} events {wanted}; its log ends with\n{last}"
+
+
+def _fits(event: Event, names: tuple[str, ...], fields: dict[str, object]) -> bool:
+    return event.name in names and all(event.fields.get(key) == value for key, value in fields.items())
