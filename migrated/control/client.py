@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -54,7 +54,7 @@ def request(path: Path, message: Request, timeout_s: float = ANSWER_TIMEOUT_S) -
         return _receive(lines)
 
 
-def watch(path: Path) -> Iterator[EventReport]:
+def watch(path: Path) -> Generator[EventReport, None, None]:
     """Return the daemon's events as they happen, until the daemon ends.
 
     Args:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -48,6 +48,11 @@ class Handler(Protocol):
         """Answer at once, or with a stream of events; ``who`` is vouched for by the kernel."""
 
 
+class _Client(NamedTuple):
+    writer: asyncio.StreamWriter
+    who: Credentials
+
+
 class ControlServer:
     """A Unix stream socket that everybody may connect to; the handler judges who may do what."""
 
@@ -56,7 +61,7 @@ class ControlServer:
         self._handler = handler
         self._server: asyncio.Server | None = None
         self._identity: tuple[int, int] | None = None
-        self._clients: dict[asyncio.Task[None], Credentials] = {}
+        self._clients: dict[asyncio.Task[None], _Client] = {}
 
     async def start(self) -> None:
         """Open the socket.
@@ -72,9 +77,10 @@ class ControlServer:
         """Close the socket and all connections, and remove the socket's file if it is still ours."""
         if self._server is not None:
             self._server.close()
-        for task in self._clients:
-            task.cancel()
-        await asyncio.gather(*self._clients, return_exceptions=True)
+        # Tasks end by themselves when their connection does. Cancelled ones would be logged as faults.
+        for client in self._clients.values():
+            client.writer.transport.abort()
+        await asyncio.gather(*self._clients)
         if self._identity is not None and _identity(self._path) == self._identity:
             self._path.unlink()
 
@@ -83,7 +89,7 @@ class ControlServer:
         assert task is not None
         who = peer_credentials(writer.get_extra_info("socket"))
         refusal = self._too_many(who)
-        self._clients[task] = who
+        self._clients[task] = _Client(writer, who)
         try:
             if refusal is not None:
                 await _send(writer, refusal)
@@ -96,8 +102,8 @@ class ControlServer:
             writer.close()
 
     def _too_many(self, who: Credentials) -> Refused | None:
-        by_user = Counter(client.uid for client in self._clients.values())
-        ordinary = sum(not client.privileged for client in self._clients.values())
+        by_user = Counter(client.who.uid for client in self._clients.values())
+        ordinary = sum(not client.who.privileged for client in self._clients.values())
         full = not who.privileged and ordinary >= MAX_CLIENTS
         if by_user[who.uid] < MAX_CLIENTS_PER_USER and not full:
             return None

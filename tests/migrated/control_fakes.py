@@ -1,0 +1,176 @@
+"""A control server with a handler that makes everything up, on a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import assert_never
+
+from migrated.control.broadcast import Broadcast
+from migrated.control.messages import (
+    Answer,
+    Done,
+    EventReport,
+    Explain,
+    LinkList,
+    LinkReport,
+    Links,
+    MonitorReport,
+    Move,
+    PeerReport,
+    PolicyReport,
+    PolicyShow,
+    PolicyText,
+    Refused,
+    Request,
+    SessionList,
+    SessionReport,
+    Sessions,
+    Status,
+    StatusReport,
+    Watch,
+)
+from migrated.control.permission import Credentials, choose_session, may_access
+from migrated.control.server import ControlServer
+
+STATUS = StatusReport(
+    version="1.2",
+    pid=4711,
+    uptime_s=3700.0,
+    host_key="AAAA",
+    fingerprint="SHA256:x",
+    control_port=6447,
+    peers=(PeerReport(name="b.net", address="10.0.0.2", fingerprint="SHA256:y", state="heard", silent=True),),
+    monitors=(MonitorReport(name="carrier", state="running", events=12, failures=1, last_error="oops [b]"),),
+    sessions=2,
+    policy_generation=3,
+    last_error="a.policy:1:1: error",
+)
+
+LINKS = (
+    LinkReport(
+        name="ppp0",
+        interface="ppp0",
+        address="10.2.0.5",
+        usable=True,
+        why="",
+        score=5,
+        statement="a.policy:4",
+    ),
+    LinkReport(
+        name="eth0",
+        interface="eth0",
+        address="10.0.0.5",
+        usable=False,
+        why="no carrier",
+        score=10,
+        statement="a.policy:3",
+    ),
+    LinkReport(
+        name="eth1",
+        interface="eth1",
+        address="10.1.0.5",
+        usable=True,
+        why="",
+        score=10,
+        statement="a.policy:3",
+    ),
+)
+
+POLICY = PolicyReport(
+    files=(
+        PolicyText(file="default.policy", text="# defaults\n"),
+        PolicyText(file="a.policy", text="monitor-policy {\n\tadopt\n}\n"),
+    ),
+    generation=3,
+    loaded_at=1.5e9,
+    last_error="b.policy:1:1: error: no",
+)
+
+
+def a_session(id_: str, program: str = "ssh") -> SessionReport:
+    return SessionReport(
+        id=id_,
+        peer="18.31.0.9",
+        program=program,
+        pid=99,
+        user="me",
+        link="eth0",
+        local="10.0.0.5:40000",
+        remote="18.31.0.9:22",
+        state="live",
+        since=1.5e9,
+        moves=2,
+    )
+
+
+class FakeHandler:
+    """Knows sessions by id with the user that each belongs to."""
+
+    def __init__(self, owners: dict[str, int]) -> None:
+        self.owners = owners
+        self.moved: list[Move] = []
+        self.broadcast = Broadcast()
+        self.watched = threading.Event()
+
+    def handle(self, request: Request, who: Credentials) -> Answer | AsyncIterator[EventReport]:
+        match request:
+            case Status():
+                return STATUS
+            case Sessions():
+                seen = [id_ for id_, owner in self.owners.items() if may_access(who, owner)]
+                return SessionList(sessions=tuple(a_session(id_) for id_ in seen))
+            case Links():
+                return LinkList(links=LINKS)
+            case PolicyShow():
+                return POLICY
+            case Watch():
+                watcher = self.broadcast.watch(lambda owner: may_access(who, owner))
+                self.watched.set()
+                return watcher
+            case Move() | Explain():
+                chosen = choose_session(request.session, self.owners, who)
+                if isinstance(chosen, Refused):
+                    return chosen
+                if isinstance(request, Move):
+                    self.moved.append(request)
+                return Done(message=f"session {chosen} begins to move")
+            case _:
+                assert_never(request)
+
+
+class RunningServer:
+    """A server that runs, its handler, and a way onto its loop."""
+
+    def __init__(self, path: Path, handler: FakeHandler, loop: asyncio.AbstractEventLoop) -> None:
+        self.path = path
+        self.handler = handler
+        self._loop = loop
+
+    def publish(self, event: EventReport, owner: int | None = None) -> None:
+        """Publish an event from the server's thread."""
+        self._loop.call_soon_threadsafe(self.handler.broadcast.publish, event, owner)
+
+
+@contextmanager
+def running_server(path: Path, owners: dict[str, int]) -> Iterator[RunningServer]:
+    """Run a server until the end of the block; faults of its connections end the test."""
+    handler = FakeHandler(owners)
+    loop = asyncio.new_event_loop()
+    server = ControlServer(path, handler)
+    faults: list[object] = []
+    loop.set_exception_handler(lambda _, context: faults.append(context))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
+    try:
+        yield RunningServer(path, handler, loop)
+    finally:
+        asyncio.run_coroutine_threadsafe(server.close(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+    assert faults == [], faults
