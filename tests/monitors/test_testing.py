@@ -1,0 +1,150 @@
+"""The conformance kit must catch every kind of bad monitor, and pass a good one."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from monitors.facts import ADDRESS, CARRIER, Fact
+from monitors.mailbox import MailboxFullError
+from monitors.spec import Report
+from monitors.testing import ConformanceError, Recorder, check_facts, check_monitor
+from tests.monitors.samples import cut, link
+
+
+class Good:
+    """Report one link, once."""
+
+    facts: tuple[Fact, ...] = (CARRIER,)
+
+    def __init__(self, name: str = "good") -> None:
+        self.name = name
+        self._reported = False
+
+    async def run(self, report: Report) -> None:
+        if not self._reported:
+            report(link())
+            self._reported = True
+        await asyncio.Event().wait()
+
+
+class Returns(Good):
+    async def run(self, report: Report) -> None:
+        report(link())
+
+
+class CancelsItself(Good):
+    async def run(self, report: Report) -> None:
+        raise asyncio.CancelledError
+
+
+class Swallows(Good):
+    async def run(self, report: Report) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return
+
+
+class ReportsText(Good):
+    async def run(self, report: Any) -> None:
+        report("eth0 is down")
+        await asyncio.Event().wait()
+
+
+class RemembersTooEarly(Good):
+    async def run(self, report: Report) -> None:
+        if not self._reported:
+            self._reported = True
+            report(link())
+        await asyncio.Event().wait()
+
+
+class HidesRefusal(Good):
+    async def run(self, report: Report) -> None:
+        with suppress(MailboxFullError):
+            report(link())
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (Returns, r"run\(\) returned"),
+        (CancelsItself, r"run\(\) cancelled itself"),
+        (Swallows, "swallowed its cancellation"),
+        (ReportsText, "it reported a `str`"),
+        (RemembersTooEarly, "remember a state after `report` returned"),
+        (HidesRefusal, "let `MailboxFullError` through"),
+        (lambda: Good("My Monitor"), "`My Monitor` is no good name"),
+        (object, "a monitor has `name`, `facts` and `run`"),
+    ],
+)
+def test_bad_monitors_are_caught(bad: Any, message: str) -> None:
+    with pytest.raises(ConformanceError, match=message):
+        asyncio.run(check_monitor(bad, run_s=0.01))
+
+
+def test_what_a_monitor_raises_comes_through() -> None:
+    class Fails(Good):
+        async def run(self, report: Report) -> None:
+            raise OSError("no such device")
+
+    with pytest.raises(OSError, match="no such device"):
+        asyncio.run(check_monitor(Fails, run_s=0.01))
+
+
+def test_a_monitor_that_does_not_end_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitors.testing.CANCEL_LIMIT_S", 0.01)
+
+    class Stubborn(Good):
+        async def run(self, report: Report) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.Event().wait()
+
+    with pytest.raises(ConformanceError, match=r"did not end within 0\.01 s"):
+        asyncio.run(check_monitor(Stubborn, run_s=0.01))
+
+
+def test_a_good_monitor_passes() -> None:
+    recorder = asyncio.run(check_monitor(Good, run_s=0.01))
+    assert recorder.events == [link()]
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ([CARRIER], "is a tuple"),
+        (("carrier",), "is no `Fact`"),
+        ((replace(CARRIER, name="Carrier Lost"),), "`Carrier Lost` needs a name"),
+        ((replace(CARRIER, unit="ms"),), "is no number"),
+        ((replace(CARRIER, summary=" "),), "one line"),
+        ((replace(CARRIER, summary="two\nlines"),), "one line"),
+        ((CARRIER, replace(ADDRESS, name="carrier")), "same name: carrier, carrier"),
+    ],
+)
+def test_bad_facts_are_caught(facts: Any, message: str) -> None:
+    with pytest.raises(ConformanceError, match=message):
+        check_facts(facts)
+
+
+def test_the_recorder_waits_for_what_is_still_to_come() -> None:
+    async def play() -> None:
+        recorder = Recorder()
+        recorder(link())
+        waiting = asyncio.create_task(recorder.wait_for(lambda event: True, start=1))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        recorder(cut())
+        assert await waiting == cut()
+        assert await recorder.wait_for(lambda event: True) == link()
+        with pytest.raises(TimeoutError):
+            await recorder.wait_for(lambda event: False, timeout_s=0.0)
+
+    asyncio.run(play())
