@@ -128,4 +128,4 @@ def _receive(lines: BinaryIO) -> Answer:
 
 
 def _ended() -> UnreachableError:
-    return UnreachableError("the daemon closed the connection before its answer was complete")
+    return UnreachableError("the daemon closed the connection; has it ended?")

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import base64
 import os
+import re
+import tomllib
 from contextlib import suppress
 from pathlib import Path
 
@@ -164,3 +166,20 @@ def test_a_command_finds_the_users_daemon_first_and_the_hosts_second(
     read.runtime_folder.mkdir(parents=True)
     read.socket.touch()
     assert find_socket(read) == read.socket
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+
+def test_the_example_of_the_document_has_every_key(tmp_path: Path) -> None:
+    example = DOCUMENT.read_text().partition("```toml\n")[2].partition("```")[0]
+    file = tmp_path / "migrated.toml"
+    file.write_text(example)
+    load_configuration(file)
+    assert set(config._keys(tomllib.loads(example))) == set(config._EXPECTED)
+
+
+def test_the_document_describes_every_key() -> None:
+    keys = DOCUMENT.read_text().partition("| key |")[2].partition("\n\n")[0]
+    described = re.findall(r"^\| `([a-z_.]+)` \|", keys, re.MULTILINE)
+    assert sorted([*described, "trust"]) == sorted(config._EXPECTED)

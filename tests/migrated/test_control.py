@@ -322,8 +322,8 @@ def misbehaving(path: Path, says: bytes) -> socket.socket:
 @pytest.mark.parametrize(
     ("says", "expected"),
     [
-        (b"", "closed the connection before its answer was complete"),
-        (b'{"type": "done"', "closed the connection before its answer was complete"),
+        (b"", "the daemon closed the connection; has it ended"),
+        (b'{"type": "done"', "the daemon closed the connection; has it ended"),
         (b"rubbish\n", "can't be read; is it of another version"),
         (b'{"type": "later"}\n', "can't be read; is it of another version"),
     ],
