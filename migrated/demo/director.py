@@ -19,9 +19,19 @@ CLIENT = "client"
 
 ADOPTION_LIMIT_S = 15.0
 OUTCOME_LIMIT_S = 10.0
+OPENING_S = 1.5
+"""For how long data flow before the first scene: the gap in this time is what the machine itself makes."""
+
 _TURN_S = 0.1
 
-_STYLES = {"adopted": GOOD, "moved": GOOD, "resumed": GOOD, "suspended": "yellow", "refused": BAD}
+_STYLES = {
+    "adopted": GOOD,
+    "moved": GOOD,
+    "resumed": GOOD,
+    "suspended": "yellow",
+    "refused": BAD,
+    "left-alone": BAD,
+}
 
 
 class AdoptionError(RuntimeError):
@@ -65,8 +75,14 @@ class Director:
             LabError: a deed cannot be done.
         """
         self._await_adoption()
+        usual_gap_s = self._open()
         results = [self._play(scene, f"{n}/{len(scenes)}") for n, scene in enumerate(scenes, 1)]
-        return Performance(scenes=tuple(results), moves=self._moves, suspended_s=round(self._suspended_s, 2))
+        return Performance(
+            scenes=tuple(results),
+            moves=self._moves,
+            suspended_s=round(self._suspended_s, 2),
+            usual_gap_ms=round(usual_gap_s * 1000, 1),
+        )
 
     def elapsed_s(self) -> float:
         """Return the seconds since the beginning."""
@@ -78,6 +94,20 @@ class Director:
             if self._clock() > deadline or not self._traffic.flowing:
                 raise AdoptionError("the client's daemon did not adopt the connection; see its log")
             self._turn()
+
+    def _open(self) -> float:
+        """Let data flow undisturbed for a while; return the longest gap, in seconds."""
+        began = self._clock()
+        self._traffic.meter.take(began)
+        while self._traffic.flowing and self._clock() - began < OPENING_S:
+            self._turn()
+        gap_s = self._traffic.meter.take(self._clock())
+        self._timeline.say(
+            f"all is quiet; longest gap in the data: {milliseconds(gap_s * 1000)}",
+            QUIET,
+            at_s=self.elapsed_s(),
+        )
+        return gap_s
 
     def _play(self, scene: Scene, number: str) -> SceneResult:
         self._timeline.say(f"{number}  {scene.title}", SCENE, at_s=self.elapsed_s())
@@ -141,7 +171,8 @@ class Director:
 
     def _tell(self, heard: Heard) -> None:
         text = describe(heard)
-        if text is None:
+        # Links come up on the empty stage too; before the adoption only what has to do with it matters.
+        if text is None or not (self._session or heard.report.event in _STYLES):
             return
         self._timeline.say(text, _STYLES.get(heard.report.event, QUIET), at_s=self.elapsed_s())
         for reason in reasons(heard):

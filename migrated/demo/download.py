@@ -19,9 +19,10 @@ RATE_BYTES_PER_S = 4_000_000
 FILE_BYTES = 256 << 20
 """Over a minute at that rate: the file must not end before the scenes do."""
 
-# A server cannot be told to send slowly, so that the client reads slowly; what waits in its
-# buffer hides gaps shorter than itself. This holds it to some 30 ms at the rate above.
-_RECEIVE_BUFFER = "4096 65536 131072"
+# The server cannot be told to send slowly, so that the client reads slowly; what waits in its buffer
+# hides gaps shorter than itself. The small one holds that to some 30 ms at the rate above.
+_RECEIVE_BUFFER = "net.ipv4.tcp_rmem"
+_SMALL, _LARGE = "4096 65536 131072", "4096 131072 6291456"
 
 _START_LIMIT_S = 10.0
 _CLIENT = (
@@ -46,9 +47,10 @@ class Download:
         self._log = folder / "http.log"
         self._expected = _make_file(folder / "web" / "data")
         self._serve(net, folder / "web")
-        net.client.sysctl("net.ipv4.tcp_rmem", _RECEIVE_BUFFER)
+        self._client = net.client
+        self._client.sysctl(_RECEIVE_BUFFER, _SMALL)
         with self._log.open("ab") as log:
-            self._program = net.client.popen(
+            self._program = self._client.popen(
                 [sys.executable, "-c", _CLIENT, f"http://{SERVER_V4}:{PORT}/data"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -82,7 +84,12 @@ class Download:
         return self._receiver.meter
 
     def finish(self, timeout_s: float) -> Delivery:
-        """Read the rest at full speed and compare it with the file."""
+        """Read the rest at full speed and compare it with the file.
+
+        Raises:
+            LabError: the client's receive buffer may not be set.
+        """
+        self._client.sysctl(_RECEIVE_BUFFER, _LARGE)
         self._receiver.hurry()
         self._receiver.join(timeout_s)
         status = exit_status(self._program, 1.0)

@@ -26,11 +26,15 @@ class SceneResult(Struct, frozen=True, kw_only=True):
 
 
 class Performance(Struct, frozen=True, kw_only=True):
-    """All scenes; ``moves`` counts each time that the session changed its place, resuming included."""
+    """All scenes; ``moves`` counts each time that the session changed its place, resuming included.
+
+    ``usual_gap_ms`` is the longest pause in the data while nothing happened.
+    """
 
     scenes: tuple[SceneResult, ...]
     moves: int
     suspended_s: float
+    usual_gap_ms: float
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -45,6 +49,7 @@ class Report(Struct, frozen=True, kw_only=True):
     exit_status: int | None
     gaps_ms: tuple[float, ...]
     largest_gap_ms: float | None
+    usual_gap_ms: float
     suspended_s: float
     seconds: float
     scenes: tuple[SceneResult, ...]
@@ -67,6 +72,7 @@ def make_report(
         exit_status=delivery.exit_status,
         gaps_ms=gaps,
         largest_gap_ms=max(gaps, default=None),
+        usual_gap_ms=performance.usual_gap_ms,
         suspended_s=performance.suspended_s,
         seconds=round(seconds, 1),
         scenes=performance.scenes,
@@ -85,7 +91,7 @@ def summary(report: Report) -> tuple[tuple[str, str], ...]:
     return (
         ("data received", f"{report.bytes / 1e6:.1f} MB over one {report.traffic} connection"),
         ("moves made", f"{report.moves} (at least {report.expected_moves} expected)"),
-        ("largest gap", largest),
+        ("largest gap", f"{largest} ({report.usual_gap_ms:.1f} ms while nothing happened)"),
         ("without any link", f"{report.suspended_s:.1f} s"),
         ("SHA-256", "equal" if report.sha256_equal else "NOT EQUAL"),
     )

@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 
 from migrated.demo.daemon import StageError, tail
-from migrated.demo.director import AdoptionError, Director
+from migrated.demo.director import OPENING_S, AdoptionError, Director
 from migrated.demo.download import Download
 from migrated.demo.echo import SshEcho
 from migrated.demo.report import Report, as_json, make_report, summary
@@ -89,7 +89,7 @@ def _run_in(folder: Path, options: Options) -> int:
 
 def _timeline(options: Options) -> PlainTimeline | RichTimeline:
     stream = sys.stderr if options.as_json else sys.stdout
-    seconds = sum(scene.least_s for scene in options.scenes)
+    seconds = OPENING_S + sum(scene.least_s for scene in options.scenes)
     return RichTimeline(stream, seconds) if stream.isatty() else PlainTimeline(stream)
 
 

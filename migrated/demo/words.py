@@ -53,12 +53,17 @@ def _refused(fields: Fields) -> str:
     return f"refused: {fields.get('reason', 'no reason given')}"
 
 
+def _left_alone(fields: Fields) -> str:
+    return f"left the connection of {fields['program']} alone: {fields['reason']}"
+
+
 _WORDS: Mapping[str, Callable[[Fields], str]] = {
     "adopted": _adopted,
     "moved": _moved,
     "resumed": _resumed,
     "followed": _followed,
     "refused": _refused,
+    "left-alone": _left_alone,
     "suspended": lambda fields: "suspended: the session waits",
     "link-up": lambda fields: f"{fields['link']} is up",
     "link-down": lambda fields: f"{fields['link']} is down",
