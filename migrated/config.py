@@ -114,16 +114,19 @@ def load_configuration(file: Path | None = None) -> Configuration:
 
 
 def default_file() -> Path:
-    """Return where the configuration is when nobody says otherwise."""
+    """Return where the configuration is when nobody says otherwise.
+
+    Raises:
+        ConfigurationError: the user has no home folder.
+    """
     return _config_folder() / _FILE_NAME
 
 
 def find_socket(configuration: Configuration) -> Path:
     """Return the control socket that a command talks to: the user's own daemon, else that of the host."""
-    if configuration.socket.exists():
-        return configuration.socket
-    of_the_host = SYSTEM_RUNTIME_FOLDER / SOCKET_NAME
-    return of_the_host if of_the_host.exists() else configuration.socket
+    own, of_the_host = configuration.socket, SYSTEM_RUNTIME_FOLDER / SOCKET_NAME
+    # `Path.exists` raises where a folder on the way is closed to us; whoever connects will say so better.
+    return of_the_host if os.path.exists(of_the_host) and not os.path.exists(own) else own  # noqa: PTH110
 
 
 def _is_root() -> bool:
@@ -151,7 +154,12 @@ def _user_runtime_folder(state: Path) -> Path:
 def _xdg(variable: str, below_home: str) -> Path:
     """Return a base folder. Source: XDG Base Directory Specification 0.8, which ignores relative paths."""
     folder = os.environ.get(variable, "")
-    return Path(folder) if folder.startswith("/") else Path.home() / below_home
+    try:
+        return Path(folder) if folder.startswith("/") else Path.home() / below_home
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"you have no home folder; set {variable} or name a configuration"
+        ) from error
 
 
 def _matching(pattern: str) -> Iterator[Path]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from tempfile import mkstemp
 from typing import Final
 
 import msgspec
@@ -259,8 +260,8 @@ def _write_once(file: Path, text: str) -> None:
     Raises:
         OSError: it can't be written.
     """
-    draft = file.with_name(f"{file.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    # A name of chance: one made of the process id would meet its own leftovers in a container.
+    descriptor, draft = mkstemp(prefix=f"{file.name}.", dir=file.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as writer:
             writer.write(text)
@@ -269,7 +270,7 @@ def _write_once(file: Path, text: str) -> None:
         with suppress(FileExistsError):
             file.hardlink_to(draft)
     finally:
-        draft.unlink()
+        Path(draft).unlink()
 
 
 def _reason(error: OSError) -> str:

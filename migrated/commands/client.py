@@ -161,7 +161,10 @@ def complete_session(ctx: click.Context, _: click.Parameter, incomplete: str) ->
     sessions = answer.sessions if isinstance(answer, SessionList) else ()
     short = short_ids([session.id for session in sessions])
     return [
-        CompletionItem(short[session.id], help=printable(f"{session.program} to {session.peer}"))
+        CompletionItem(
+            max(short[session.id], incomplete, key=len),
+            help=printable(f"{session.program} to {session.peer}"),
+        )
         for session in sessions
         if session.id.startswith(incomplete)
     ]

@@ -125,6 +125,8 @@ class ControlServer:
                 await _stream(reader, writer, answer)
                 return
             await _send(writer, answer)
+            # One who asks without a pause must not keep the daemon from its work.
+            await asyncio.sleep(0)
 
 
 async def _next_request(reader: asyncio.StreamReader) -> Request | Refused | None:

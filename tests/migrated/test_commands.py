@@ -191,6 +191,7 @@ def completions(arguments: list[str], incomplete: str) -> list[str]:
 def test_completion_asks_the_daemon(running: RunningServer) -> None:
     assert completions(["move"], "") == ["aa1100", "ab2200"]
     assert completions(["move"], "ab") == ["ab2200"]
+    assert completions(["move"], SECOND[:8]) == [SECOND[:8]]
     assert completions(["move", "ab"], "eth") == ["eth0", "eth1"]
     other = str(running.path.with_name("none"))
     assert completions(["move", "--socket", other], "") == []

@@ -168,6 +168,24 @@ def test_a_command_finds_the_users_daemon_first_and_the_hosts_second(
     assert find_socket(read) == read.socket
 
 
+def test_a_socket_that_cannot_be_looked_at_is_left_to_who_connects(home: Path) -> None:
+    file = home / "migrated.toml"
+    file.write_text(f'runtime_folder = "{"x" * 300}"')
+    read = load_configuration(file)
+    with pytest.raises(OSError, match="too long"):
+        read.socket.stat()
+    assert find_socket(read) in (read.socket, Path("/run/migrate/control.sock"))
+
+
+def test_a_user_without_a_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError
+
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(ConfigurationError, match="you have no home folder; set XDG_CONFIG_HOME"):
+        load_configuration()
+
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
