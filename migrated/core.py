@@ -56,6 +56,7 @@ class Core:
         self.sessions.remove(session)
         self.engine.remove_session(session.name)
         self.store.forget_session(session.session_id)
+        session.unguard()
         if session.departing is not None:
             session.departing.release()
         if tell_peer and session.peer is not None:

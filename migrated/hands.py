@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from migrated.kernel.errors import RebindError, SocketGoneError
+from migrated.kernel.guard import guard_place
 from migrated.kernel.holders import find_holders
 from migrated.kernel.rebind import (
     Connection,
@@ -78,6 +79,7 @@ def arrive(session: ManagedSession, connection: Connection | None, arrival: Arri
     departing = session.departing
     assert departing is not None
     remote = EndPoint(address=arrival.address, port=arrival.port)
+    session.unguard()
     if departing.ahead is not None and departing.ahead_of == remote and not session.frozen:
         settle(session, connection)
         return departing.ahead
@@ -116,6 +118,7 @@ def follow(
     if session.departing is not None:
         session.departing.release()
     rebound = _rebind(session, connection, target)
+    session.unguard()
     session.held = None if entry.in_place else entry
     return rebound
 
@@ -180,6 +183,7 @@ def turn_back(session: ManagedSession, connection: Connection | None, departing:
     """
     if departing.origin is not None:
         _rebind(session, connection, departing.origin)
+        session.unguard()
 
 
 def _go_ahead(session: ManagedSession, connection: Connection, departing: Departing, frozen: Frozen) -> None:
@@ -200,6 +204,11 @@ def _go_ahead(session: ManagedSession, connection: Connection, departing: Depart
         device=session.own.device,
         first_in_place=False,
     )
+    try:
+        guard = guard_place(EndPoint(address=now.local_address, port=now.local_port))
+    except OSError as error:
+        raise RebindError(f"the old place can't be guarded: {error.strerror}") from error
+    session.guards += [guard] if guard else []
     departing.ahead = _rebind(session, connection, target)
     departing.ahead_of = remote
 

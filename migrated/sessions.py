@@ -82,6 +82,13 @@ class ManagedSession:
     distressed_since: float | None = None
     because: tuple[str, ...] = ()
     moves: int = 0
+    guards: list[socket.socket] = field(default_factory=list)
+
+    def unguard(self) -> None:
+        """Leave the places alone that the peer may have been sending to: it has followed, or is gone."""
+        for guard in self.guards:
+            guard.close()
+        self.guards.clear()
 
     @property
     def name(self) -> str:

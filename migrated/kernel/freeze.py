@@ -66,7 +66,8 @@ def freeze(sock: socket.socket) -> None:
         UnsupportedSocketError: the program has attached a socket filter of its own.
         OSError: CAP_NET_ADMIN is missing.
     """
-    _attach_drop_filter(sock)
+    check_no_own_filter(sock)
+    attach_drop_filter(sock)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)
     sock.setsockopt(socket.IPPROTO_TCP, options.TCP_USER_TIMEOUT, _LONGEST_TIMEOUT_MS)
     sock.setsockopt(*_transparent(sock), 1)
@@ -98,6 +99,17 @@ def listen_again(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, options.SO_DETACH_FILTER, 0)
 
 
+def attach_drop_filter(sock: socket.socket) -> None:
+    """Have the kernel drop every segment that comes in for this socket.
+
+    Raises:
+        OSError: the program has locked its own filter.
+    """
+    program = ctypes.create_string_buffer(_DROP_ALL, len(_DROP_ALL))
+    filter_program = struct.pack("@HP", 1, ctypes.addressof(program))
+    sock.setsockopt(socket.SOL_SOCKET, options.SO_ATTACH_FILTER, filter_program)
+
+
 def check_no_own_filter(sock: socket.socket) -> None:
     """Refuse a socket that carries a filter of its program.
 
@@ -127,10 +139,3 @@ def _filter(sock: socket.socket) -> bytes:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return program.raw[: length.value * len(_DROP_ALL)]
-
-
-def _attach_drop_filter(sock: socket.socket) -> None:
-    check_no_own_filter(sock)
-    program = ctypes.create_string_buffer(_DROP_ALL, len(_DROP_ALL))
-    filter_program = struct.pack("@HP", 1, ctypes.addressof(program))
-    sock.setsockopt(socket.SOL_SOCKET, options.SO_ATTACH_FILTER, filter_program)
