@@ -13,6 +13,7 @@ from migrated import hands
 from migrated.core import Core
 from migrated.kernel.errors import RebindError, SocketGoneError
 from migrated.kernel.rebind import Connection
+from migrated.kernel.rebind import Rebound as KernelRebound
 from migrated.peers import Peer
 from migrated.sessions import Condition, Departing, ManagedSession
 from sessionlayer.commands import (
@@ -105,9 +106,7 @@ class Mover:
             return
         except RebindError as error:
             # It stays as it is; its kernel goes on trying for as long as it would without us.
-            self._core.journal.tell(
-                "refused", level=logging.WARNING, owner=session.uid, session=session.short, reason=str(error)
-            )
+            self._tell_refused(session, str(error))
         self._core.engine.session_suspended(session.name, self._core.now())
         if session.condition is not Condition.SUSPENDED:
             self._turn(session, Condition.SUSPENDED, because)
@@ -161,32 +160,38 @@ class Mover:
     # What the protocol asks for.
 
     def on_finish(self, peer: Peer, command: FinishMove) -> None:
-        """Put sessions in place whose peer has answered."""
+        """Put sessions in place whose peer has answered, and say so of all at once."""
         known = [self._core.sessions.of_id(entry.session_id) for entry in command.entries]
         connections = hands.locate_entries(known)
+        results: list[Moved | Failed] = []
+        arrived: list[tuple[ManagedSession, Departing, KernelRebound, float]] = []
+        given_up: list[tuple[ManagedSession, Departing, RebindError]] = []
         for entry, session in zip(command.entries, known, strict=True):
             departing = session.departing if session else None
             if session is None or departing is None:
-                failed = Failed(session_id=entry.session_id, reason="the daemon was started anew in mid-move")
-                self._core.perform(peer, peer.association.moved([failed], self._core.now()))
+                reason = "the daemon was started anew in mid-move"
+                results.append(Failed(session_id=entry.session_id, reason=reason))
                 continue
             try:
                 rebound = hands.arrive(session, hands.first(connections, session), entry)
             except RebindError as error:
-                failed = Failed(session_id=entry.session_id, reason=str(error))
-                self._core.perform(peer, peer.association.moved([failed], self._core.now()))
-                self._give_up(session, departing, error)
+                results.append(Failed(session_id=entry.session_id, reason=str(error)))
+                given_up.append((session, departing, error))
                 continue
-            now = self._core.now()
-            self._core.perform(peer, peer.association.moved([Moved(session_id=entry.session_id)], now))
+            results.append(Moved(session_id=entry.session_id))
+            arrived.append((session, departing, rebound, self._core.now()))
+        self._core.perform(peer, peer.association.moved(results, self._core.now()))
+        for session, departing, rebound, at in arrived:
             assert departing.frozen is not None
             self._arrived(
                 session,
                 departing,
                 stopped_s=departing.frozen.stopped_s + rebound.stopped_s,
                 sent_again=rebound.sent_again,
-                now=now,
+                now=at,
             )
+        for session, departing, fault in given_up:
+            self._give_up(session, departing, fault)
 
     def on_refused(self, peer: Peer, command: MoveRefused) -> None:
         """Undo the freeze of a session whose peer does not follow, where that is safe."""
@@ -195,9 +200,7 @@ class Mover:
             return
         departing = session.departing
         self._drop_departure(session)
-        self._core.journal.tell(
-            "refused", level=logging.WARNING, owner=session.uid, session=session.short, reason=command.reason
-        )
+        self._tell_refused(session, command.reason)
         if not command.thaw and not command.unknown:
             self._retreat_from(session, departing.to if departing else None)
             return
@@ -207,9 +210,7 @@ class Mover:
                 hands.turn_back(session, connection, departing)
             hands.thaw(session, connection)
         except RebindError as error:
-            self._core.journal.tell(
-                "refused", level=logging.WARNING, owner=session.uid, session=session.short, reason=str(error)
-            )
+            self._tell_refused(session, str(error))
         if command.unknown:
             self._core.end(
                 session, "the peer knows the session no more; it is plain TCP again", tell_peer=False
@@ -221,13 +222,15 @@ class Mover:
         self._core.save(session)
 
     def on_rebind_for_peer(self, peer: Peer, command: RebindForPeer) -> None:
-        """Follow a peer that moves."""
+        """Follow a peer that moves, and answer for all sessions of its datagram at once."""
         known = [self._core.sessions.of_id(entry.session_id) for entry in command.entries]
         connections = hands.locate_entries(known)
+        results: list[Rebound | Failed] = []
+        followed: list[tuple[ManagedSession, float]] = []
         for entry, session in zip(command.entries, known, strict=True):
             if session is None:
-                failed = Failed(session_id=entry.session_id, reason="this host has no such connection")
-                self._core.perform(peer, peer.association.rebound([failed], self._core.now()))
+                reason = "this host has no such connection"
+                results.append(Failed(session_id=entry.session_id, reason=reason))
                 continue
             wanted = self._core.point_of(entry.wanted[0]) if entry.wanted else None
             try:
@@ -235,24 +238,21 @@ class Mover:
                     session, hands.first(connections, session), entry, wanted.interface if wanted else None
                 )
             except RebindError as error:
-                failed = Failed(session_id=entry.session_id, reason=str(error))
-                self._core.perform(peer, peer.association.rebound([failed], self._core.now()))
-                self._core.journal.tell(
-                    "refused",
-                    level=logging.WARNING,
-                    owner=session.uid,
-                    session=session.short,
-                    reason=str(error),
-                )
+                results.append(Failed(session_id=entry.session_id, reason=str(error)))
+                self._tell_refused(session, str(error))
                 continue
-            result = Rebound(
-                session_id=entry.session_id,
-                address=rebound.local.address,
-                port=rebound.local.port,
-                received=rebound.received,
+            results.append(
+                Rebound(
+                    session_id=entry.session_id,
+                    address=rebound.local.address,
+                    port=rebound.local.port,
+                    received=rebound.received,
+                )
             )
-            self._core.perform(peer, peer.association.rebound([result], self._core.now()))
-            self._followed(session, stopped_s=rebound.stopped_s)
+            followed.append((session, rebound.stopped_s))
+        self._core.perform(peer, peer.association.rebound(results, self._core.now()))
+        for session, stopped_s in followed:
+            self._followed(session, stopped_s=stopped_s)
 
     def on_freeze_held(self, command: FreezeHeld) -> None:
         """Freeze a session that waits for its peer for too long."""
@@ -359,9 +359,7 @@ class Mover:
 
     def _retreat(self, session: ManagedSession, reason: str) -> None:
         to = session.departing.to if session.departing else None
-        self._core.journal.tell(
-            "refused", level=logging.WARNING, owner=session.uid, session=session.short, reason=reason
-        )
+        self._tell_refused(session, reason)
         self._retreat_from(session, to)
 
     def _retreat_from(self, session: ManagedSession, to: AttachmentPoint | None) -> None:
@@ -388,9 +386,12 @@ class Mover:
         except SocketGoneError as error:
             self._core.end(session, str(error), tell_peer=True)
         except RebindError as error:
-            self._core.journal.tell(
-                "refused", level=logging.WARNING, owner=session.uid, session=session.short, reason=str(error)
-            )
+            self._tell_refused(session, str(error))
+
+    def _tell_refused(self, session: ManagedSession, reason: str) -> None:
+        self._core.journal.tell(
+            "refused", level=logging.WARNING, owner=session.uid, session=session.short, reason=reason
+        )
 
     def _turn(self, session: ManagedSession, condition: Condition, because: tuple[str, ...]) -> None:
         if session.condition is not condition:
