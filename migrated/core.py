@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from engine import AttachmentPoint, Decision, Engine
 from migrated.journal import Journal
 from migrated.peers import Peer
 from migrated.sessions import ManagedSession, SessionTable
-from migrated.store import Store, StoredSession
+from migrated.store import Store, StoredSession, StoreError
 from sessionlayer.commands import Command
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,9 +38,10 @@ class Core:
         return next((point for point in self.engine.points() if point.address == address), None)
 
     def save(self, session: ManagedSession) -> None:
-        """Store a session as it is now."""
+        """Store a session as it is now. A disk that fails costs what a restart would know, nothing else."""
         record = session.record()
-        self.store.save_session(
+        self._stored(
+            self.store.save_session,
             StoredSession(
                 record=record,
                 inode=session.inode,
@@ -48,14 +53,14 @@ class Core:
                 adopted_at=session.adopted_at,
                 peer_address=record.connection.remote_address,
                 peer_port=record.connection.remote_port,
-            )
+            ),
         )
 
     def end(self, session: ManagedSession, reason: str, *, tell_peer: bool) -> None:
         """Forget a session whose connection has ended, or which is to be plain TCP again."""
         self.sessions.remove(session)
         self.engine.remove_session(session.name)
-        self.store.forget_session(session.session_id)
+        self._stored(self.store.forget_session, session.session_id)
         session.unguard()
         if session.departing is not None:
             session.departing.release()
@@ -64,3 +69,9 @@ class Core:
         self.journal.tell(
             "ended", owner=session.uid, session=session.short, program=session.program, reason=reason
         )
+
+    def _stored(self, write: Callable[[T], None], what: T) -> None:
+        try:
+            write(what)
+        except StoreError as error:
+            self.journal.tell("not-stored", level=logging.ERROR, reason=str(error))

@@ -6,6 +6,7 @@ each session, and says what came of it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
@@ -59,7 +60,8 @@ def depart(session: ManagedSession, connection: Connection | None, departing: De
     session.frozen = True
     departing.frozen = frozen
     if departing.urgent and not was_frozen and frozen.nothing_in_flight:
-        _go_ahead(session, held, departing, frozen)
+        with contextlib.suppress(RebindError):  # then it waits where it is, frozen, for the peer's answer
+            _go_ahead(session, held, departing, frozen)
     return Departure(
         session_id=session.session_id,
         address=departing.to.address,

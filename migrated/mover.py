@@ -355,7 +355,7 @@ class Mover:
             to=to.name,
             reason=reason,
         )
-        self._core.engine.point_failed(session.name, to.key, self._core.now())
+        self._retreat_from(session, to)
 
     def _retreat(self, session: ManagedSession, reason: str) -> None:
         to = session.departing.to if session.departing else None

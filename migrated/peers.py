@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
 
-from migrated.store import Store
+from migrated.store import Store, StoreError
 from sessionlayer.association import Association
 from sessionlayer.errors import RemoteProtocolError
 from sessionlayer.handshake import Established, Handshake
@@ -168,7 +168,7 @@ class Peers:
                     return await self._initiate(reader, writer, remote, local)
                 finally:
                     writer.close()
-        except (OSError, TimeoutError, RemoteProtocolError) as error:
+        except (OSError, TimeoutError, RemoteProtocolError, StoreError) as error:
             self._note_absent(remote, error)
             return None
 

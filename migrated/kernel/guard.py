@@ -26,9 +26,9 @@ def guard_place(place: EndPoint) -> socket.socket | None:
     guard = socket.socket(socket.AF_INET6 if ":" in place.address else socket.AF_INET, socket.SOCK_STREAM)
     try:
         attach_drop_filter(guard)
-        set_repair(guard, options.REPAIR_ON)  # so that it can share the port with the one that leaves
+        # In repair mode, which it never leaves, it can share the port with the connection that leaves.
+        set_repair(guard, options.REPAIR_ON)
         guard.bind(socket_address(guard, place))
-        set_repair(guard, options.REPAIR_OFF_SILENT)
         guard.listen(0)
     except OSError as error:
         guard.close()
