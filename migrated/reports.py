@@ -20,6 +20,7 @@ from migrated.control.messages import (
     EventReport,
     Explain,
     ExplanationReport,
+    ForgetPeer,
     LinkList,
     LinkReport,
     Links,
@@ -79,6 +80,8 @@ class Reports:
                 return self._policies.report()
             case Watch():
                 return self._core.journal.watchers.watch(lambda owner: may_access(who, owner))
+            case ForgetPeer():
+                return self._forget_peer(request, who)
             case Explain():
                 return self._explain(request, who)
             case _:
@@ -171,6 +174,16 @@ class Reports:
         decision = MoveDecision(session=session.name, to=point, urgent=session.frozen, reasons=(by_hand,))
         self._core.carry_out([decision])
         return Done(message=f"session {session.short} begins to move to {point.name}")
+
+    def _forget_peer(self, request: ForgetPeer, who: Credentials) -> Done | Refused:
+        if not who.privileged:
+            reason = "only root and the daemon's own user may forget host keys"
+            return Refused(reason=reason, code="permission")
+        if self._core.store.known_key(request.address) is None:
+            return Refused(reason=f"no host key is known for `{request.address}`", code="unknown-peer")
+        self._core.store.forget_key(request.address)
+        self._peers.forget_absence(request.address)
+        return Done(message=f"the host key of {request.address} is forgotten")
 
     def _chosen(self, prefix: str, who: Credentials) -> ManagedSession | Refused:
         owners = {session.name: session.uid for session in self._core.sessions}

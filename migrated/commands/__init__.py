@@ -15,6 +15,9 @@ _SUBCOMMANDS = {
     "demo": Subcommand(
         "migrated.commands.demo:demo", "Watch a connection live through cuts, moves and an outage."
     ),
+    "forget-peer": Subcommand(
+        "migrated.commands.forget_peer:forget_peer", "Forget a host key that was trusted on first use."
+    ),
     "links": Subcommand("migrated.commands.links:links", "List the links, their scores and why."),
     "move": Subcommand("migrated.commands.move:move", "Move a session to a link by hand."),
     "policy": Subcommand("migrated.commands.policy:policy", "Check, explain and show policies."),

@@ -40,6 +40,12 @@ class Move(Struct, frozen=True, kw_only=True, tag="move"):
     link: str
 
 
+class ForgetPeer(Struct, tag="forget-peer"):
+    """Ask to forget the host key that was trusted on first use for an address."""
+
+    address: str
+
+
 class PolicyShow(Struct, frozen=True, kw_only=True, tag="policy-show"):
     """Ask for the policy in force."""
 
@@ -54,7 +60,7 @@ class Explain(Struct, frozen=True, kw_only=True, tag="explain"):
     session: str
 
 
-Request = Status | Sessions | Links | Move | PolicyShow | Watch | Explain
+Request = Status | Sessions | Links | Move | PolicyShow | Watch | Explain | ForgetPeer
 
 
 class PeerReport(Struct, frozen=True, kw_only=True):
