@@ -1,0 +1,207 @@
+"""Two hosts, two links, and a daemon on each host, with everything that the daemons report."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from migrated.control.client import UnreachableError, request, watch
+from migrated.control.messages import Answer, EventReport, Request, Status
+from migrated.lab import Access, Host, Lab, two_links
+
+ADOPTED_PORT = 5201
+NATIVE_PORT = 5202
+"""A port that policy leaves alone."""
+
+LINKS = ("eth0", "ppp0")
+POLICY = f"monitor-policy {{ score-interface * 10 on proto tcp on port {ADOPTED_PORT} adopt }}\n"
+
+_TRAFFIC = Path(__file__).with_name("_traffic.py")
+_START_LIMIT_S = 15.0
+_POLL_S = 0.002
+
+
+class BenchmarkError(RuntimeError):
+    """What was to be measured did not happen; the message says what."""
+
+
+class Daemon:
+    """A running daemon. ``events`` grows while it runs; ``started_s`` is how long it took to answer."""
+
+    def __init__(self, host: Host, folder: Path) -> None:
+        self.host = host
+        self.events: list[EventReport] = []
+        self._changed = threading.Condition()
+        self._folder = folder
+        self._log = folder / "log"
+        configuration = _write_configuration(folder)
+        command = [sys.executable, "-m", "migrated", "--config", str(configuration), "--log-level", "warning"]
+        begun = time.perf_counter()
+        with self._log.open("wb") as log:
+            self.process = host.popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self._await_answer()
+        self.started_s = time.perf_counter() - begun
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def ask(self, message: Request) -> Answer:
+        """Ask the daemon one thing."""
+        return request(self._folder / "control.sock", message)
+
+    def await_event(self, name: str, since: int, *, timeout_s: float = 10.0, **fields: object) -> EventReport:
+        """Wait for an event of this name with these fields, not among the first ``since``.
+
+        Raises:
+            BenchmarkError: it did not come.
+        """
+
+        def found() -> EventReport | None:
+            wanted = fields.items()
+            return next(
+                (e for e in self.events[since:] if e.event == name and wanted <= e.fields.items()), None
+            )
+
+        with self._changed:
+            event = self._changed.wait_for(found, timeout_s)
+        if event is None:
+            happened = [f"{e.event} {e.fields}" for e in self.events[since:]]
+            raise BenchmarkError(
+                f"the daemon of {self.host.name} reported no `{name}` {fields} in {timeout_s:g} s, but {happened}"
+                f"\n{self._log.read_text()[-2000:]}"
+            )
+        return event
+
+    def close(self) -> None:
+        """End the daemon."""
+        self.process.terminate()
+        self.process.wait(5)
+
+    def _await_answer(self) -> None:
+        deadline = time.monotonic() + _START_LIMIT_S
+        while True:
+            try:
+                self.ask(Status())
+                return
+            except UnreachableError as error:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise BenchmarkError(f"a daemon does not start: {self._log.read_text()}") from error
+                time.sleep(_POLL_S)
+
+    def _listen(self) -> None:
+        try:
+            for event in watch(self._folder / "control.sock"):
+                with self._changed:
+                    self.events.append(event)
+                    self._changed.notify_all()
+        except UnreachableError:
+            return  # it has ended
+
+
+class Stage:
+    """The lab with both daemons, for the length of a ``with`` block."""
+
+    def __init__(self, *, rtt_s: float = 0.0) -> None:
+        self._rtt_s = rtt_s
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with self._stack:
+            folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="migrate-bench-")))
+            lab = self._stack.enter_context(Lab())
+            self.net = two_links(lab, names=LINKS, rtt_s=self._rtt_s)
+            self.client = self._daemon(self.net.client, folder / "client")
+            self.server = self._daemon(self.net.server, folder / "server")
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def marks(self) -> tuple[int, int]:
+        """Return how many events client and server have reported."""
+        return len(self.client.events), len(self.server.events)
+
+    def await_adopted(self, marks: tuple[int, int]) -> str:
+        """Wait until both daemons have adopted a connection, and return the session's name."""
+        event = self.client.await_event("adopted", marks[0])
+        self.server.await_event("adopted", marks[1], session=event.fields["session"])
+        return str(event.fields["session"])
+
+    @contextmanager
+    def cut(self, link: Access) -> Iterator[None]:
+        """Cut a link; plug it in again afterwards, and wait until the client's daemon knows."""
+        link.cut()
+        try:
+            yield
+        finally:
+            mark = len(self.client.events)
+            link.plug()
+        self.client.await_event("link-up", mark, link=link.interface)
+
+    def _daemon(self, host: Host, folder: Path) -> Daemon:
+        daemon = Daemon(host, folder)
+        self._stack.callback(daemon.close)
+        return daemon
+
+
+class Program:
+    """A running ``_traffic.py`` on a host. ``on_line`` gets each of its lines, on another thread."""
+
+    def __init__(self, host: Host, *words: str, on_line: Callable[[str], None] | None = None) -> None:
+        self._ready = threading.Event()
+        self._on_line = on_line
+        self.process = host.popen(
+            [sys.executable, "-I", str(_TRAFFIC), *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+        self._name = " ".join(words)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def await_ready(self) -> None:
+        """Wait until it listens, or is connected.
+
+        Raises:
+            BenchmarkError: it is not in time.
+        """
+        if not self._ready.wait(10):
+            raise BenchmarkError(f"`{self._name}` did not get ready")
+
+    def close(self) -> None:
+        """Kill it."""
+        self.process.kill()
+        self.process.wait()
+        self._thread.join()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                if line == "ready\n":
+                    self._ready.set()
+                elif self._on_line is not None:
+                    self._on_line(line)
+
+
+def _write_configuration(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "bench.policy").write_text(POLICY)
+    path = folder / "migrated.toml"
+    path.write_text(
+        'policy = ["bench.policy"]\nstate_folder = "state"\nruntime_folder = "."\nplugins = false\n'
+    )
+    return path
