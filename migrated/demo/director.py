@@ -38,10 +38,19 @@ class AdoptionError(RuntimeError):
     """The daemon did not adopt the connection in time."""
 
 
+class Inbox(Protocol):
+    """Where reports arrive, such as ``queue.SimpleQueue``."""
+
+    def get(self, *, timeout: float) -> Heard:
+        """Return the next report, or raise ``queue.Empty`` if none comes within ``timeout`` seconds."""
+
+
 class Scenery(Protocol):
     """What the director works with; a ``Stage`` is one."""
 
-    heard: queue.SimpleQueue[Heard]
+    @property
+    def heard(self) -> Inbox:
+        """What both daemons report."""
 
     def perform(self, step: Step) -> None:
         """Do to a link what a scene says."""
