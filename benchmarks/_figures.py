@@ -8,7 +8,7 @@ import math
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ def summary(values: Sequence[float]) -> Summary:
 
 def rounded(value: object) -> object:
     """Return the value as JSON is to show it: summaries as objects, four digits after the point."""
-    if isinstance(value, Summary):
+    if is_dataclass(value) and not isinstance(value, type):
         return rounded(asdict(value))
     if isinstance(value, dict):
         return {key: rounded(inner) for key, inner in value.items()}

@@ -73,7 +73,7 @@ class Daemon:
         if event is None:
             happened = [f"{e.event} {e.fields}" for e in self.events[since:]]
             raise BenchmarkError(
-                f"the daemon of {self.host.name} reported no `{name}` {fields} in {timeout_s:g} s, but {happened}"
+                f"the daemon of {self.host.name} reported no `{name}` {fields}, but {happened}"
                 f"\n{self._log.read_text()[-2000:]}"
             )
         return event

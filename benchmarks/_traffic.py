@@ -2,6 +2,8 @@
 
     _traffic.py listen PORT WORK [mptcp]
     _traffic.py connect ADDRESS PORT WORK [mptcp]
+    _traffic.py listen PORT crowd COUNT
+    _traffic.py connect ADDRESS PORT crowd COUNT
 
 A program prints `ready` when it listens or is connected, then what its work has to tell. Times are of the
 monotonic clock, in seconds, which all hosts of a lab share.
@@ -89,14 +91,20 @@ def fill(connection: socket.socket) -> None:
 
 
 def burst(connection: socket.socket) -> None:
-    """Carry out each line `BLOCK COUNT`: send that many blocks, and tell how long it took: `took SECONDS`."""
+    """Carry out each line `BLOCK COUNT`: send that many blocks, and tell how long it took: `took SECONDS`.
+
+    Blocks are gathered as by default; only the end must not wait for an acknowledgement that is delayed.
+    """
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for line in sys.stdin:
         size, count = map(int, line.split())
         block = bytes(size)
         connection.sendall((size * count).to_bytes(8, "big"))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
         begun = time.perf_counter()
         for _ in range(count):
             connection.sendall(block)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.recv(1)
         tell("took", time.perf_counter() - begun)
 
@@ -130,8 +138,22 @@ def connected(address: str, port: str, protocol: int) -> socket.socket:
     return connection
 
 
+def crowd(words: list[str]) -> None:
+    """Hold many connections that carry nothing."""
+    count = int(words[-1])
+    if words[0] == "listen":
+        first = listened(words[1], socket.IPPROTO_TCP)
+        held = [first, *(LISTENERS[0].accept()[0] for _ in range(count - 1))]
+    else:
+        held = [socket.create_connection((words[1], int(words[2]))) for _ in range(count)]
+        tell("ready")
+    idle(held[0])
+
+
 def main() -> None:
     words = sys.argv[1:]
+    if "crowd" in words:
+        return crowd(words)
     protocol = IPPROTO_MPTCP if words[-1] == "mptcp" else socket.IPPROTO_TCP
     if words[0] == "listen":
         port, work = words[1:3]

@@ -68,7 +68,7 @@ class Silences:
         return 1e3 * sum(end - begin for begin, end in self.spans if end > since and end - begin >= STALL_S)
 
     def await_calm(self, since: float, calm_s: float, interval_s: float) -> bool:
-        """Wait until data have flowed for ``calm_s`` after ``since`` without a stall; say whether they did."""
+        """Wait until data have flowed for ``calm_s`` after ``since`` without a stall; say whether so."""
         while (now := time.monotonic()) < since + LIMIT_S:
             stalled = max((end for begin, end in list(self.spans) if end - begin >= STALL_S), default=0.0)
             if now - max(since, stalled) > calm_s and now - self.alive < 3 * STALL_S + interval_s:
