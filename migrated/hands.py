@@ -45,9 +45,8 @@ def depart(session: ManagedSession, connection: Connection | None, departing: De
     """
     held = _present(connection)
     was_frozen = session.frozen
-    local_port = session.record().connection.local_port
     try:
-        departing.reservation = reserve_port(departing.to.address, local_port)
+        departing.reservation = reserve_port(departing.to.address)
     except OSError as error:
         raise RebindError(f"no port can be had on {departing.to.address}: {error.strerror}") from error
     departing.port = departing.reservation.getsockname()[1]
@@ -134,11 +133,16 @@ def hold_again(session: ManagedSession, connection: Connection | None) -> None:
     entry = session.held
     if entry is None:
         raise RebindError("the session is not held")
+    numbers = freeze_connection(_present(connection), session.own)
+    if not numbers.nothing_in_flight:
+        # Only a mover that was heard opens the window, so it is in place: nothing to keep still for.
+        thaw(session, connection)
+        return
     target = Target(
         local=None,
         device=None,
         remote=EndPoint(address=entry.address, port=entry.port),
-        peer_received=entry.received,
+        peer_received=numbers.acknowledged,
         first_in_place=True,
     )
     _rebind(session, connection, target)

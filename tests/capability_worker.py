@@ -13,7 +13,6 @@ from typing import Any
 from pyroute2.netlink.exceptions import NetlinkError
 
 from migrated.kernel.errors import RebindError
-from migrated.kernel.holders import borrowed
 from migrated.kernel.rebind import (
     Connection,
     Frozen,
@@ -47,10 +46,8 @@ class End:
 
     def freeze(self, address: str) -> list[int]:
         """Freeze the connection and reserve its port at another address."""
-        with borrowed(self.connection.holders[0]) as sock:
-            port = sock.getsockname()[1]
         self.frozen = freeze_connection(self.connection)
-        self.reservation = reserve_port(address, port)
+        self.reservation = reserve_port(address)
         return [self.reservation.getsockname()[1], self.frozen.received]
 
     def follow(self, address: str, port: int, received: int) -> list[Any]:

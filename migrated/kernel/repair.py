@@ -258,15 +258,18 @@ def _bind_ephemeral(
     sock.bind(any_port)
 
 
-def reserve_port(address: str, preferred: int) -> socket.socket:
+def reserve_port(address: str) -> socket.socket:
     """Reserve an ephemeral port on an address that a connection will move to.
 
     The moving end must name its new port before its socket can have it. Close the reservation right
     before the socket is rebound: a port that is asked for by a range must be free.
 
+    It is a new port each time. A connection that comes back to a place where it was before could meet
+    segments there that were held up on the way; it would answer them, and its answer would meet nobody and
+    be taken for the end of the connection (RFC 9293, section 3.4.3, "quiet time").
+
     Args:
         address: a local address.
-        preferred: the port wanted, taken if it is ephemeral and free there.
 
     Returns:
         A socket that holds the port until it is closed.
@@ -278,12 +281,7 @@ def reserve_port(address: str, preferred: int) -> socket.socket:
     reservation = socket.socket(family, socket.SOCK_STREAM)
     try:
         reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        lowest, highest = map(int, _EPHEMERAL_RANGE.read_text().split())
-        any_port = socket_address(reservation, EndPoint(address=address, port=0))
-        if lowest <= preferred <= highest:
-            _bind_ephemeral(reservation, any_port, preferred)
-        else:
-            reservation.bind(any_port)
+        reservation.bind(socket_address(reservation, EndPoint(address=address, port=0)))
     except BaseException:
         reservation.close()
         raise
