@@ -36,8 +36,8 @@ class SshEcho:
             TrafficError: OpenSSH is not installed, or the login fails.
         """
         programs = OpenSsh.prepared(folder)
-        self._log = folder / "ssh.log"
-        self._serve(net, programs, folder / "sshd.log")
+        self._log, self._server_log = folder / "ssh.log", folder / "sshd.log"
+        self._serve(net, programs)
         with self._log.open("ab") as log:
             self._program = net.client.popen(
                 [*programs.client_command(SERVER_V4), _REMOTE],
@@ -53,13 +53,13 @@ class SshEcho:
         self._receiver.start()
         self._feeder.start()
 
-    def _serve(self, net: TwoLinks, programs: OpenSsh, log_path: Path) -> None:
+    def _serve(self, net: TwoLinks, programs: OpenSsh) -> None:
         programs.allow_port(net.server)
-        with log_path.open("ab") as log:
+        with self._server_log.open("ab") as log:
             server = net.server.popen(
                 programs.server_command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        await_listener(net.server, PORT, server, log_path, _START_LIMIT_S)
+        await_listener(net.server, PORT, server, self._server_log, _START_LIMIT_S)
 
     def _await_mark(self) -> None:
         """Read past what login scripts print, to where the data begin."""
@@ -71,7 +71,8 @@ class SshEcho:
             byte = os.read(stream.fileno(), 1) if readable(stream, deadline - time.monotonic()) else b""
             if not byte or len(seen) > _MOST_NOISE_BYTES:
                 self._program.kill()
-                raise TrafficError(f"the ssh login failed: {last_line(self._log)}")
+                said = f"the client says `{last_line(self._log)}`, the server `{last_line(self._server_log)}`"
+                raise TrafficError(f"the ssh login failed: {said}")
             seen += byte
 
     @property

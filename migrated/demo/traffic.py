@@ -81,7 +81,7 @@ def _listens(host: Host, port: int) -> bool:
 def last_line(log: Path) -> str:
     """Return the last line of a program's log that is not empty."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it said nothing"
+    return lines[-1].strip() if lines else "nothing"
 
 
 def readable(stream: IO[bytes], timeout_s: float) -> bool:
