@@ -20,6 +20,7 @@ from migrated.control.server import ControlError, ControlServer
 from migrated.core import Core
 from migrated.datagrams import DatagramPort
 from migrated.journal import Journal
+from migrated.kernel.capabilities import missing_capabilities
 from migrated.kernel.routing import prepare_frozen_route
 from migrated.mover import Mover
 from migrated.peers import Peer, Peers
@@ -114,6 +115,10 @@ class Daemon:
             OSError: the control port can't be had, or a capability is missing.
             ControlError: the control socket can't be had.
         """
+        if missing := missing_capabilities():
+            raise PermissionError(
+                f"these capabilities are missing: {', '.join(missing)} (docs/capabilities.md says what for)"
+            )
         await prepare_frozen_route()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):

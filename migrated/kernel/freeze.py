@@ -67,7 +67,6 @@ def freeze(sock: socket.socket) -> None:
         OSError: CAP_NET_ADMIN is missing.
     """
     check_no_own_filter(sock)
-    attach_drop_filter(sock)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)
     sock.setsockopt(socket.IPPROTO_TCP, options.TCP_USER_TIMEOUT, _LONGEST_TIMEOUT_MS)
     sock.setsockopt(*_transparent(sock), 1)
@@ -75,6 +74,8 @@ def freeze(sock: socket.socket) -> None:
         # A route through the loopback interface can't serve a socket that is bound to another one.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, FROZEN_MARK)
+    # Last, because a program whose connection is deaf and not known to be frozen would wait for ever.
+    attach_drop_filter(sock)
 
 
 def unfreeze(sock: socket.socket, own: OwnOptions) -> None:

@@ -149,13 +149,13 @@ def freeze_connection(connection: Connection, own: OwnOptions | None = None) -> 
         check_supported(sock)
         was_frozen = is_frozen(sock)
         own = _own_options(sock, own, was_frozen=was_frozen)
-        freeze(sock)
         try:
+            freeze(sock)
             received, acknowledged, sent = _read_numbers(sock)
         except OSError as error:
             if not was_frozen:
                 unfreeze(sock, own)
-            raise RebindError(f"can't read the connection's sequence numbers: {error}") from error
+            raise RebindError(f"can't freeze the connection: {error}") from error
         return Frozen(
             received=received, acknowledged=acknowledged, sent=sent, own=own, stopped_s=clock.elapsed_s()
         )
@@ -169,7 +169,11 @@ def park_connection(connection: Connection) -> OwnOptions:
     """
     with borrowed(connection.holders[0]) as sock, _kernel_errors("park"):
         own = read_own_options(sock)
-        freeze(sock)
+        try:
+            freeze(sock)
+        except OSError:
+            unfreeze(sock, own)
+            raise
         return own
 
 
@@ -217,8 +221,8 @@ def rebind_connection(connection: Connection, target: Target, own: OwnOptions | 
     with _stopped(connection) as (sock, clock):
         was_frozen = is_frozen(sock)
         own = _own_options(sock, own, was_frozen=was_frozen)
-        freeze(sock)
         try:
+            freeze(sock)
             set_repair(sock, options.REPAIR_ON)
             snapshot = _checked_snapshot(sock, target)
         except (OSError, RebindError) as error:

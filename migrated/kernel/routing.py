@@ -33,7 +33,7 @@ async def prepare_frozen_route() -> None:
 
     async with AsyncIPRoute() as netlink:
         loopback = (await netlink.link_lookup(ifname="lo"))[0]
-        await netlink.link("set", index=loopback, state="up")
+        await _set(netlink, "link", "set", index=loopback, state="up")
         for family in (socket.AF_INET, socket.AF_INET6):
             await _ensure(
                 netlink,
@@ -55,16 +55,23 @@ async def prepare_frozen_route() -> None:
 
 
 async def _ensure(netlink: Any, kind: str, **what: Any) -> None:  # noqa: ANN401 - pyroute2 is untyped
+    """Add a route or a rule, unless it is there or the kernel is without its family."""
+    try:
+        await _set(netlink, kind, "add", **what)
+    except OSError as error:
+        no_family = (
+            error.errno in (errno.EAFNOSUPPORT, errno.EOPNOTSUPP) and what["family"] == socket.AF_INET6
+        )
+        if error.errno != errno.EEXIST and not no_family:
+            raise
+
+
+async def _set(netlink: Any, kind: str, verb: str, **what: Any) -> None:  # noqa: ANN401 - pyroute2 is untyped
     from pyroute2.netlink.exceptions import NetlinkError
 
     try:
-        await getattr(netlink, kind)("add", **what)
+        await getattr(netlink, kind)(verb, **what)
     except NetlinkError as error:
-        missing_family = what["family"] == socket.AF_INET6 and error.code in (
-            errno.EAFNOSUPPORT,
-            errno.EOPNOTSUPP,
-        )
         if error.code == errno.EPERM:
             raise PermissionError("setting the route of frozen connections needs CAP_NET_ADMIN") from error
-        if error.code != errno.EEXIST and not missing_family:
-            raise OSError(error.code, f"can't set the {kind} of frozen connections: {error}") from error
+        raise OSError(error.code, f"can't set the {kind} of frozen connections: {error}") from error

@@ -158,8 +158,8 @@ class Shell:
                 self.ends[command.session_id].frozen = True
             case ReleaseHeld():
                 end = self.ends[command.session_id]
-                if command.mover_in_place:
-                    end.thaw()
+                if command.mover_in_place or end.sent != end.acknowledged:
+                    end.thaw()  # what was sent since went out because the mover was heard
                 else:
                     end.restore(end.local, end.remote, end.acknowledged, window=False)
             case SessionReleased():

@@ -1,0 +1,25 @@
+"""Say which rights are missing before a connection has to pay for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+NEEDED: Final = {
+    "CAP_DAC_READ_SEARCH": 2,
+    "CAP_NET_BIND_SERVICE": 10,
+    "CAP_NET_ADMIN": 12,
+    "CAP_NET_RAW": 13,
+    "CAP_SYS_PTRACE": 19,
+}
+"""What rebinding needs, with the kernel's numbers. docs/capabilities.md says what for."""
+
+
+def missing_capabilities() -> tuple[str, ...]:
+    """Return the names of those needed capabilities that this process does not have.
+
+    Source: capabilities(7), ``CapEff`` in ``/proc/self/status``.
+    """
+    status = Path("/proc/self/status").read_text()
+    effective = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
+    return tuple(name for name, number in NEEDED.items() if not effective >> number & 1)
