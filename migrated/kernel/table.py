@@ -1,12 +1,13 @@
 """The kernel's table of TCP sockets in this network namespace.
 
-``/proc/net/tcp`` costs a third of what socket statistics by netlink cost from Python with pyroute2.
+Socket statistics are asked for by netlink; a kernel without them has ``/proc/net/tcp``.
 
 Source: proc(5), ``/proc/net/tcp``.
 """
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ from pathlib import Path
 from typing import Final
 
 from migrated.kernel import tcp
+from migrated.kernel.diag import tcp_sockets
 from migrated.kernel.repair import EndPoint
 
 _LISTEN: Final = 10
+_STATES: Final = frozenset({tcp.ESTABLISHED, _LISTEN})
 _ENDS_REMEMBERED: Final = 65_536
 """End points whose decoded form is kept: the table is read over and over. Others are decoded anew."""
 
@@ -38,7 +41,7 @@ class Row:
 
 def established() -> dict[int, Row]:
     """Read all established connections that a program holds, by the inode of their socket."""
-    rows = list(_rows())
+    rows = _rows()
     listening = {local.port for state, local, _, _, _ in rows if state == _LISTEN}
     return {
         inode: Row(local=local, remote=remote, inode=inode, uid=uid, accepted=local.port in listening)
@@ -47,7 +50,24 @@ def established() -> dict[int, Row]:
     }
 
 
-def _rows() -> Iterator[tuple[int, EndPoint, EndPoint, int, int]]:
+def _rows() -> list[tuple[int, EndPoint, EndPoint, int, int]]:
+    try:
+        return list(_asked_for())
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return list(_read())
+
+
+def _asked_for() -> Iterator[tuple[int, EndPoint, EndPoint, int, int]]:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for row in tcp_sockets(family, _STATES):
+            local = EndPoint(address=_text(row.local), port=row.local_port)
+            remote = EndPoint(address=_text(row.remote), port=row.remote_port)
+            yield row.state, local, remote, row.uid, row.inode
+
+
+def _read() -> Iterator[tuple[int, EndPoint, EndPoint, int, int]]:
     for name in _TABLES:
         try:
             text = Path(name).read_text()
@@ -68,9 +88,13 @@ def _end(text: str) -> EndPoint:
     address, port = text.split(":")
     raw = bytes.fromhex(address)
     network = b"".join(raw[i : i + 4][::-1] for i in range(0, len(raw), 4)) if _LITTLE_ENDIAN else raw
+    return EndPoint(address=_text(network), port=int(port, 16))
+
+
+def _text(network: bytes) -> str:
     parsed = ip_address(network)
     mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
-    return EndPoint(address=str(mapped or parsed), port=int(port, 16))
+    return str(mapped or parsed)
 
 
 _LITTLE_ENDIAN: Final = socket.htons(1) != 1
