@@ -33,13 +33,21 @@ class Holder:
     uses_io_uring: bool
 
 
-def find_holders(inodes: Collection[int]) -> Mapping[int, tuple[Holder, ...]]:
+def processes() -> frozenset[int]:
+    """Return the numbers of all processes."""
+    return frozenset(int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208
+
+
+def find_holders(
+    inodes: Collection[int], among: Collection[int] | None = None
+) -> Mapping[int, tuple[Holder, ...]]:
     """Find every descriptor of every process that refers to one of the sockets.
 
     A forked server holds a socket more than once. One pass over ``/proc`` serves all sockets.
 
     Args:
         inodes: socket inodes, as ``/proc/net/tcp`` shows them.
+        among: the processes to look at; ``None`` for all.
 
     Returns:
         For each inode that is held, its holders, ordered by process.
@@ -48,11 +56,9 @@ def find_holders(inodes: Collection[int]) -> Mapping[int, tuple[Holder, ...]]:
     """
     wanted = frozenset(inodes)
     found: defaultdict[int, list[Holder]] = defaultdict(list)
-    own = os.getpid()
-    for name in os.listdir("/proc"):  # noqa: PTH208
-        if name.isdigit() and int(name) != own:
-            for inode, holder in _holders_in(int(name), wanted):
-                found[inode].append(holder)
+    for pid in set(processes() if among is None else among) - {os.getpid()}:
+        for inode, holder in _holders_in(pid, wanted):
+            found[inode].append(holder)
     return {
         inode: tuple(sorted(holders, key=lambda h: (h.pid, h.descriptor))) for inode, holders in found.items()
     }
