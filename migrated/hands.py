@@ -13,6 +13,7 @@ from dataclasses import replace
 from migrated.kernel.errors import RebindError, SocketGoneError
 from migrated.kernel.guard import guard_place
 from migrated.kernel.holders import find_holders
+from migrated.kernel.quiet import quiet_between_s
 from migrated.kernel.rebind import (
     Connection,
     Frozen,
@@ -26,6 +27,7 @@ from migrated.kernel.rebind import (
 )
 from migrated.kernel.repair import EndPoint, reserve_port
 from migrated.sessions import Departing, ManagedSession
+from sessionlayer.limits import HOLD_S
 from sessionlayer.values import Arrival, Departure, Rebinding
 
 
@@ -91,8 +93,7 @@ def arrive(session: ManagedSession, connection: Connection | None, arrival: Arri
         peer_received=arrival.received,
         first_in_place=False,
     )
-    departing.release()
-    return _rebind(session, connection, target)
+    return _rebind(session, connection, target, departing)
 
 
 def follow(
@@ -116,9 +117,7 @@ def follow(
         peer_received=entry.received,
         first_in_place=not entry.in_place,
     )
-    if session.departing is not None:
-        session.departing.release()
-    rebound = _rebind(session, connection, target)
+    rebound = _rebind(session, connection, target, session.departing)
     session.unguard()
     session.held = None if entry.in_place else entry
     return rebound
@@ -203,19 +202,20 @@ def _go_ahead(session: ManagedSession, connection: Connection, departing: Depart
         peer_received=frozen.acknowledged,
         first_in_place=True,
     )
-    departing.release()
+    try:
+        if quiet_between_s(departing.to.address, remote) < HOLD_S:
+            return  # its kernel would speak before the protocol freezes it
+        guard = guard_place(EndPoint(address=now.local_address, port=now.local_port))
+    except OSError as error:
+        raise RebindError(f"going ahead is not possible: {error.strerror}") from error
     departing.origin = replace(
         target,
         local=EndPoint(address=now.local_address, port=now.local_port),
         device=session.own.device,
         first_in_place=False,
     )
-    try:
-        guard = guard_place(EndPoint(address=now.local_address, port=now.local_port))
-    except OSError as error:
-        raise RebindError(f"the old place can't be guarded: {error.strerror}") from error
     session.guards += [guard] if guard else []
-    departing.ahead = _rebind(session, connection, target)
+    departing.ahead = _rebind(session, connection, target, departing)
     departing.ahead_of = remote
 
 
@@ -240,9 +240,15 @@ def _present(connection: Connection | None) -> Connection:
     return connection
 
 
-def _rebind(session: ManagedSession, connection: Connection | None, target: Target) -> Rebound:
+def _rebind(
+    session: ManagedSession,
+    connection: Connection | None,
+    target: Target,
+    departing: Departing | None = None,
+) -> Rebound:
     held = _present(connection)
-    rebound = rebind_connection(held, target, session.own if session.frozen else None)
+    reservation = departing.reservation if departing else None
+    rebound = rebind_connection(held, target, session.own if session.frozen else None, reservation)
     session.own = rebound.own
     session.frozen = False
     # One that was silent before has a narrowed window, which must not be taken for the kernel's own choice.

@@ -247,6 +247,7 @@ class Mover:
                     address=rebound.local.address,
                     port=rebound.local.port,
                     received=rebound.received,
+                    quiet_s=rebound.quiet_s,
                 )
             )
             followed.append((session, rebound.stopped_s))
@@ -277,7 +278,8 @@ class Mover:
                 state = peer.association.session_state(session.session_id)
                 if state not in (SessionState.HOLDING, SessionState.FROZEN):
                     self._attempt(session, hands.settle)
-                    self._core.save(session)
+                    if self._core.sessions.of_id(session.session_id) is session:  # it may have ended
+                        self._core.save(session)
 
     def check_unanswered(self) -> None:
         """Try another attachment point for sessions that ask over one without an answer."""

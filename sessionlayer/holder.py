@@ -147,8 +147,9 @@ class Holder:
             unpack_address(request.entry.address), request.entry.port
         )
         session.moves += 1
+        session.hold_s = min(HOLD_S, result.quiet_s)
         if not live:
-            self._held_until[session.session_id] = now + HOLD_S
+            self._held_until[session.session_id] = now + session.hold_s
         return AnswerEntry(
             session=session.session_id,
             epoch=session.epoch,
@@ -166,7 +167,7 @@ class Holder:
         if mover_in_place:
             self._held_until.pop(session.session_id, None)
         elif frozen:
-            self._held_until[session.session_id] = now + HOLD_S
+            self._held_until[session.session_id] = now + session.hold_s
         return [ReleaseHeld(session_id=session.session_id, mover_in_place=mover_in_place)] if frozen else []
 
     def _ahead(self, session_id: bytes, epoch: int) -> bool:

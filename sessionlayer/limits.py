@@ -71,8 +71,9 @@ PATH_CHECK_RETRY_S = 0.2
 """Seconds between the pings of one path validation."""
 
 HOLD_S = 0.8
-"""Seconds of holding before the connection is frozen: below 1 s, when the kernel's first window
-probe is due (RFC 6298, section 2.1)."""
+"""Seconds of holding, at most, before the connection is frozen: below 1 s, when the kernel's first window
+probe is due (RFC 6298, section 2.1). It is due sooner where the kernel remembers the round trip to that host
+from another connection; the shell then says so (``quiet_s``)."""
 
 
 class TokenBucket:

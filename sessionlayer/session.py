@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sessionlayer.limits import HOLD_S
 from sessionlayer.messages import AnswerEntry, MoveEntry, pack_address
 from sessionlayer.transitions import SESSION, Machine, SessionEvent, SessionState
 from sessionlayer.values import Connection, Departure, Path, Rebinding, Role
@@ -71,6 +72,7 @@ class Session:
         self.request: PeerRequest | None = None
         self.answer: AnswerEntry | None = None
         self.target: Connection | None = None
+        self.hold_s = HOLD_S
 
     @classmethod
     def restored(cls, record: SessionRecord) -> Session:

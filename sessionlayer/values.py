@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from sessionlayer.limits import HOLD_S
+
 
 class Role(Enum):
     """Which end of the TCP connection we are: ``CLIENT`` opened it."""
@@ -128,12 +130,16 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebound:
-    """A connection was rebound for the peer; our own address, port and next expected sequence number."""
+    """A connection was rebound for the peer; our own address, port and next expected sequence number.
+
+    ``quiet_s`` says for how many seconds its kernel is sure to keep still without hearing the peer.
+    """
 
     session_id: bytes
     address: str
     port: int
     received: int
+    quiet_s: float = HOLD_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ from migrated.kernel.freeze import (
 )
 from migrated.kernel.holders import Holder, borrowed, find_holders
 from migrated.kernel.ptrace import held_still
+from migrated.kernel.quiet import quiet_s
 from migrated.kernel.repair import (
     EndPoint,
     Snapshot,
@@ -83,7 +84,7 @@ class Rebound:
 
     ``received`` is the next sequence number expected, modulo 2^32; ``sent_again`` counts the bytes that
     were sent before and are sent once more; ``sizing`` is for `open_window`; ``stopped_s`` is how long the
-    programs stood still.
+    programs stood still; ``quiet_s`` for how long an end that was first in place keeps still for sure.
     """
 
     local: EndPoint
@@ -92,6 +93,7 @@ class Rebound:
     sizing: WindowSizing
     own: OwnOptions
     stopped_s: float
+    quiet_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,13 +204,20 @@ def thaw_connection(connection: Connection, own: OwnOptions) -> None:
             unfreeze(sock, own)
 
 
-def rebind_connection(connection: Connection, target: Target, own: OwnOptions | None = None) -> Rebound:
+def rebind_connection(
+    connection: Connection,
+    target: Target,
+    own: OwnOptions | None = None,
+    reservation: socket | None = None,
+) -> Rebound:
     """Take a connection to other addresses, both ends' daemons having agreed on the numbers.
 
     Args:
         connection: live or frozen.
         target: the addresses, and what the peer has received.
         own: the program's own options; needed when the connection is frozen.
+        reservation: what keeps ``target.local`` free and quiet (`repair.reserve_port`); closed right before
+            the socket takes the place.
 
     Returns:
         Where it is now. Data that the peer had not received are sent again at once.
@@ -216,7 +225,7 @@ def rebind_connection(connection: Connection, target: Target, own: OwnOptions | 
     Raises:
         UnsupportedSocketError: this socket can't go there; it is where it was.
         RebindError: a step failed; the connection is where it was, frozen or live as it was.
-        ConnectionLostError: putting it back failed too.
+        ConnectionLostError: putting it back failed too, or the peer has reset it at once.
     """
     with _stopped(connection) as (sock, clock):
         was_frozen = is_frozen(sock)
@@ -232,11 +241,15 @@ def rebind_connection(connection: Connection, target: Target, own: OwnOptions | 
             raise error if isinstance(error, RebindError) else RebindError(str(error)) from error
         own_there = own if target.device is None else replace(own, device=target.device)
         try:
-            sizing = _connect_at(sock, snapshot, target, own_there)
+            sizing = _connect_at(sock, snapshot, target, own_there, reservation)
         except (OSError, RebindError) as error:
             _put_back(sock, snapshot, own, was_frozen=was_frozen)
             raise error if isinstance(error, RebindError) else RebindError(str(error)) from error
-        lacking = _go_on(sock, snapshot, target)
+        silence_s = quiet_s(sock)
+        try:
+            lacking = _go_on(sock, snapshot, target)
+        except OSError as error:
+            raise ConnectionLostError(f"the connection ended at its new place: {error}") from error
         return Rebound(
             local=local_end(sock),
             received=snapshot.rcv_nxt,
@@ -244,6 +257,7 @@ def rebind_connection(connection: Connection, target: Target, own: OwnOptions | 
             sizing=sizing,
             own=own_there,
             stopped_s=clock.elapsed_s(),
+            quiet_s=silence_s,
         )
 
 
@@ -324,11 +338,15 @@ def _checked_snapshot(sock: socket, target: Target) -> Snapshot:
     return snapshot
 
 
-def _connect_at(sock: socket, snapshot: Snapshot, target: Target, own: OwnOptions) -> WindowSizing:
+def _connect_at(
+    sock: socket, snapshot: Snapshot, target: Target, own: OwnOptions, reservation: socket | None
+) -> WindowSizing:
     disconnect(sock)
     restore_routing(sock, own)
     sock.setsockopt(SOL_SOCKET, SO_BINDTODEVICE, own.device.encode())
     local = target.local or snapshot.local
+    if reservation is not None:
+        reservation.close()
     bind_keeping_port(sock, local, same_address=local.address == snapshot.local.address)
     sizing = connect_restored(
         sock,

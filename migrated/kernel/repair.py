@@ -23,6 +23,7 @@ from typing import Final
 
 from migrated.kernel import options, tcp
 from migrated.kernel.errors import UnsupportedSocketError
+from migrated.kernel.freeze import attach_drop_filter
 from migrated.kernel.tcp import TcpInfo
 
 _SEQUENCE: Final = tcp.SEQUENCE_SPACE
@@ -282,6 +283,9 @@ def reserve_port(address: str) -> socket.socket:
     try:
         reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reservation.bind(socket_address(reservation, EndPoint(address=address, port=0)))
+        # What the peer sends there too early must not be answered with a reset.
+        attach_drop_filter(reservation)
+        reservation.listen(0)
     except BaseException:
         reservation.close()
         raise
