@@ -1,4 +1,4 @@
-"""Two hosts with two links, a daemon on each, and conversations between programs that know nothing of them."""
+"""Two hosts with two links, a daemon on each, and conversations between unmodified programs."""
 
 from __future__ import annotations
 

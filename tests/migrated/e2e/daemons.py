@@ -53,7 +53,7 @@ class Event:
 
 
 class Daemon:
-    """One host's daemon. What it reports is read from its log, which misses nothing, not even at its start."""
+    """One host's daemon. What it reports is read from its log, which misses nothing."""
 
     def __init__(self, host: Host, folder: Path, policy: str = POLICY) -> None:
         self.host = host
@@ -79,7 +79,7 @@ class Daemon:
             "--config",
             str(self.folder / "migrated.toml"),
             "--log-level",
-            "debug",
+            "info",
             "--log-format",
             "json",
         ]
@@ -181,7 +181,9 @@ class Daemon:
                 self._changed.notify_all()
 
     def _missing(self, names: tuple[str, ...], fields: dict[str, object], found: int, count: int) -> str:
-        last = "".join(self.lines[-25:])
+        last = "".join(line for line in self.lines if '"logger": "migrated' in line or '"error"' in line)[
+            -4000:
+        ]
         wanted = f"{' or '.join(names)} {fields}"
         return f"{self.host.name}: {found} of {count} events {wanted}; its log ends with\n{last}"
 
