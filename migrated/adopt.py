@@ -232,6 +232,7 @@ class Adopter:
         )
         self._core.sessions.add(session)
         self._core.engine.add_session(session.description, session.attachment, self._core.now())
+        self._core.save(session)
         self._core.journal.tell(
             "adopted",
             owner=session.uid,
@@ -240,7 +241,6 @@ class Adopter:
             link=candidate.point.name,
             peer=str(candidate.row.remote),
         )
-        self._core.save(session)
 
     # After a restart.
 

@@ -303,6 +303,7 @@ class Mover:
         session.moves += 1
         self._turn(session, Condition.LIVE, departing.because)
         self._core.engine.session_moved(session.name, departing.to.key, now)
+        self._core.save(session)
         self._core.journal.tell(
             "resumed" if resumed else "moved",
             owner=session.uid,
@@ -316,7 +317,6 @@ class Mover:
             sent_again=sent_again,
             because=list(departing.because),
         )
-        self._core.save(session)
 
     def _followed(self, session: ManagedSession, *, stopped_s: float) -> None:
         departing, session.departing = session.departing, None
@@ -329,6 +329,7 @@ class Mover:
         self._core.engine.session_moved(session.name, session.attachment, self._core.now())
         if departing is not None:
             departing.release()
+        self._core.save(session)
         self._core.journal.tell(
             "followed",
             owner=session.uid,
@@ -338,7 +339,6 @@ class Mover:
             remote=connection.remote_address,
             stopped_ms=round(stopped_s * 1e3, 2),
         )
-        self._core.save(session)
 
     def _give_up(self, session: ManagedSession, departing: Departing, error: RebindError) -> None:
         if isinstance(error, SocketGoneError):
