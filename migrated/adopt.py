@@ -70,6 +70,7 @@ class Adopter:
         self._unrestored = list(stored)
         self._started = core.now()
         self._not_before: dict[int, float] = {}
+        self._turns = 0
         self._offered: dict[SessionConnection, Candidate] = {}
         self._checked: dict[bytes, Candidate] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -298,13 +299,12 @@ class Adopter:
             state=session.condition.value,
             peer=str(row.remote),
         )
-        if session.peer is None and stored.record.role is Role.CLIENT:
-            self._reassociate(session)
+        if session.peer is None and stored.record.role is Role.CLIENT and point is not None:
+            self._reassociate(session, point)
 
-    def _reassociate(self, session: ManagedSession) -> None:
-        local = session.attachment[1]
+    def _reassociate(self, session: ManagedSession, way: AttachmentPoint) -> None:
         self._peers.forget_absence(session.peer_address)
-        task = asyncio.create_task(self._associate(session.peer_address, local, session.attachment[0]))
+        task = asyncio.create_task(self._associate(session.peer_address, way.address, way.interface))
         self._tasks.add(task)
         task.add_done_callback(self._offered_to)
 
@@ -315,8 +315,17 @@ class Adopter:
         """Shake hands again with peers that are silent: their daemon may have been started anew."""
         for session in self._core.sessions:
             lost = session.peer is None or session.peer.silent
-            if lost and session.record().role is Role.CLIENT and self._core.point_of(session.attachment[1]):
-                self._reassociate(session)
+            if lost and session.record().role is Role.CLIENT and (way := self._way_to_peer(session)):
+                self._reassociate(session, way)
+
+    def _way_to_peer(self, session: ManagedSession) -> AttachmentPoint | None:
+        """Return the session's own link or, where that is dead, the others in turn."""
+        own = self._core.point_of(session.attachment[1])
+        others = [p for p in self._core.engine.points() if p.family == session.description.family]
+        if own is not None or not others:
+            return own
+        self._turns += 1
+        return others[self._turns % len(others)]
 
 
 def _described(row: Row, connection: Connection) -> DescribedConnection:
