@@ -109,10 +109,13 @@ class Conversation:
 class Arena:
     """The two-link network of the lab, with a daemon on the client and one on the server."""
 
-    def __init__(self, folder: Path, *, rtt_s: float = 0.0, policy: str = POLICY) -> None:
+    def __init__(
+        self, folder: Path, *, rtt_s: float = 0.0, policy: str = POLICY, peer_has_daemon: bool = True
+    ) -> None:
         self._folder = folder
         self._rtt_s = rtt_s
         self._policy = policy
+        self._peer_has_daemon = peer_has_daemon
         self._ports = count(2001)
         self._lab = Lab()
 
@@ -122,7 +125,7 @@ class Arena:
             self.net = two_links(self._lab, names=LINKS, rtt_s=self._rtt_s)
             self.here = Daemon(self.net.client, self._folder / "client", self._policy)
             self.there = Daemon(self.net.server, self._folder / "server", self._policy)
-            for daemon in (self.there, self.here):
+            for daemon in (self.there, self.here) if self._peer_has_daemon else (self.here,):
                 daemon.start()
         except BaseException:
             self._lab.__exit__(None, None, None)

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from migrated.config import SOCKET_NAME
-from migrated.control.client import request
+from migrated.control.client import RefusedError, request
 from migrated.control.messages import (
     Answer,
     Move,
@@ -135,6 +136,11 @@ class Daemon:
         """Have it move a session."""
         self.ask(Move(session=session, link=link))
 
+    def ask_to_move(self, session: str, link: str) -> None:
+        """Ask it to move a session if that is possible now."""
+        with suppress(RefusedError):
+            self.move(session, link)
+
     def mark(self) -> int:
         """Return a number that later events are not below."""
         with self._changed:
@@ -159,6 +165,18 @@ class Daemon:
                 if left <= 0 or (not self.running and not self._reader.is_alive()):
                     raise AssertionError(self._missing(names, fields, len(found), count))
                 self._changed.wait(min(left, 0.5))
+
+    def await_line(self, beginning: str, *, since: int, timeout_s: float = EVENT_S) -> str:
+        """Wait for a line of its log that begins so, since a mark, and return it."""
+        found: list[str] = []
+
+        def heard() -> bool:
+            found.extend(e.name for e in self.events[since:] if e.name.startswith(beginning))
+            return bool(found)
+
+        with self._changed:
+            assert self._changed.wait_for(heard, timeout_s), f"`{beginning}` was not said"
+        return found[0]
 
     def complaints(self) -> list[str]:
         """Return lines of its log that are a fault of its own."""
