@@ -12,6 +12,7 @@ from typing import Final
 
 from engine import AttachmentPoint, SessionDescription
 from engine import Connection as DescribedConnection
+from migrated import hands
 from migrated.core import Core
 from migrated.kernel.errors import RebindError
 from migrated.kernel.freeze import OwnOptions
@@ -289,6 +290,8 @@ class Adopter:
             frozen=frozen,
             moves=stored.record.moves,
         )
+        if frozen and holders:
+            hands.keep(session, Connection(inode=row.inode, holders=holders))
         self._core.sessions.add(session)
         self._core.engine.add_session(session.description, session.attachment, now, suspended=frozen)
         self._core.journal.tell(

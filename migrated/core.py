@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from engine import AttachmentPoint, Decision, Engine
+from migrated import hands
 from migrated.journal import Journal
 from migrated.peers import Peer
 from migrated.sessions import ManagedSession, SessionTable
@@ -61,6 +62,7 @@ class Core:
         self.sessions.remove(session)
         self.engine.remove_session(session.name)
         self._stored(self.store.forget_session, session.session_id)
+        hands.leave(session)
         session.unguard()
         if session.departing is not None:
             session.departing.release()

@@ -7,12 +7,14 @@ each session, and says what came of it.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
+from migrated.kernel.census import Census
 from migrated.kernel.errors import RebindError, SocketGoneError
 from migrated.kernel.guard import guard_place
-from migrated.kernel.holders import find_holders
+from migrated.kernel.holders import Holder, duplicate
 from migrated.kernel.quiet import quiet_between_s
 from migrated.kernel.rebind import (
     Connection,
@@ -30,11 +32,21 @@ from migrated.sessions import Departing, ManagedSession
 from sessionlayer.limits import HOLD_S
 from sessionlayer.values import Arrival, Departure, Rebinding
 
+_census = Census()
+
+
+def keep_count(sessions: Iterable[ManagedSession], now: float) -> None:
+    """Know the holders of these sessions' sockets in advance; call it when nothing is urgent."""
+    _census.keep([session.inode for session in sessions], now)
+
 
 def locate_all(sessions: Collection[ManagedSession]) -> Mapping[int, Connection]:
     """Find the holders of all these sessions' sockets in one pass; those that nobody holds are left out."""
-    found = find_holders([session.inode for session in sessions])
-    return {inode: Connection(inode=inode, holders=holders) for inode, holders in found.items()}
+    found = _census.find([session.inode for session in sessions])
+    ours = {s.inode: (_keeper(s),) for s in sessions if s.kept is not None and s.inode not in found}
+    return {
+        inode: Connection(inode=inode, holders=holders) for inode, holders in (ours | dict(found)).items()
+    }
 
 
 def depart(session: ManagedSession, connection: Connection | None, departing: Departing) -> Departure:
@@ -59,6 +71,7 @@ def depart(session: ManagedSession, connection: Connection | None, departing: De
         raise
     session.own = frozen.own
     session.frozen = True
+    keep(session, held)
     departing.frozen = frozen
     if departing.urgent and not was_frozen and frozen.nothing_in_flight:
         with contextlib.suppress(RebindError):  # then it waits where it is, frozen, for the peer's answer
@@ -154,8 +167,10 @@ def park(session: ManagedSession, connection: Connection | None) -> None:
         RebindError: it can't be done.
     """
     if not session.frozen:
-        session.own = park_connection(_present(connection))
+        held = _present(connection)
+        session.own = park_connection(held)
         session.frozen = True
+        keep(session, held)
 
 
 def thaw(session: ManagedSession, connection: Connection | None) -> None:
@@ -167,6 +182,7 @@ def thaw(session: ManagedSession, connection: Connection | None) -> None:
     if session.frozen:
         thaw_connection(_present(connection), session.own)
         session.frozen = False
+        _let_go(session)
 
 
 def settle(session: ManagedSession, connection: Connection | None) -> None:
@@ -219,6 +235,37 @@ def _go_ahead(session: ManagedSession, connection: Connection, departing: Depart
     departing.ahead_of = remote
 
 
+def keep(session: ManagedSession, connection: Connection) -> None:
+    """Hold a frozen session's socket ourselves, so that its program may close it and lose nothing."""
+    if session.kept is None:
+        with contextlib.suppress(RebindError):  # without it the program may lose what it wrote last
+            session.kept = duplicate(connection.holders[0])
+
+
+def leave(session: ManagedSession) -> None:
+    """Leave a session that is one no more to its programs, live, as if we had never been."""
+    if session.frozen or session.sizing is not None:
+        connection = locate_one(session)
+        with contextlib.suppress(RebindError):  # it is gone, or its link is
+            settle(session, connection)
+            thaw(session, connection)
+    _let_go(session)
+
+
+def _keeper(session: ManagedSession) -> Holder:
+    """Return ourselves as the last holder of a socket that its program has closed."""
+    assert session.kept is not None
+    return Holder(
+        pid=os.getpid(), descriptor=session.kept.fileno(), program=session.program, uses_io_uring=False
+    )
+
+
+def _let_go(session: ManagedSession) -> None:
+    if session.kept is not None:
+        session.kept.close()
+        session.kept = None
+
+
 def first(connections: Mapping[int, Connection], session: ManagedSession) -> Connection | None:
     """Return a session's holders, or ``None`` if nobody holds its socket."""
     return connections.get(session.inode)
@@ -256,4 +303,5 @@ def _rebind(
     session.sizing = sizing
     if not target.first_in_place:
         settle(session, held)
+    _let_go(session)
     return rebound

@@ -56,7 +56,8 @@ class ManagedSession:
     """One adopted connection.
 
     ``inode`` names its socket, which no move changes. ``own`` holds the program's own socket options.
-    ``held`` and ``sizing`` are kept while we wait for a mover to be in place. ``since`` is in seconds since
+    ``held`` and ``sizing`` are kept while we wait for a mover to be in place. ``kept`` is a duplicate of a
+    frozen socket: what a program wrote before it closed the socket must still be sent. ``since`` is in seconds since
     the epoch.
     """
 
@@ -83,6 +84,7 @@ class ManagedSession:
     because: tuple[str, ...] = ()
     moves: int = 0
     guards: list[socket.socket] = field(default_factory=list)
+    kept: socket.socket | None = None
 
     def unguard(self) -> None:
         """Leave the places alone that the peer may have been sending to: it has followed, or is gone."""

@@ -99,14 +99,25 @@ def program_name(pid: int) -> str:
 def borrowed(holder: Holder) -> Iterator[socket.socket]:
     """Borrow the holder's socket as a duplicate, for as short a time as possible.
 
-    The duplicate shares file status flags with the program: never call ``setblocking()``
-    or ``settimeout()`` on it. While it is open the program's own ``close()`` ends nothing.
-
     Args:
         holder: where the socket is.
 
     Yields:
         The socket; closed again at the end.
+
+    Raises:
+        SocketGoneError: the process or its descriptor is gone.
+        RebindError: the process may not be traced.
+    """
+    with duplicate(holder) as sock:
+        yield sock
+
+
+def duplicate(holder: Holder) -> socket.socket:
+    """Return a duplicate of the holder's socket.
+
+    It shares file status flags with the program: never call ``setblocking()`` or ``settimeout()`` on it.
+    While it is open the program's own ``close()`` ends nothing.
 
     Raises:
         SocketGoneError: the process or its descriptor is gone.
@@ -126,5 +137,4 @@ def borrowed(holder: Holder) -> Iterator[socket.socket]:
         if ctypes.get_errno() == errno.EPERM:
             raise RebindError(f"process {holder.pid} may not be traced (is CAP_SYS_PTRACE there?)")
         raise SocketGoneError(f"process {holder.pid} closed descriptor {holder.descriptor}")
-    with socket.socket(fileno=descriptor) as duplicate:
-        yield duplicate
+    return socket.socket(fileno=descriptor)

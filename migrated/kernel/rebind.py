@@ -10,6 +10,7 @@ until it hears the other (``first_in_place``); the other leaves repair mode with
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -286,7 +287,7 @@ class _Clock:
 @contextmanager
 def _stopped(connection: Connection) -> Iterator[tuple[socket, _Clock]]:
     _check_holders(connection)
-    pids = {holder.pid for holder in connection.holders}
+    pids = {holder.pid for holder in connection.holders} - {os.getpid()}
     with borrowed(connection.holders[0]) as sock:
         clock = _Clock()
         with held_still(pids):
