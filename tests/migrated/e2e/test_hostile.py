@@ -58,7 +58,7 @@ def send_datagrams(host: Host, address: str, datagrams: list[bytes]) -> None:
 def send_stream(host: Host, address: str, data: bytes) -> bytes:
     """Send bytes to the TCP control port and return what comes back, if the daemon takes us at all."""
     sock = host.call(lambda: socket.create_connection((address, CONTROL_PORT), timeout=10))
-    with sock, suppress(ConnectionError):
+    with sock, suppress(OSError):
         sock.sendall(data)
         sock.shutdown(socket.SHUT_WR)
         return sock.recv(1 << 16)

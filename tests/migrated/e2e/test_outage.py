@@ -69,7 +69,7 @@ def test_a_program_that_ends_without_a_link_loses_nothing(arena: Arena) -> None:
     for link in arena.links:
         link.plug()
     out, _ = server.communicate(timeout=20)
-    assert out == "got 100000 bytes\n"
+    assert out == "got 10000 bytes\n"
 
 
 _SINK = """
@@ -89,5 +89,5 @@ signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 with socket.create_connection(("18.31.0.9", 2999)) as sock:
     print("connected", flush=True)
     signal.sigwait([signal.SIGUSR1])
-    sock.sendall(bytes(100_000))
+    sock.sendall(bytes(10_000))
 """

@@ -35,13 +35,13 @@ def test_a_program_that_is_traced_already(arena: Arena) -> None:
 
 
 def test_an_mptcp_socket_is_left_alone(arena: Arena) -> None:
-    before = len(arena.here.sessions())
+    mark = arena.here.mark()
     server = Program(arena.net.server, [sys.executable, "-c", _SERVER, str(MPTCP_PORT)])
     server.line("listening")
     client = Program(arena.net.client, [sys.executable, "-c", _MPTCP_CLIENT, SERVER_V4, str(MPTCP_PORT)])
     client.line("connected")
     time.sleep(SCANS_S)
-    assert len(arena.here.sessions()) == before
+    assert arena.here.since(mark, "adopted") == []
     assert client.result() == (0, "got abc")
 
 
