@@ -57,8 +57,8 @@ class ManagedSession:
 
     ``inode`` names its socket, which no move changes. ``own`` holds the program's own socket options.
     ``held`` and ``sizing`` are kept while we wait for a mover to be in place. ``kept`` is a duplicate of a
-    frozen socket: what a program wrote before it closed the socket must still be sent. ``since`` is in seconds since
-    the epoch.
+    frozen socket: what a program wrote before it closed the socket must still be sent. ``since`` is in
+    seconds since the epoch.
     """
 
     session_id: bytes
