@@ -12,9 +12,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from migrated.kernel.census import Census
+from migrated.kernel.endpoint import EndPoint
 from migrated.kernel.errors import RebindError, SocketGoneError
 from migrated.kernel.guard import guard_place
 from migrated.kernel.holders import Holder, duplicate
+from migrated.kernel.ports import reserve_port
 from migrated.kernel.quiet import quiet_between_s
 from migrated.kernel.rebind import (
     Connection,
@@ -27,7 +29,6 @@ from migrated.kernel.rebind import (
     rebind_connection,
     thaw_connection,
 )
-from migrated.kernel.repair import EndPoint, reserve_port
 from migrated.sessions import Departing, ManagedSession
 from sessionlayer.limits import HOLD_S
 from sessionlayer.values import Arrival, Departure, Rebinding

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from engine import AttachmentPoint, PointKey, SessionDescription
+from migrated.kernel.endpoint import EndPoint
 from migrated.kernel.freeze import OwnOptions
 from migrated.kernel.rebind import Frozen, Rebound, Target
-from migrated.kernel.repair import EndPoint, WindowSizing
+from migrated.kernel.repair import WindowSizing
 from migrated.peers import Peer
 from sessionlayer.session import SessionRecord
 from sessionlayer.values import Rebinding

@@ -12,6 +12,7 @@ Nothing here needs the program to stand still, and nothing ends when this proces
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 import struct
@@ -138,5 +139,7 @@ def _filter(sock: socket.socket) -> bytes:
     level, name = socket.SOL_SOCKET, options.SO_GET_FILTER
     if _libc.getsockopt(sock.fileno(), level, name, program, ctypes.byref(length)) < 0:
         number = ctypes.get_errno()
+        if number == errno.EACCES:  # an eBPF program can't be read back, and ours is none
+            raise UnsupportedSocketError("the program has attached a socket filter of its own")
         raise OSError(number, os.strerror(number))
     return program.raw[: length.value * len(_DROP_ALL)]

@@ -10,8 +10,9 @@ import errno
 import socket
 
 from migrated.kernel import options
+from migrated.kernel.endpoint import EndPoint, socket_address
 from migrated.kernel.freeze import attach_drop_filter
-from migrated.kernel.repair import EndPoint, set_repair, socket_address
+from migrated.kernel.repair import set_repair
 
 
 def guard_place(place: EndPoint) -> socket.socket | None:

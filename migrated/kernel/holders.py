@@ -90,7 +90,7 @@ def _holders_in(pid: int, wanted: frozenset[int]) -> Iterator[tuple[int, Holder]
 def program_name(pid: int) -> str:
     """Return the short name of a process, or ``?`` once it is gone."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
     except (FileNotFoundError, ProcessLookupError):
         return "?"
 
@@ -134,7 +134,10 @@ def duplicate(holder: Holder) -> socket.socket:
     finally:
         os.close(pidfd)
     if descriptor < 0:
-        if ctypes.get_errno() == errno.EPERM:
+        number = ctypes.get_errno()
+        if number == errno.EPERM:
             raise RebindError(f"process {holder.pid} may not be traced (is CAP_SYS_PTRACE there?)")
+        if number not in (errno.EBADF, errno.ESRCH):
+            raise RebindError(f"the socket of process {holder.pid} can't be borrowed: {os.strerror(number)}")
         raise SocketGoneError(f"process {holder.pid} closed descriptor {holder.descriptor}")
     return socket.socket(fileno=descriptor)

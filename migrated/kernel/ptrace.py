@@ -13,8 +13,8 @@ import ctypes
 import errno
 import os
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +27,7 @@ _WAIT_STEP_S: Final = 0.00005
 _PTRACE_DETACH: Final = 17
 _PTRACE_SEIZE: Final = 0x4206
 _PTRACE_INTERRUPT: Final = 0x4207
+_PTRACE_EVENT_STOP: Final = 128
 _WALL: Final = 0x40000000  # __WALL: wait for threads as for processes
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -40,38 +41,55 @@ def _ptrace(request: int, thread: int, data: int = 0) -> None:
         raise OSError(number, os.strerror(number))
 
 
+_late: set[int] = set()
+"""Threads that would not stop in time and are still to be let go: they stop when they leave the kernel."""
+
+
+def let_late_ones_go() -> None:
+    """Let those threads go on that stopped only after their move had failed.
+
+    Call it now and then from the thread that holds programs still, as long as this process lives.
+    """
+    for thread in tuple(_late):
+        if _is_over(thread) or _detached(thread, 0):
+            _late.discard(thread)
+
+
 class _Held:
-    """The threads that are stopped now."""
+    """The threads that are stopped now, each with the signal that it was about to receive, or 0."""
 
     def __init__(self) -> None:
-        self.threads: set[int] = set()
+        self._threads: dict[int, int] = {}
+        self._over: set[int] = set()
 
     def hold(self, pid: int) -> None:
         """Stop every thread of ``pid``, also those made while we do so."""
-        while new := _threads(pid) - self.threads:
-            for thread in new:
-                self._seize(pid, thread)
-            for thread in new & self.threads:
+        while new := _threads(pid) - self._threads.keys() - self._over:
+            seized = [thread for thread in new if self._seize(pid, thread)]
+            for thread in seized:
                 self._await_stop(thread)
 
     def release(self) -> None:
-        """Let every thread go on. A thread that died meanwhile is no error."""
-        for thread in self.threads:
-            try:
-                _ptrace(_PTRACE_DETACH, thread)
-            except ProcessLookupError:
-                _reap(thread)
-        self.threads.clear()
+        """Let every thread go on, with the signal that it was about to receive."""
+        for thread, number in self._threads.items():
+            if not _detached(thread, number) and not _is_over(thread):
+                _late.add(thread)
+        self._threads.clear()
 
-    def _seize(self, pid: int, thread: int) -> None:
+    def _seize(self, pid: int, thread: int) -> bool:
         try:
             _ptrace(_PTRACE_SEIZE, thread)
-            self.threads.add(thread)
+            self._threads[thread] = 0
             _ptrace(_PTRACE_INTERRUPT, thread)
         except ProcessLookupError:
-            self.threads.discard(thread)
+            self._forget(thread)
+            return False
         except PermissionError as error:
-            raise RebindError(f"process {pid} can't be held still: {_why_not(pid)}") from error
+            if not _is_over(thread):
+                raise RebindError(f"process {pid} can't be held still: {_why_not(pid)}") from error
+            self._forget(thread)  # a zombie can't be traced and does nothing
+            return False
+        return True
 
     def _await_stop(self, thread: int) -> None:
         deadline = time.monotonic() + STOP_DEADLINE_S
@@ -79,26 +97,35 @@ class _Held:
             try:
                 waited, status = os.waitpid(thread, os.WNOHANG | _WALL)
             except ChildProcessError:
-                self.threads.discard(thread)
+                self._forget(thread)
                 return
-            if waited and os.WIFSTOPPED(status):
+            if waited and not os.WIFSTOPPED(status):
+                self._forget(thread)
                 return
             if waited:
-                self.threads.discard(thread)
+                self._threads[thread] = 0 if status >> 16 == _PTRACE_EVENT_STOP else os.WSTOPSIG(status)
                 return
             if time.monotonic() > deadline:
                 raise RebindError(f"thread {thread} did not stop within {STOP_DEADLINE_S:g} s")
             time.sleep(_WAIT_STEP_S)
 
+    def _forget(self, thread: int) -> None:
+        self._threads.pop(thread, None)
+        self._over.add(thread)
+
 
 @contextmanager
-def held_still(pids: Iterable[int]) -> Iterator[frozenset[int]]:
+def held_still(
+    pids: Iterable[int], concerned: Callable[[frozenset[int]], Iterable[int]] = frozenset
+) -> Iterator[frozenset[int]]:
     """Stop all threads of the processes, and let them go on at the end, whatever happens.
 
     The kernel ties a traced thread to the tracing *thread*: enter and leave in one thread.
 
     Args:
-        pids: the processes; children that one of them forks while being stopped are stopped too.
+        pids: the processes.
+        concerned: given children of those that are stopped, which may have been forked while they were
+            being stopped, returns the ones that must be stopped too; all, if it is not given.
 
     Yields:
         The process ids that are held.
@@ -117,10 +144,22 @@ def held_still(pids: Iterable[int]) -> Iterator[frozenset[int]]:
                 held.hold(pid)
             done |= waiting
             # Nobody in `done` runs now, so the set of their children can't grow behind our back.
-            waiting = {child for pid in waiting for child in _children(pid)} - done
+            children = frozenset(child for pid in waiting for child in _children(pid)) - done
+            waiting = set(concerned(children)) if children else set()
         yield frozenset(done)
     finally:
         held.release()
+
+
+def _detached(thread: int, number: int) -> bool:
+    """Let a stopped thread go on; return whether that could be done."""
+    with suppress(ChildProcessError):
+        os.waitpid(thread, os.WNOHANG | _WALL)  # a stop that was not waited for would come back
+    try:
+        _ptrace(_PTRACE_DETACH, thread, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _threads(pid: int) -> set[int]:
@@ -128,6 +167,14 @@ def _threads(pid: int) -> set[int]:
         return {int(name) for name in os.listdir(f"/proc/{pid}/task")}  # noqa: PTH208
     except (FileNotFoundError, ProcessLookupError):
         return set()
+
+
+def _is_over(thread: int) -> bool:
+    try:
+        state = Path(f"/proc/{thread}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in "ZX"
 
 
 def _children(pid: int) -> set[int]:
@@ -143,17 +190,10 @@ def _children(pid: int) -> set[int]:
 
 def _why_not(pid: int) -> str:
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return "it is gone"
     tracer = next((line.split()[1] for line in status.splitlines() if line.startswith("TracerPid:")), "0")
     if tracer != "0":
         return f"process {tracer} traces it already"
     return os.strerror(errno.EPERM).lower() + " (is CAP_SYS_PTRACE there?)"
-
-
-def _reap(thread: int) -> None:
-    try:
-        os.waitpid(thread, os.WNOHANG | _WALL)
-    except ChildProcessError:
-        return

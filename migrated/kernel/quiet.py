@@ -14,7 +14,8 @@ import socket
 from typing import Final
 
 from migrated.kernel import options, tcp
-from migrated.kernel.repair import EndPoint, set_repair, socket_address
+from migrated.kernel.endpoint import EndPoint, socket_address
+from migrated.kernel.repair import set_repair
 
 _SHARE: Final = 0.7
 """The part of the time-out that is taken for granted: timers of ours are late at times."""

@@ -13,12 +13,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from socket import IPPROTO_TCP, SO_BINDTODEVICE, SOL_SOCKET, socket
 from typing import Final
 
 from migrated.kernel import options, tcp
+from migrated.kernel.buffers import send_again
+from migrated.kernel.endpoint import EndPoint, local_end
 from migrated.kernel.errors import ConnectionLostError, RebindError, SocketGoneError, UnsupportedSocketError
 from migrated.kernel.freeze import (
     OwnOptions,
@@ -31,19 +33,16 @@ from migrated.kernel.freeze import (
     unfreeze,
 )
 from migrated.kernel.holders import Holder, borrowed, find_holders
+from migrated.kernel.ports import bind_keeping_port
 from migrated.kernel.ptrace import held_still
 from migrated.kernel.quiet import quiet_s
 from migrated.kernel.repair import (
-    EndPoint,
     Snapshot,
     WindowSizing,
-    bind_keeping_port,
     check_supported,
     connect_restored,
     disconnect,
-    local_end,
     repair_mode,
-    send_again,
     set_repair,
     take_snapshot,
 )
@@ -132,7 +131,7 @@ def check_movable(connection: Connection) -> OwnOptions:
         RebindError: its programs can't be reached.
     """
     _check_holders(connection)
-    with borrowed(connection.holders[0]) as sock:
+    with _socket_of(connection) as sock, _kernel_errors("look at"):
         check_supported(sock)
         check_no_own_filter(sock)
         return read_own_options(sock)
@@ -170,7 +169,7 @@ def park_connection(connection: Connection) -> OwnOptions:
     Raises:
         RebindError: it can't be done.
     """
-    with borrowed(connection.holders[0]) as sock, _kernel_errors("park"):
+    with _socket_of(connection) as sock, _kernel_errors("park"):
         own = read_own_options(sock)
         try:
             freeze(sock)
@@ -188,7 +187,7 @@ def recover_connection(connection: Connection) -> bool:
     Raises:
         RebindError: it can't be reached.
     """
-    with borrowed(connection.holders[0]) as sock, _kernel_errors("look after"):
+    with _socket_of(connection) as sock, _kernel_errors("look after"):
         if sock.getsockopt(IPPROTO_TCP, options.TCP_REPAIR):
             set_repair(sock, options.REPAIR_OFF_SILENT)
         return is_frozen(sock)
@@ -200,7 +199,7 @@ def thaw_connection(connection: Connection, own: OwnOptions) -> None:
     Raises:
         RebindError: it can't be done.
     """
-    with borrowed(connection.holders[0]) as sock, _kernel_errors("thaw"):
+    with _socket_of(connection) as sock, _kernel_errors("thaw"):
         if is_frozen(sock):
             unfreeze(sock, own)
 
@@ -272,7 +271,7 @@ def open_window(connection: Connection, sizing: WindowSizing) -> None:
     Raises:
         RebindError: it can't be done.
     """
-    with borrowed(connection.holders[0]) as sock, _kernel_errors("open"):
+    with _socket_of(connection) as sock, _kernel_errors("open"):
         sizing.apply(sock)
 
 
@@ -288,10 +287,26 @@ class _Clock:
 def _stopped(connection: Connection) -> Iterator[tuple[socket, _Clock]]:
     _check_holders(connection)
     pids = {holder.pid for holder in connection.holders} - {os.getpid()}
-    with borrowed(connection.holders[0]) as sock:
+    with _socket_of(connection) as sock:
         clock = _Clock()
-        with held_still(pids):
+        with held_still(pids, lambda children: _holding(connection.inode, children)):
             yield sock, clock
+
+
+@contextmanager
+def _socket_of(connection: Connection) -> Iterator[socket]:
+    """Borrow the socket from whichever holder still has it."""
+    for holder in connection.holders:
+        with suppress(SocketGoneError), borrowed(holder) as sock:
+            # The number of a closed descriptor may be another file's by now.
+            if os.fstat(sock.fileno()).st_ino == connection.inode:
+                yield sock
+                return
+    raise SocketGoneError("no program holds the connection any more")
+
+
+def _holding(inode: int, pids: frozenset[int]) -> set[int]:
+    return {holder.pid for holder in find_holders([inode], pids).get(inode, ())}
 
 
 @contextmanager
@@ -332,10 +347,8 @@ def _checked_snapshot(sock: socket, target: Target) -> Snapshot:
     snapshot = take_snapshot(sock)
     received_of_ours = (target.peer_received - snapshot.snd_una) % _SEQUENCE
     if received_of_ours > (snapshot.snd_nxt - snapshot.snd_una) % _SEQUENCE:
-        raise RebindError(
-            f"the peer says that it has received up to {target.peer_received}, "
-            f"but only {snapshot.snd_una} to {snapshot.snd_nxt} can be on the way"
-        )
+        # The reason goes to the peer too, and the right numbers are nothing for one who asks with wrong ones.
+        raise RebindError("what the peer says that it has received can't be right")
     return snapshot
 
 

@@ -12,27 +12,23 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import select
 import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
-from pathlib import Path
 from typing import Final
 
 from migrated.kernel import options, tcp
-from migrated.kernel.errors import UnsupportedSocketError
-from migrated.kernel.freeze import attach_drop_filter
+from migrated.kernel.buffers import refill_receive_queue
+from migrated.kernel.endpoint import EndPoint, local_end, remote_end, socket_address
+from migrated.kernel.errors import RebindError, UnsupportedSocketError
 from migrated.kernel.tcp import TcpInfo
 
 _SEQUENCE: Final = tcp.SEQUENCE_SPACE
 _WINDOW: Final = struct.Struct("=5I")
 _OPTION: Final = struct.Struct("=II")
-_RECEIVE_CHUNK: Final = 64 * 1024
-"""Bytes written to a receive queue at a time: what the kernel puts into one buffer of page fragments."""
-
-_EPHEMERAL_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 SMALLEST_WINDOW: Final = 1200
 """Bytes that both ends take for granted after a move.
@@ -42,18 +38,6 @@ can provoke another.
 """
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndPoint:
-    """An address in canonical text form, without an IPv4-mapping prefix, and a TCP port."""
-
-    address: str
-    port: int
-
-    def __str__(self) -> str:
-        """Return ``address:port``, with brackets around IPv6."""
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,16 +122,6 @@ def set_repair(sock: socket.socket, mode: int) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, options.TCP_REPAIR, mode)
 
 
-def local_end(sock: socket.socket) -> EndPoint:
-    """Return the local address and port of the socket."""
-    return _end_point(sock.getsockname())
-
-
-def remote_end(sock: socket.socket) -> EndPoint:
-    """Return the peer's address and port."""
-    return _end_point(sock.getpeername())
-
-
 def check_supported(sock: socket.socket) -> None:
     """Refuse sockets whose state can't be carried over.
 
@@ -174,6 +148,8 @@ def take_snapshot(sock: socket.socket) -> Snapshot:
         OSError: a system call failed.
     """
     check_supported(sock)
+    if _has_urgent_data(sock):
+        raise RebindError("urgent data wait to be read: a queue that holds them can't be copied")
     write_seq = tcp.sequence(sock, options.SEND_QUEUE)
     outgoing = _peek(sock, tcp.queue_length(sock, options.SIOCOUTQ))
     rcv_nxt = tcp.sequence(sock, options.RECEIVE_QUEUE)
@@ -207,91 +183,6 @@ def disconnect(sock: socket.socket) -> None:
     sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # ECONNABORTED, which the program must not see
 
 
-def bind_keeping_port(sock: socket.socket, local: EndPoint, *, same_address: bool) -> None:
-    """Bind a disconnected socket, to the same port if that can be had without losing mobility.
-
-    A bind with an explicit port locks the port for the socket's life, and with it the address. So an
-    ephemeral port is asked for by a range of one. A port outside the ephemeral range (a server's) is
-    bound explicitly where the address stays, because firewalls know that port, and given up elsewhere.
-
-    Args:
-        sock: disconnected and in repair mode (which lets it share the port with a listener).
-        local: the wanted address, and the port it had.
-        same_address: whether the socket had this address before.
-
-    Raises:
-        UnsupportedSocketError: the socket's port is locked and the address is another one.
-        OSError: the address is not there.
-
-    Source: ip(7), ``IP_LOCAL_PORT_RANGE``; ``__inet_bind`` in ``net/ipv4/af_inet.c``.
-    """
-    lowest, highest = map(int, _EPHEMERAL_RANGE.read_text().split())
-    any_port = socket_address(sock, EndPoint(address=local.address, port=0))
-    try:
-        if lowest <= local.port <= highest:
-            _bind_ephemeral(sock, any_port, local.port)
-        elif same_address:
-            sock.bind(socket_address(sock, local))
-        else:
-            sock.bind(any_port)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        if not same_address:
-            raise UnsupportedSocketError(
-                "its local port is bound for good, so its address can't change"
-            ) from error
-        # Locked on this very address and port: the socket never lost them.
-
-
-def _bind_ephemeral(
-    sock: socket.socket, any_port: tuple[str, int] | tuple[str, int, int, int], port: int
-) -> None:
-    sock.setsockopt(socket.IPPROTO_IP, options.IP_LOCAL_PORT_RANGE, struct.pack("=HH", port, port))
-    try:
-        sock.bind(any_port)
-        return
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-    finally:
-        sock.setsockopt(socket.IPPROTO_IP, options.IP_LOCAL_PORT_RANGE, 0)
-    sock.bind(any_port)
-
-
-def reserve_port(address: str) -> socket.socket:
-    """Reserve an ephemeral port on an address that a connection will move to.
-
-    The moving end must name its new port before its socket can have it. Close the reservation right
-    before the socket is rebound: a port that is asked for by a range must be free.
-
-    It is a new port each time. A connection that comes back to a place where it was before could meet
-    segments there that were held up on the way; it would answer them, and its answer would meet nobody and
-    be taken for the end of the connection (RFC 9293, section 3.4.3, "quiet time").
-
-    Args:
-        address: a local address.
-
-    Returns:
-        A socket that holds the port until it is closed.
-
-    Raises:
-        OSError: the address is not there, or no port is free.
-    """
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    reservation = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reservation.bind(socket_address(reservation, EndPoint(address=address, port=0)))
-        # What the peer sends there too early must not be answered with a reset.
-        attach_drop_filter(reservation)
-        reservation.listen(0)
-    except BaseException:
-        reservation.close()
-        raise
-    return reservation
-
-
 def connect_restored(
     sock: socket.socket, snapshot: Snapshot, remote: EndPoint, *, send_from: int, first_in_place: bool
 ) -> WindowSizing:
@@ -312,14 +203,17 @@ def connect_restored(
     """
     tcp.set_sequence(sock, options.SEND_QUEUE, send_from)
     tcp.set_sequence(sock, options.RECEIVE_QUEUE, snapshot.rcv_nxt - len(snapshot.unread))
+    # Known only after the connect, the segment size would begin at the smallest that hosts must take.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, snapshot.mss)
     sock.connect(socket_address(sock, remote))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 0)
     _restore_options(sock, snapshot)
     sizing = WindowSizing(
         clamp=sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP),
         locks=sock.getsockopt(socket.SOL_SOCKET, options.SO_BUF_LOCK),
     )
     sock.setsockopt(socket.IPPROTO_TCP, options.TCP_TIMESTAMP, struct.pack("=I", snapshot.timestamp))
-    _refill_receive_queue(sock, snapshot.unread)
+    refill_receive_queue(sock, snapshot.unread)
     if first_in_place:
         window = snapshot.window.as_first_in_place(snapshot.rcv_nxt)
         _announce_no_window(sock, window, sizing)
@@ -330,34 +224,10 @@ def connect_restored(
     return sizing
 
 
-def send_again(sock: socket.socket, data: bytes) -> None:
-    """Queue bytes as ordinary unsent data: they leave at once, without a retransmission timer.
-
-    The socket must have left repair mode. The send buffer grows for as long as this takes only.
-
-    Raises:
-        OSError: the kernel did not take all of it.
-    """
-    if not data:
-        return
-    with _large_buffer(sock, socket.SO_SNDBUF, options.SO_SNDBUFFORCE, len(data)):
-        rest = memoryview(data)
-        while rest:
-            rest = rest[sock.send(rest, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) :]
-
-
-def socket_address(sock: socket.socket, end: EndPoint) -> tuple[str, int] | tuple[str, int, int, int]:
-    """Return the end point as this socket's family writes it; IPv4 on an IPv6 socket is mapped."""
-    if sock.family == socket.AF_INET:
-        return end.address, end.port
-    address = end.address if ":" in end.address else f"::ffff:{end.address}"
-    return address, end.port, 0, 0
-
-
-def _end_point(name: tuple[str, int] | tuple[str, int, int, int]) -> EndPoint:
-    address = ip_address(name[0].partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return EndPoint(address=str(mapped or address), port=name[1])
+def _has_urgent_data(sock: socket.socket) -> bool:
+    waiting = select.poll()
+    waiting.register(sock.fileno(), select.POLLPRI)
+    return any(events & select.POLLPRI for _, events in waiting.poll(0))
 
 
 def _peek(sock: socket.socket, length: int) -> bytes:
@@ -401,35 +271,3 @@ def _restore_options(sock: socket.socket, snapshot: Snapshot) -> None:
     if info.timestamps:
         negotiated.append(_OPTION.pack(options.TCPOPT_TIMESTAMP, 0))
     sock.setsockopt(socket.IPPROTO_TCP, options.TCP_REPAIR_OPTIONS, b"".join(negotiated))
-
-
-def _refill_receive_queue(sock: socket.socket, unread: bytes) -> None:
-    if not unread:
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, options.TCP_REPAIR_QUEUE, options.RECEIVE_QUEUE)
-    with _large_buffer(sock, socket.SO_RCVBUF, options.SO_RCVBUFFORCE, len(unread)):
-        rest = memoryview(unread)
-        while rest:
-            rest = rest[sock.send(rest[:_RECEIVE_CHUNK], socket.MSG_DONTWAIT) :]
-
-
-@contextmanager
-def _large_buffer(sock: socket.socket, option: int, force: int, length: int) -> Iterator[None]:
-    """Let a buffer hold ``length`` bytes more, with the kernel's overhead, and give it back its size.
-
-    Setting a size would switch the kernel's own sizing off for ever; its lock is put back too.
-    """
-    size = sock.getsockopt(socket.SOL_SOCKET, option)
-    locks = sock.getsockopt(socket.SOL_SOCKET, options.SO_BUF_LOCK)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, force, size + 2 * length)
-    except PermissionError:
-        # In a user namespace nobody may. The buffer held these bytes before, so it holds them again.
-        yield
-        return
-    try:
-        yield
-    finally:
-        # The kernel doubles what is set, and says the doubled size.
-        sock.setsockopt(socket.SOL_SOCKET, force, size // 2)
-        sock.setsockopt(socket.SOL_SOCKET, options.SO_BUF_LOCK, locks)

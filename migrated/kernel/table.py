@@ -18,7 +18,7 @@ from typing import Final
 
 from migrated.kernel import tcp
 from migrated.kernel.diag import tcp_sockets
-from migrated.kernel.repair import EndPoint
+from migrated.kernel.endpoint import EndPoint
 
 _LISTEN: Final = 10
 _STATES: Final = frozenset({tcp.ESTABLISHED, _LISTEN})

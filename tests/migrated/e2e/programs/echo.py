@@ -65,4 +65,4 @@ def _send(sock: socket.socket, total: int, rate: float, sent: hashlib._Hash) -> 
 
 
 if __name__ == "__main__":
-    {"listen": listen, "connect": connect}[sys.argv[1]](*sys.argv[2:])
+    (listen if sys.argv[1] == "listen" else connect)(*sys.argv[2:])

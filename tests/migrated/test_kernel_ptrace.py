@@ -1,0 +1,137 @@
+"""Holding programs still, with real processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from migrated.kernel.errors import RebindError
+from migrated.kernel.ptrace import held_still
+
+THREADS = """
+import threading, time
+def spin():
+    while True: time.sleep(0.001)
+for _ in range(5): threading.Thread(target=spin, daemon=True).start()
+print("ready", flush=True)
+spin()
+"""
+FORKS = """
+import os, time
+print("ready", flush=True)
+while True:
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(0.005); os._exit(0)
+    os.waitpid(pid, 0)
+"""
+
+
+def start(code: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.fixture
+def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+    process = start(request.param)
+    yield process
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def states(pid: int) -> set[str]:
+    found = set()
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        found.add((thread / "stat").read_text().rpartition(")")[2].split()[0])
+    return found
+
+
+def wait_for_running(pid: int) -> None:
+    deadline = time.monotonic() + 5
+    while "t" in states(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("process", [THREADS], indirect=True)
+def test_all_threads_stand_still_and_go_on(process: subprocess.Popen[str]) -> None:
+    for _ in range(10):
+        with held_still([process.pid]):
+            assert len(list(Path(f"/proc/{process.pid}/task").iterdir())) == 6
+            assert states(process.pid) == {"t"}
+        wait_for_running(process.pid)
+    assert process.poll() is None
+
+
+@pytest.mark.parametrize("process", [FORKS], indirect=True)
+def test_children_that_are_forked_meanwhile_stand_still_too(process: subprocess.Popen[str]) -> None:
+    with_children = 0
+    for _ in range(50):
+        with held_still([process.pid]) as held:
+            assert process.pid in held
+            with_children += len(held) > 1
+            for pid in held - {process.pid}:
+                assert states(pid) <= {"t", "Z", "X"}
+        time.sleep(0.002)
+    assert with_children
+    assert process.poll() is None
+
+
+@pytest.mark.parametrize("process", [THREADS], indirect=True)
+def test_an_error_inside_lets_the_program_go_on(process: subprocess.Popen[str]) -> None:
+    with pytest.raises(ZeroDivisionError), held_still([process.pid]):
+        _ = 1 / 0
+    wait_for_running(process.pid)
+
+
+@pytest.mark.parametrize("process", [THREADS], indirect=True)
+def test_a_traced_program_is_refused_with_its_tracer(process: subprocess.Popen[str]) -> None:
+    code = f"""
+import sys; sys.path[:0] = {sys.path!r}
+from migrated.kernel.ptrace import held_still
+with held_still([{process.pid}]):
+    print("ready", flush=True); sys.stdin.read()
+"""
+    tracer = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert tracer.stdout is not None
+    assert tracer.stdout.readline() == "ready\n"
+    with (
+        pytest.raises(RebindError, match=f"process {tracer.pid} traces it already"),
+        held_still([process.pid]),
+    ):
+        pass
+    tracer.communicate("")
+    wait_for_running(process.pid)
+
+
+def test_a_process_that_is_gone_holds_nobody_up() -> None:
+    process = start(THREADS)
+    process.kill()
+    process.communicate()
+    with held_still([process.pid]):
+        pass
+
+
+@pytest.mark.parametrize("process", [THREADS], indirect=True)
+def test_a_program_goes_on_when_its_tracer_is_killed(process: subprocess.Popen[str]) -> None:
+    code = f"""
+import os, sys; sys.path[:0] = {sys.path!r}
+from migrated.kernel.ptrace import held_still
+with held_still([{process.pid}]):
+    os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    wait_for_running(process.pid)
+    assert process.poll() is None
