@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from engine.attachment import AttachmentPoint, PointKey
 from engine.decision import Decision, Reason, decisions_for
-from engine.judge import Action, Judgement, Position, Situation, Standing, judge
+from engine.judge import NEVER, Action, Judgement, Position, Situation, Standing, judge
 from engine.reasons import argue, score_reasons
 from engine.rules import RuleSet
 from engine.scoring import SessionClass
@@ -114,8 +114,16 @@ def _explain_point(standing: Standing) -> PointExplanation:
         eligible=not standing.why_not,
         why_not=standing.why_not,
         score=standing.score.value,
-        reasons=score_reasons(point.name, standing.score),
+        reasons=_point_reasons(standing),
     )
+
+
+def _point_reasons(standing: Standing) -> tuple[Reason, ...]:
+    name, why_not = standing.point.name, standing.why_not
+    if why_not in ("", NEVER):
+        return score_reasons(name, standing.score)
+    # What the world rules out no statement is to blame for.
+    return (Reason(span=None, text=f"`{name}` is not eligible: {why_not}"),)
 
 
 def _winner(group: SessionClass, position: Position, final: Judgement) -> AttachmentPoint | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from engine import Connection, Engine, Explanation, PointExplanation
+    from engine import Connection, Explanation, PointExplanation
+    from monitors.events import Event
     from policylang.ast import Policy
 
 _SESSION = re.compile(r"\s*(?P<proto>\w+)\s+(?P<local>\S+)\s*->\s*(?P<remote>\S+)\s*")
@@ -31,7 +33,7 @@ _PROTOCOLS = ("tcp", "udp")
     "links",
     multiple=True,
     metavar="NAME=ADDRESS",
-    help="A link that is up, by name or label; may be given again.",
+    help="A link that is up, by name or label; may be given again.  [default: the links of this host]",
 )
 @click.option("--user", help="The user whose program it is.")
 @click.option("--app", help="The program, by name or path.")
@@ -62,16 +64,15 @@ def explain(
 
     \b
     Examples:
+      migrate policy explain my.policy --session "tcp 10.0.0.5:40000 -> 18.31.0.9:22"
       migrate policy explain examples/figure10.policy \\
         --session "tcp 10.0.0.5:40000 -> 18.31.0.9:22" \\
         --link eth0=10.0.0.5 --link ppp0=10.2.0.5
     """  # noqa: D301
-    if not links:
-        raise click.UsageError("no links to choose from; give each as `--link NAME=ADDRESS`")
     connection = _connection(session, user, app, role)
-    places = _places(links)
+    events = _links(links)
     policy = _policy(ctx, files)
-    explanation = _explain(policy, connection, places)
+    explanation = _explain(policy, connection, events)
     click.echo(_as_json(explanation) if as_json else _as_text(session, role, explanation))
 
 
@@ -118,23 +119,15 @@ def _bad_session(text: str, what: str) -> click.BadParameter:
     return click.BadParameter(f"in `{text}`: {what}", param_hint="'--session'")
 
 
-def _places(links: tuple[str, ...]) -> dict[str, str]:
-    """Read ``NAME=ADDRESS`` options to a dictionary address -> name."""
-    places: dict[str, str] = {}
-    for text in links:
-        name, equals, address = text.partition("=")
-        if not name or not equals:
-            raise click.BadParameter(f"`{text}` is not NAME=ADDRESS", param_hint="'--link'")
-        try:
-            canonical = str(ip_address(address))
-        except ValueError:
-            message = f"in `{text}`: `{address}` is not an address"
-            raise click.BadParameter(message, param_hint="'--link'") from None
-        if canonical in places:
-            message = f"the address {canonical} is given to `{places[canonical]}` and to `{name}`"
-            raise click.BadParameter(message, param_hint="'--link'")
-        places[canonical] = name
-    return places
+def _links(given: tuple[str, ...]) -> Sequence[Event]:
+    """Return the links given, else those of this host, and then say on standard error which they are."""
+    from migrated.commands.link_events import described, given_links, host_links
+
+    if given:
+        return given_links(given)
+    events = host_links()
+    click.echo(f"no `--link` given; the links of this host: {described(events)}", err=True)
+    return events
 
 
 def _policy(ctx: click.Context, files: tuple[Path, ...]) -> Policy:
@@ -150,37 +143,14 @@ def _policy(ctx: click.Context, files: tuple[Path, ...]) -> Policy:
     return result.policy
 
 
-def _explain(policy: Policy, connection: Connection, places: dict[str, str]) -> Explanation:
+def _explain(policy: Policy, connection: Connection, events: Sequence[Event]) -> Explanation:
     """Ask an engine in whose world exactly these links are up."""
     from engine import Engine, SessionDescription
 
     engine = Engine(policy)
-    indexes: dict[str, int] = {}
-    for address, name in places.items():
-        interface = name.partition(":")[0]
-        _plug_in(engine, indexes.setdefault(interface, len(indexes) + 1), interface, name, address)
+    for event in events:
+        engine.handle(event, 0.0)
     return engine.explain(SessionDescription(id="described", connections=(connection,)), 0.0)
-
-
-def _plug_in(engine: Engine, index: int, interface: str, label: str, address: str) -> None:
-    from monitors.events import AddressPresent, LinkState, OperState
-
-    family = ip_address(address).version
-    engine.handle(
-        LinkState(interface=interface, index=index, up=True, carrier=True, operstate=OperState.UP), 0.0
-    )
-    engine.handle(
-        AddressPresent(
-            interface=interface,
-            index=index,
-            label=label,
-            address=address,
-            prefix_length=32 if family == 4 else 128,
-            family=family,
-            usable=True,
-        ),
-        0.0,
-    )
 
 
 def _as_json(explanation: Explanation) -> str:
@@ -205,8 +175,10 @@ def _as_text(session: str, role: str, explanation: Explanation) -> str:
 def _row(point: PointExplanation) -> tuple[str, str, str, str, str]:
     """Return mark, name, address, score and its statements; `*` marks the link in use."""
     score = str(point.score) if point.eligible else "-"
-    places = ", ".join(str(reason.span) for reason in point.reasons if reason.span) or "no statement"
-    by = places if point.eligible else f"not eligible: {point.why_not} ({places})"
+    places = ", ".join(str(reason.span) for reason in point.reasons if reason.span)
+    by = (places or "no statement") if point.eligible else f"not eligible: {point.why_not}"
+    if places and not point.eligible:
+        by += f" ({places})"
     return ("*" if point.current else "", point.name, point.address, score, by)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +12,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from migrated.commands import cli
 from migrated.commands.explain import explain
+from migrated.lab import Lab, is_privileged
+from monitors import netlink
+from monitors.events import AddressPresent, LinkState
+from tests.monitors.samples import address, cut, link
 
 FIGURE_10 = str(Path(__file__).parents[2] / "examples" / "figure10.policy")
 SSH = "tcp 10.0.0.5:40000 -> 18.31.0.9:22"
+README = Path(__file__).parents[2] / "README.md"
 LINKS = ("eth0:1=10.0.0.6", "eth1=10.1.0.5", "ppp0=10.0.0.5")
 
 
@@ -54,7 +62,7 @@ def test_ipv6_stands_in_brackets() -> None:
         session="tcp [2001:db8::5]:1 -> [2001:db8::9]:22", links=("six0=2001:db8::5", "eth0=10.0.0.5")
     )
     assert "the session stays on six0 (2001:db8::5)" in result.output
-    assert "not eligible: the peer is reached by IPv6" in result.output
+    assert "not eligible: the peer is reached by IPv6\n" in result.output  # and no statement is named for it
 
 
 def test_user_app_and_role_are_asked_for(tmp_path: Path) -> None:
@@ -65,10 +73,86 @@ def test_user_app_and_role_are_asked_for(tmp_path: Path) -> None:
     assert "  42  " not in _run(file=str(file)).output
 
 
+def _host_has(monkeypatch: pytest.MonkeyPatch, *events: LinkState | AddressPresent) -> None:
+    async def read_links() -> tuple[LinkState, ...]:
+        return tuple(event for event in events if isinstance(event, LinkState))
+
+    async def read_addresses() -> tuple[AddressPresent, ...]:
+        return tuple(event for event in events if isinstance(event, AddressPresent))
+
+    monkeypatch.setattr(netlink, "read_links", read_links)
+    monkeypatch.setattr(netlink, "read_addresses", read_addresses)
+
+
+def test_without_links_those_of_this_host_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    _host_has(
+        monkeypatch,
+        link(2, "eth1"),
+        link(3, "ppp0"),
+        cut(4, "eth2"),
+        address("10.1.0.5", 2, "eth1"),
+        address("fe80::1", 2, "eth1", usable=False),
+        address("10.0.0.5", 3, "ppp0"),
+        address("10.2.0.5", 4, "eth2"),
+    )
+    result = _run(links=())
+    assert result.exit_code == 0
+    assert result.stderr == "no `--link` given; the links of this host: eth1=10.1.0.5, ppp0=10.0.0.5\n"
+    assert "the session moves in 2 s to eth1 (10.1.0.5), because" in result.stdout
+    assert json.loads(_run("--json", links=()).stdout)["winner"]["name"] == "eth1"
+
+
+def test_a_host_without_a_usable_link_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    _host_has(monkeypatch, cut(2, "eth0"), address("10.0.0.5"))
+    result = _run(links=())
+    assert result.exit_code == 2
+    assert "this host has no usable link with an address; give each as `--link NAME=ADDRESS`" in result.output
+
+
+def test_a_kernel_that_does_not_tell_its_links_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse() -> tuple[LinkState, ...]:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(netlink, "read_links", refuse)
+    result = _run(links=())
+    assert result.exit_code == 2
+    assert "cannot read the links of this host: operation not permitted; give each as" in result.output
+
+
+def _readme_command() -> list[str]:
+    """Return the arguments of the README's row, with Figure 10 as the file."""
+    row = next(
+        line for line in README.read_text().splitlines() if line.startswith("| `migrate policy explain")
+    )
+    return [FIGURE_10 if word == "FILE" else word for word in shlex.split(row.split("`")[1])[1:]]
+
+
+def test_the_readme_row_runs_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    _host_has(monkeypatch, link(2, "eth0"), address("10.0.0.5"))
+    result = CliRunner().invoke(cli, _readme_command())
+    assert result.exit_code == 0
+    assert "the session stays on eth0 (10.0.0.5)" in result.stdout
+
+
+@pytest.mark.netns
+@pytest.mark.skipif(not is_privileged(), reason="run as root or under `unshare -Ur`")
+def test_the_readme_row_runs_on_a_real_host() -> None:
+    command = [sys.executable, "-c", "from migrated.commands import main; main()", *_readme_command()]
+    with Lab() as lab:
+        host, other = lab.host("h"), lab.host("o")
+        nothing = host.run(command)
+        lab.cable(host, "eth0", other, "eth0")
+        host.address_add("eth0", "10.0.0.5/24")
+        done = host.run(command)
+    assert (nothing.returncode, done.returncode) == (2, 0)
+    assert "this host has no usable link" in nothing.stderr
+    assert "eth0=10.0.0.5" in done.stderr
+    assert "the session stays on eth0 (10.0.0.5)" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("session", "links", "message"),
     [
-        (SSH, (), "no links to choose from"),
         (SSH, ("eth0",), "`eth0` is not NAME=ADDRESS"),
         (SSH, ("eth0=10.0.0",), "`10.0.0` is not an address"),
         (SSH, ("eth0=10.0.0.5", "eth1=10.0.0.5"), "given to `eth0` and to `eth1`"),
