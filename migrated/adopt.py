@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import pwd
 import time
@@ -17,7 +18,7 @@ from migrated.core import Core
 from migrated.kernel.errors import RebindError
 from migrated.kernel.freeze import OwnOptions
 from migrated.kernel.holders import find_holders
-from migrated.kernel.rebind import Connection, check_movable, recover_connection
+from migrated.kernel.rebind import Connection, check_movable, make_room, recover_connection
 from migrated.kernel.table import Row, established
 from migrated.peers import Peer, Peers
 from migrated.sessions import Condition, ManagedSession
@@ -145,7 +146,8 @@ class Adopter:
 
     async def _offer_to(self, remote: str, candidates: list[Candidate]) -> None:
         local = candidates[0].row.local.address
-        peer = next((p for p in self._peers if remote in p.proven and local in p.introduced), None)
+        known = (p for p in self._peers if remote in p.proven and local in p.introduced and not p.silent)
+        peer = next(known, None)
         if peer is None:
             peer = await self._peers.associate(remote, local, device=candidates[0].point.interface)
         if peer is None:
@@ -174,7 +176,8 @@ class Adopter:
         results = []
         for proposal in command.proposals:
             row = next((r for ends, r in rows.items() if _is(proposal.connection, ends[0], ends[1])), None)
-            result = self._judge_proposal(peer, row)
+            known = self._core.sessions.of_id(proposal.session_id) is not None
+            result = "the session id is in use" if known else self._judge_proposal(peer, row)
             if isinstance(result, Candidate):
                 self._checked[proposal.session_id] = result
             reason = result if isinstance(result, str) else None
@@ -232,6 +235,8 @@ class Adopter:
             adopted_at=now,
             since=now,
         )
+        with contextlib.suppress(RebindError):  # it may be gone already; the next scan notices
+            make_room(candidate.connection)
         self._core.sessions.add(session)
         self._core.engine.add_session(session.description, session.attachment, self._core.now())
         self._core.save(session)
@@ -251,9 +256,10 @@ class Adopter:
         for stored in self._unrestored:
             row = rows.get(stored.inode)
             if row is None or not _is_still(stored, row):
-                self._core.store.forget_session(stored.record.session_id)
+                self._core.forget(stored.record.session_id)
                 self._core.journal.tell(
                     "ended",
+                    owner=stored.uid,
                     session=stored.record.session_id.hex()[:8],
                     program=stored.program,
                     reason="its connection ended while the daemon was away",
@@ -306,8 +312,9 @@ class Adopter:
             self._reassociate(session, point)
 
     def _reassociate(self, session: ManagedSession, way: AttachmentPoint) -> None:
-        self._peers.forget_absence(session.peer_address)
-        task = asyncio.create_task(self._associate(session.peer_address, way.address, way.interface))
+        remote = session.record().connection.remote_address
+        self._peers.forget_absence(remote)
+        task = asyncio.create_task(self._associate(remote, way.address, way.interface))
         self._tasks.add(task)
         task.add_done_callback(self._offered_to)
 

@@ -61,16 +61,21 @@ class Core:
         """Forget a session whose connection has ended, or which is to be plain TCP again."""
         self.sessions.remove(session)
         self.engine.remove_session(session.name)
-        self._stored(self.store.forget_session, session.session_id)
+        self.forget(session.session_id)
         hands.leave(session)
         session.unguard()
         if session.departing is not None:
             session.departing.release()
+            session.departing = None
         if tell_peer and session.peer is not None:
             self.perform(session.peer, session.peer.association.release(session.session_id, self.now()))
         self.journal.tell(
             "ended", owner=session.uid, session=session.short, program=session.program, reason=reason
         )
+
+    def forget(self, session_id: bytes) -> None:
+        """Forget what is stored of a session."""
+        self._stored(self.store.forget_session, session_id)
 
     def _stored(self, write: Callable[[T], None], what: T) -> None:
         try:

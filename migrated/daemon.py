@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from typing import Final, Literal, assert_never
 import click
 
 from engine import Decision, Engine
-from migrated import log
+from migrated import hands, log
 from migrated.adopt import Adopter
 from migrated.config import Configuration, ConfigurationError, load_configuration
 from migrated.control.server import ControlError, ControlServer
@@ -21,6 +22,7 @@ from migrated.core import Core
 from migrated.datagrams import DatagramPort
 from migrated.journal import Journal
 from migrated.kernel.capabilities import missing_capabilities
+from migrated.kernel.ptrace import let_late_ones_go
 from migrated.kernel.routing import prepare_frozen_route
 from migrated.mover import Mover
 from migrated.peers import Peer, Peers
@@ -49,6 +51,7 @@ from sessionlayer.commands import (
     SessionAdopted,
     SessionReleased,
 )
+from sessionlayer.limits import ADDRESSES_MAX
 from sessionlayer.session import SessionRecord
 from sessionlayer.values import Path as DatagramPath
 
@@ -72,7 +75,7 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         self._configuration = configuration
         self._policies = PolicyInForce()
-        self._policies.load(configuration.policy_files())
+        in_force = self._policies.load(configuration.policy_files())
         self._core = Core(
             engine=Engine(self._policies.policy),
             sessions=SessionTable(),
@@ -82,6 +85,8 @@ class Daemon:
             perform=self.perform,
             carry_out=self.carry_out,
         )
+        if not in_force:
+            self._tell_policy_refused()
         stored = self._core.store.sessions()
         self._records = {s.record.session_id: s.record for s in stored}
         self._peers = Peers(
@@ -90,7 +95,7 @@ class Daemon:
             trust=configuration.trust.as_policy(),
             pinned=frozenset(configuration.pinned_keys),
             records=self._records_of,
-            addresses=lambda: tuple(point.address for point in self._core.engine.points()),
+            addresses=self._own_addresses,
             on_associated=self._on_associated,
         )
         self._mover = Mover(self._core)
@@ -149,11 +154,19 @@ class Daemon:
         """Read the policy files again; sessions are judged by what is in force afterwards."""
         right = self._policies.load(self._configuration.policy_files())
         if not right:
-            self._core.journal.tell("policy-refused", level=logging.ERROR, reason=self._policies.last_error)
+            self._tell_policy_refused()
             return
         self._core.journal.tell("policy-loaded", generation=self._policies.generation)
         self._adopter.judge_anew()
         self.carry_out(self._core.engine.replace_policy(self._policies.policy, self._loop.time()))
+
+    def _tell_policy_refused(self) -> None:
+        self._core.journal.tell(
+            "policy-refused",
+            level=logging.ERROR,
+            reason=self._policies.last_error,
+            in_force=[text.file for text in self._policies.report().files],
+        )
 
     # Events in, decisions out.
 
@@ -163,16 +176,21 @@ class Daemon:
             for event in events:
                 self._tell_of(event)
                 self.carry_out(self._core.engine.handle(event, now))
+            for peer in self._peers:
+                peer.association.set_addresses(self._own_addresses())
 
     async def _watch_connections(self) -> None:
         turn = 0
         while True:
             self._adopter.scan()
+            hands.keep_count(self._core.sessions, self._loop.time())
+            let_late_ones_go()
             self._mover.check_unanswered()
             resume_the_heard(self._core)
             park_the_distressed(self._core)
             if turn % round(HANDSHAKE_AGAIN_S / SCAN_S) == 0:
                 self._adopter.reassociate_silent()
+                self._peers.forget_idle({session.peer_key for session in self._core.sessions})
             turn += 1
             self._schedule()
             await asyncio.sleep(SCAN_S)
@@ -233,15 +251,15 @@ class Daemon:
             case MoveRefused():
                 self._mover.on_refused(peer, command)
             case FreezeHeld():
-                self._mover.on_freeze_held(command)
+                self._mover.on_freeze_held(peer, command)
             case ReleaseHeld():
-                self._mover.on_release_held(command)
+                self._mover.on_release_held(peer, command)
             case PathValidated():
                 self._mover.on_path_validated(peer, command)
             case PathFailed():
                 self._mover.on_path_failed(peer, command)
             case SessionReleased():
-                self._on_released(command)
+                self._on_released(peer, command)
             case PeerSilent():
                 self._on_silence(peer, silent=True)
             case PeerHeard():
@@ -249,9 +267,9 @@ class Daemon:
             case _:
                 assert_never(command)
 
-    def _on_released(self, command: SessionReleased) -> None:
+    def _on_released(self, peer: Peer, command: SessionReleased) -> None:
         session = self._core.sessions.of_id(command.session_id)
-        if session is not None:
+        if session is not None and session.peer is peer:
             self._core.end(session, "the peer says that its connection has ended", tell_peer=False)
 
     def _on_silence(self, peer: Peer, *, silent: bool) -> None:
@@ -268,7 +286,13 @@ class Daemon:
         for session in self._core.sessions:
             if session.peer_key == peer.key and session.peer is None:
                 session.peer = peer
+                if session.frozen:
+                    self._core.engine.session_suspended(session.name, self._loop.time())
+        peer.association.set_addresses(self._own_addresses())
         self._schedule()
+
+    def _own_addresses(self) -> tuple[str, ...]:
+        return tuple(point.address for point in self._core.engine.points())[:ADDRESSES_MAX]
 
     def _interface_of(self, address: str) -> int:
         point = self._core.point_of(address)
@@ -295,11 +319,23 @@ class Daemon:
     envvar="MIGRATE_CONFIG",
     help="The configuration file. Without it the default one is read, if there is one.",
 )
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="The least important events that are logged.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="One line per event, for people or as a JSON object.",
+)
 @click.version_option(package_name="migrate-sessions")
 def main(config: Path | None, log_level: str, log_format: Literal["text", "json"]) -> None:
-    r"""Run the session daemon in the foreground, logging to standard error.
+    """Run the session daemon in the foreground, logging to standard error.
 
     It ends at SIGTERM or SIGINT and reads the policy again at SIGHUP. Connections are never disturbed by
     its end.
@@ -308,11 +344,13 @@ def main(config: Path | None, log_level: str, log_format: Literal["text", "json"
     Examples:
       migrated
       migrated --config ./migrated.toml --log-level debug
-    """
+    """  # noqa: D301
     log.configure(log_level.upper(), log_format)
     logging.getLogger("pyroute2").setLevel(logging.WARNING)  # it tells every message, at length
     try:
         configuration = load_configuration(config)
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a frozen session costs a few descriptors
         asyncio.run(_run(configuration))
     except (ConfigurationError, ControlError, StoreError, PermissionError, OSError) as error:
         _log.error("%s", error)

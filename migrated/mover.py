@@ -39,6 +39,14 @@ class Mover:
         self._core = core
         self._awaiting_path: defaultdict[tuple[bytes, Path], list[ManagedSession]] = defaultdict(list)
 
+    def _of(self, peer: Peer, session_id: bytes) -> ManagedSession | None:
+        """Return a session that belongs to this peer: an id alone gives nobody a right to it."""
+        session = self._core.sessions.of_id(session_id)
+        return session if session is not None and session.peer is peer else None
+
+    def _known(self, peer: Peer, session: ManagedSession) -> bool:
+        return self._of(peer, session.session_id) is session
+
     # What the engine decides.
 
     def carry_out(self, decisions: Sequence[Decision]) -> None:
@@ -87,8 +95,8 @@ class Mover:
             session.departing = Departing(to=to, urgent=urgent, because=reasons, begun=now)
             self._tell_moving(session, to, reasons, urgent=urgent)
         if peer is None:
-            for session in sessions:
-                self._retreat(session, "there is no association with the peer's daemon yet")
+            for session in sessions:  # the next association takes it up again
+                self._drop_departure(session)
             return
         path = self._path(peer, to)
         if urgent:
@@ -124,14 +132,14 @@ class Mover:
     def on_path_validated(self, peer: Peer, command: PathValidated) -> None:
         """Let those go that waited for a sign of life over this path."""
         waiting = self._awaiting_path.pop((peer.key, command.path), [])
-        ready = [session for session in waiting if session.departing and session.departing.frozen is None]
+        ready = [s for s in waiting if s.departing and s.departing.frozen is None and self._known(peer, s)]
         if ready:
             self._depart(peer, ready, command.path)
 
     def on_path_failed(self, peer: Peer, command: PathFailed) -> None:
         """Leave those where they are whose new path leads nowhere."""
         for session in self._awaiting_path.pop((peer.key, command.path), []):
-            if session.departing is not None:
+            if session.departing is not None and self._known(peer, session):
                 self._fail(session, session.departing.to, "the peer's daemon does not answer over this link")
 
     def _depart(self, peer: Peer, sessions: Sequence[ManagedSession], path: Path) -> None:
@@ -161,7 +169,7 @@ class Mover:
 
     def on_finish(self, peer: Peer, command: FinishMove) -> None:
         """Put sessions in place whose peer has answered, and say so of all at once."""
-        known = [self._core.sessions.of_id(entry.session_id) for entry in command.entries]
+        known = [self._of(peer, entry.session_id) for entry in command.entries]
         connections = hands.locate_entries(known)
         results: list[Moved | Failed] = []
         arrived: list[tuple[ManagedSession, Departing, KernelRebound, float]] = []
@@ -195,7 +203,7 @@ class Mover:
 
     def on_refused(self, peer: Peer, command: MoveRefused) -> None:
         """Undo the freeze of a session whose peer does not follow, where that is safe."""
-        session = self._core.sessions.of_id(command.session_id)
+        session = self._of(peer, command.session_id)
         if session is None:
             return
         departing = session.departing
@@ -208,9 +216,16 @@ class Mover:
         try:
             if departing is not None:
                 hands.turn_back(session, connection, departing)
-            hands.thaw(session, connection)
+            if command.unknown or self._core.point_of(session.attachment[1]):
+                hands.thaw(session, connection)
         except RebindError as error:
-            self._tell_refused(session, str(error))
+            self._core.journal.tell(
+                "refused",
+                level=logging.WARNING,
+                owner=session.uid,
+                session=session.short,
+                reason=str(error),
+            )
         if command.unknown:
             self._core.end(
                 session, "the peer knows the session no more; it is plain TCP again", tell_peer=False
@@ -218,12 +233,16 @@ class Mover:
             return
         if departing is not None:
             self._core.engine.point_failed(session.name, departing.to.key, self._core.now())
-        self._turn(session, Condition.LIVE, (command.reason,))
+        if session.frozen:
+            self._core.engine.session_suspended(session.name, self._core.now())
+        else:
+            self._core.engine.session_moved(session.name, session.attachment, self._core.now())
+            self._turn(session, Condition.LIVE, (command.reason,))
         self._core.save(session)
 
     def on_rebind_for_peer(self, peer: Peer, command: RebindForPeer) -> None:
         """Follow a peer that moves, and answer for all sessions of its datagram at once."""
-        known = [self._core.sessions.of_id(entry.session_id) for entry in command.entries]
+        known = [self._of(peer, entry.session_id) for entry in command.entries]
         connections = hands.locate_entries(known)
         results: list[Rebound | Failed] = []
         followed: list[tuple[ManagedSession, float]] = []
@@ -255,15 +274,15 @@ class Mover:
         for session, stopped_s in followed:
             self._followed(session, stopped_s=stopped_s)
 
-    def on_freeze_held(self, command: FreezeHeld) -> None:
+    def on_freeze_held(self, peer: Peer, command: FreezeHeld) -> None:
         """Freeze a session that waits for its peer for too long."""
-        session = self._core.sessions.of_id(command.session_id)
+        session = self._of(peer, command.session_id)
         if session is not None:
             self._attempt(session, hands.park)
 
-    def on_release_held(self, command: ReleaseHeld) -> None:
+    def on_release_held(self, peer: Peer, command: ReleaseHeld) -> None:
         """Let a session go on that was frozen while it waited for its peer."""
-        session = self._core.sessions.of_id(command.session_id)
+        session = self._of(peer, command.session_id)
         if session is None:
             return
         if command.mover_in_place:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
+import random
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
@@ -29,6 +31,15 @@ RETRY_FIRST_S: Final = 30.0
 """Seconds for which a host without a daemon is left alone; doubles up to `RETRY_LONGEST_S`."""
 
 RETRY_LONGEST_S: Final = 3600.0
+PRIVILEGED_PORTS: Final = 1024
+"""Ports below this one can be had with CAP_NET_BIND_SERVICE only."""
+
+PEERS_MAX: Final = 4096
+"""Associations at once; a further handshake with a stranger comes to nothing."""
+
+ABSENT_MAX: Final = 4096
+"""Hosts without a daemon that are remembered; beyond it those whose time is up are forgotten, then all."""
+
 HANDSHAKES_MAX: Final = 64
 """Incoming handshakes under way at once; a further one is closed unanswered."""
 
@@ -43,8 +54,9 @@ _INDEX_BYTES: Final = 8
 class Peer:
     """Another host's daemon.
 
-    ``proven`` holds the addresses from which it has completed a handshake over TCP: only connections with
-    these may become sessions with it. ``introduced`` holds our own addresses that it has seen so.
+    ``proven`` holds the addresses at which it has completed a handshake over TCP, from a privileged port if
+    it came to us: only connections with these may become sessions with it, so that no ordinary user of a
+    host can speak for it. ``introduced`` holds our own addresses that it has seen so.
     """
 
     association: Association
@@ -144,14 +156,18 @@ class Peers:
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one TCP connection to the control port."""
-        remote = _plain(writer.get_extra_info("peername")[0])
+        source = writer.get_extra_info("peername")
+        remote = _plain(source[0])
         local = _plain(writer.get_extra_info("sockname")[0])
         now = asyncio.get_running_loop().time()
         try:
-            if self._incoming < HANDSHAKES_MAX and self._within_rate(remote, now):
+            room = self._incoming < HANDSHAKES_MAX and len(self._by_key) < PEERS_MAX
+            if room and self._within_rate(remote, now):
                 self._incoming += 1
                 try:
-                    await self._respond(reader, writer, remote, local)
+                    await self._respond(
+                        reader, writer, remote, local, privileged=source[1] < PRIVILEGED_PORTS
+                    )
                 finally:
                     self._incoming -= 1
         except (RemoteProtocolError, ConnectionError, TimeoutError) as error:
@@ -203,10 +219,18 @@ class Peers:
         if handshake.established is None:
             raise RemoteProtocolError(handshake.refusal or "refused")
         self._absent.pop(remote, None)
-        return self._established(handshake.established, remote, local)
+        peer = self._established(handshake.established, remote, local)
+        peer.proven.add(remote)
+        return peer
 
     async def _respond(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, remote: str, local: str
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        remote: str,
+        local: str,
+        *,
+        privileged: bool,
     ) -> None:
         loop = asyncio.get_running_loop()
 
@@ -233,7 +257,9 @@ class Peers:
                 _log.warning("an association from %s is refused: %s", remote, handshake.refusal)
             else:
                 assert handshake.established is not None
-                self._established(handshake.established, remote, local)
+                peer = self._established(handshake.established, remote, local)
+                if privileged:
+                    peer.proven.add(remote)
             await writer.drain()
 
     def _handshake(self, *, initiator: bool, judge: Callable[[bytes], str | None], now: float) -> Handshake:
@@ -270,7 +296,6 @@ class Peers:
             self._renewed(peer, established, path, now)
         self._by_index[established.local_index] = peer
         peer.initiator = peer.initiator or established.initiator
-        peer.proven.add(remote)
         peer.introduced.add(local)
         self._on_associated(peer)
         return peer
@@ -291,11 +316,26 @@ class Peers:
 
     def _note_absent(self, remote: str, error: Exception) -> None:
         now = asyncio.get_running_loop().time()
+        if len(self._absent) >= ABSENT_MAX:
+            self._absent = {host: absent for host, absent in self._absent.items() if absent.until > now}
+            if len(self._absent) >= ABSENT_MAX:
+                self._absent.clear()
         before = self._absent.get(remote)
         wait_s = min(before.wait_s * 2, RETRY_LONGEST_S) if before else RETRY_FIRST_S
         self._absent[remote] = _Absent(until=now + wait_s, wait_s=wait_s)
         reason = str(error) or "no answer"
         _log.info("no association with %s (asked again in %d s): %s", remote, wait_s, reason)
+
+    def forget_idle(self, needed: Collection[bytes]) -> None:
+        """Forget associations with silent peers without sessions.
+
+        Args:
+            needed: the keys of the peers that there are sessions with.
+        """
+        for key, peer in tuple(self._by_key.items()):
+            if peer.silent and key not in needed:
+                del self._by_key[key]
+                self._by_index = {index: p for index, p in self._by_index.items() if p is not peer}
 
     def forget_absence(self, remote: str) -> None:
         """Ask a host again at the next occasion although it did not answer."""
@@ -309,12 +349,27 @@ async def _connected(remote: str, port: int, local: str, device: str) -> socket.
         sock.setblocking(False)
         if device:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
-        sock.bind((local, 0))
+        _bind_privileged(sock, local)
         await asyncio.get_running_loop().sock_connect(sock, (remote, port))
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _bind_privileged(sock: socket.socket, local: str) -> None:
+    """Bind to a free privileged port, which shows the other host that root speaks (bindresvport(3))."""
+    ports = list(range(PRIVILEGED_PORTS // 2, PRIVILEGED_PORTS))
+    random.shuffle(ports)
+    for port in ports:
+        try:
+            sock.bind((local, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return
+    raise OSError(errno.EADDRINUSE, f"no privileged port is free on {local}")
 
 
 def _plain(address: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from migrated.control.messages import PolicyReport, PolicyText
-from policylang import DEFAULT_POLICY_FILE, load_policy, render_text
+from policylang import DEFAULT_POLICY_FILE, load_policy
 from policylang.ast import Policy
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,8 @@ class PolicyInForce:
         """
         result = load_policy(files, with_defaults=True)
         for diagnostic in result.diagnostics:
-            _log.warning("%s", render_text(diagnostic))
+            span, hint = diagnostic.span, f"; {diagnostic.hint}" if diagnostic.hint else ""
+            _log.warning("%s:%d:%d: %s%s", span.file, span.line, span.column, diagnostic.message, hint)
         if result.policy is None:
             first = result.diagnostics[0]
             self.last_error = f"{first.span.file}:{first.span.line}:{first.span.column}: {first.message}"

@@ -25,7 +25,8 @@ from migrated.kernel.rebind import (
     rebind_connection,
     thaw_connection,
 )
-from migrated.kernel.repair import EndPoint, reserve_port
+from migrated.kernel.endpoint import EndPoint
+from migrated.kernel.ports import reserve_port
 from migrated.kernel.routing import prepare_frozen_route
 
 

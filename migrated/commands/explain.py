@@ -21,7 +21,9 @@ _PROTOCOLS = ("tcp", "udp")
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(readable=False, path_type=Path)
+)
 @click.option(
     "--session",
     required=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -52,9 +51,11 @@ class LazyGroup(click.Group):
         name = args[0]
         if name in self.list_commands(ctx) or name.startswith("-"):
             return super().resolve_command(ctx, args)
+        from difflib import get_close_matches
+
         close = get_close_matches(name, self.list_commands(ctx), n=1)
-        guess = f" did you mean `{close[0]}`?" if close else ""
-        raise click.UsageError(f"there is no command `{name}`.{guess}", ctx)
+        guess = f"; did you mean `{close[0]}`?" if close else ""
+        raise click.UsageError(f"there is no command `{name}`{guess}", ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands from what the group knows, without importing any."""

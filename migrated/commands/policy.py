@@ -44,7 +44,7 @@ def policy() -> None:
 
 
 @policy.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(readable=False))
 @click.option(
     "--format",
     "form",
@@ -55,7 +55,7 @@ def policy() -> None:
 )
 @click.pass_context
 def check(ctx: click.Context, files: tuple[str, ...], form: str) -> None:
-    """Check policy files and print every mistake with its place.
+    """Check policy files and show every mistake.
 
     `-` reads the standard input. The exit status is 0 if all files are fine, 1 if one
     has errors, and 2 if one could not be read.

@@ -19,7 +19,7 @@ from socket import IPPROTO_TCP, SO_BINDTODEVICE, SOL_SOCKET, socket
 from typing import Final
 
 from migrated.kernel import options, tcp
-from migrated.kernel.buffers import send_again
+from migrated.kernel.buffers import limit_send_buffer, send_again
 from migrated.kernel.endpoint import EndPoint, local_end
 from migrated.kernel.errors import ConnectionLostError, RebindError, SocketGoneError, UnsupportedSocketError
 from migrated.kernel.freeze import (
@@ -135,6 +135,16 @@ def check_movable(connection: Connection) -> OwnOptions:
         check_supported(sock)
         check_no_own_filter(sock)
         return read_own_options(sock)
+
+
+def make_room(connection: Connection) -> None:
+    """See to it that what a connection has on the way can be queued once more in a move.
+
+    Raises:
+        RebindError: it can't be done.
+    """
+    with _socket_of(connection) as sock, _kernel_errors("make room for"):
+        limit_send_buffer(sock)
 
 
 def freeze_connection(connection: Connection, own: OwnOptions | None = None) -> Frozen:
