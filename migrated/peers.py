@@ -302,6 +302,9 @@ class Peers:
 
     def _renewed(self, peer: Peer, established: Established, path: Path, now: float) -> None:
         peer.association.renew(established, path, now)
+        if peer.silent:  # its daemon may be another one by now, which knows of no earlier handshake
+            peer.proven.clear()
+            peer.introduced.clear()
         peer.silent = False
 
     def _within_rate(self, source: str, now: float) -> bool:
