@@ -52,6 +52,8 @@ class _Session:
         self._parser: InteractiveParser = _grammar().parse_interactive(text)
         self._lost_outside = False
         self._else_forgiven = False
+        # Behind the last `{` that nothing expected; blocks that are not closed then follow from it.
+        self._stray_brace_end: int | None = None
 
     def run(self) -> Tree[Token] | None:
         """Return the tree of the file, or ``None`` after too many mistakes."""
@@ -111,14 +113,10 @@ class _Session:
 
     def _close_blocks(self, brace: Token, position: int, found: str) -> Tree[Token] | None:
         """Report a missing `}` and go on as if it stood there, outside all blocks."""
-        if "RBRACE" in self._accepted():
-            before = "`monitor-policy`" if found else "the end of the file"
-            hint = f"add `}}` before {before}, or where the block should end"
-            self._report.error(
-                _span_of(self._report.file, brace), "unclosed", "this block is never closed", hint
-            )
-        else:
+        if "RBRACE" not in self._accepted():
             self._report_unexpected(found, position, outside=False)
+        elif self._stray_brace_end is None:
+            self._report_unclosed(brace, found)
         self._put_invalid(position)
         while "MONITOR_POLICY" not in self._accepted():
             self._parser.feed_token(self._token("RBRACE", "}", position))
@@ -126,6 +124,12 @@ class _Session:
             return self._end(position)
         self._seek(position)
         return None
+
+    def _report_unclosed(self, brace: Token, found: str) -> None:
+        before = "`monitor-policy`" if found else "the end of the file"
+        hint = f"add `}}` before {before}, or where the block should end"
+        span = _span_of(self._report.file, brace)
+        self._report.error(span, "unclosed", "this block is never closed", hint)
 
     def _end(self, position: int) -> Tree[Token]:
         tree: Tree[Token] = self._parser.feed_token(self._token("$END", "", position))
@@ -184,6 +188,7 @@ class _Session:
         # Outside of all blocks everything up to the next block follows from the first mistake,
         # and an `else` may have lost its `on` to one.
         repeated = self._lost_outside if outside else found == "else" and self._else_forgiven
+        repeated |= self._in_run_of_braces(found, position)
         self._lost_outside |= outside
         self._else_forgiven = True
         if repeated:
@@ -198,6 +203,13 @@ class _Session:
             )
             return
         self._report.error(self._span(position, len(found)), *expectation.complaint(found, _shown(found)))
+
+    def _in_run_of_braces(self, found: str, position: int) -> bool:
+        """Note a `{` that nothing expects and return whether it follows directly upon another."""
+        if found != "{":
+            return False
+        end, self._stray_brace_end = self._stray_brace_end, position + 1
+        return end is not None and not self._text[end:position].strip()
 
     def _last_token(self) -> Token | None:
         """Return the last token read of the statement that is being read."""

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +46,30 @@ def test_a_file_that_cannot_be_read_outranks_errors(bad: str, tmp_path: Path) ->
     assert "cannot read this file" in result.output
 
 
+@pytest.mark.parametrize("command", [("check",), ("explain", "--session", "tcp 10.0.0.5:1 -> 10.0.0.9:22")])
+def test_a_file_without_permission_is_answered_in_our_words(
+    bad: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    secret = tmp_path / "secret.policy"
+    secret.write_text("monitor-policy { adopt }")
+
+    def refuse(path: Path, flags: int) -> int:
+        if path == secret:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return open_(path, flags)
+
+    # The tests may run as root, whom the mode of a file does not stop.
+    open_ = os.open
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    result = migrate(
+        "policy", *command, *(["--link", "a=10.0.0.5"] * (command[0] == "explain")), str(secret), bad
+    )
+    assert result.exit_code == 2
+    assert f"{secret}: error: cannot read this file: permission denied [unreadable]" in result.output
+    assert f"{bad}:2:13: error:" in result.output
+
+
 def test_a_warning_is_no_failure() -> None:
     result = migrate("policy", "check", "-", stdin="monitor-policy { }")
     assert result.exit_code == 0
@@ -83,13 +109,14 @@ def test_wrong_usage(arguments: list[str]) -> None:
 def test_a_misspelt_command(arguments: list[str], guess: str) -> None:
     result = migrate(*arguments)
     assert result.exit_code == 2
-    assert f"did you mean `{guess}`?" in result.output
+    assert f"Error: there is no command `{arguments[-1]}`; did you mean `{guess}`?" in result.output
 
 
 def test_help_names_every_command_and_gives_examples() -> None:
     assert "completion" in migrate("--help").output
     listing = migrate("policy", "--help").output
     assert all(name in listing for name in ("check", "explain", "show"))
+    assert not any(line.endswith("...") for line in listing.splitlines()[1:])
     assert "migrate policy check examples/figure10.policy" in migrate("policy", "check", "--help").output
 
 

@@ -205,6 +205,11 @@ def test_ten_mistakes_are_ten_errors_each_with_its_place_and_what_to_do() -> Non
         ),
         ('monitor-policy {\n on app "x\n margin 3\n}', 2, "quote that begins here is not closed"),
         ("monitor-policy {\n margin 1.5\n}", 2, "a whole number, found `1.5`"),
+        ("{" * 5000, 1, "expected `monitor-policy`, found `{`"),
+        ("monitor-policy {\n" + "{\n" * 50, 2, "expected a statement or `}`, found `{`"),
+        ("monitor-policy {\n{{ margin 1 }\n}", 2, "expected a statement or `}`, found `{`"),
+        ("monitor-policy {\n on {{{{ margin 1\n}", 2, "a key such as `proto` after `on`, found `{`"),
+        ("monitor-policy { margin 1" + " }" * 5000, 1, "found `}`"),
         ("monitor-policy {\n suspend 5s\n}", 2, "`after` or `never`"),
         ("monitor-policy {\n on proto migrate never\n}", 2, "a value or `not` after `proto`"),
     ],
@@ -257,6 +262,11 @@ def test_nesting_is_bounded_with_a_message() -> None:
     assert parse_policy(f"monitor-policy {{ {deepest} }}").policy is not None
     assert only_error(f"monitor-policy {{ on proto tcp {deepest} }}").code == "too-deep"
     assert only_error(f"monitor-policy {{ {'on proto tcp ' * 5000} margin 1 }}").code == "too-deep"
+
+
+def test_stray_braces_apart_from_each_other_are_several_mistakes() -> None:
+    found = parse_policy("monitor-policy {\n {{ margin 1 }}\n margin 2\n { margin 3 }\n}").diagnostics
+    assert [diagnostic.span.line for diagnostic in found] == [2, 4]
 
 
 def test_errors_are_bounded_and_the_last_says_so() -> None:
