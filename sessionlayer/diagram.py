@@ -1,7 +1,8 @@
 """Draw the two state machines from their tables: ``python -m sessionlayer.diagram [FOLDER]`` rewrites docs/.
 
 Every state is a column and every transition one arrow on a row of its own: nothing crosses a label, however
-the tables grow, and the same tables give the same bytes. The pictures are plain SVG for any browser.
+the tables grow, and the same tables give the same bytes. The pictures are plain SVG: shapes, text and simple
+classes, without markers and paint order, which some viewers do not draw.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ from xml.sax.saxutils import escape
 from sessionlayer.errors import LocalProtocolError
 from sessionlayer.transitions import ASSOCIATION, SESSION
 
-COLUMN = 120
-ROW = 30
-MARGIN = 70
+COLUMN = 164
+BOX_WIDTH = 148
+BOX_HEIGHT = 28
+ROW = 34
+MARGIN = 90
 HEAD = 50
+CHARACTER = 7.6
+"""Pixels of one character at 13 px in DejaVu Sans, the widest font that `sans-serif` usually means."""
 
 StateT = TypeVar("StateT", bound=Enum)
 EventT = TypeVar("EventT", bound=Enum)
 
 _STYLE = (
     "text{font:13px sans-serif;fill:#1b1b1b}.state{fill:#e4ecf7;stroke:#3b5b8c}.life{stroke:#c5cedb}"
-    ".move{stroke:#3b5b8c;stroke-width:1.5;fill:none;marker-end:url(#head)}.label{text-anchor:middle;"
-    "paint-order:stroke;stroke:#fff;stroke-width:4px}.name{text-anchor:middle;font-weight:bold}"
-)
-_HEAD = (
-    '<defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" '
-    'orient="auto"><path d="M0 0L8 4L0 8z" fill="#3b5b8c"/></marker></defs>'
+    ".move{stroke:#3b5b8c;stroke-width:1.5;fill:none}.head{fill:#3b5b8c}.halo{fill:#fff}"
+    ".name{text-anchor:middle;font-weight:bold}"
 )
 
 
@@ -40,15 +41,16 @@ def as_svg(table: Mapping[StateT, Mapping[EventT, StateT]], title: str) -> str:
     columns = {state: MARGIN + COLUMN * number for number, state in enumerate(table)}
     moves = [(state, event, target) for state, row in table.items() for event, target in row.items()]
     width = 2 * MARGIN + COLUMN * (len(table) - 1)
-    height = HEAD + ROW * (len(moves) + 1)
+    height = 2 * HEAD + ROW * len(moves)
+    size = f'width="{width}" height="{height}"'
     body = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">',
-        f"<title>{escape(title)}</title><style>{_STYLE}</style>{_HEAD}",
-        f'<rect width="{width}" height="{height}" fill="#fff"/>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {width} {height}" role="img">',
+        f"<title>{escape(title)}</title><style>{_STYLE}</style>",
+        f'<rect {size} fill="#fff"/>',
         *(_column(state.value, x, height) for state, x in columns.items()),
     ]
     for number, (state, event, target) in enumerate(moves):
-        y = HEAD + ROW * (number + 1)
+        y = HEAD + ROW * number + 26
         body.append(_arrow(columns[state], columns[target], y, event.value))
     return "\n".join([*body, "</svg>", ""])
 
@@ -84,23 +86,39 @@ def main(arguments: list[str]) -> None:
 
 
 def _column(name: str, x: int, height: int) -> str:
+    top, bottom = 10, height - 10 - BOX_HEIGHT
+    line = f'<line class="life" x1="{x}" y1="{top + BOX_HEIGHT}" x2="{x}" y2="{bottom}"/>'
+    return line + _box(name, x, top) + _box(name, x, bottom)
+
+
+def _box(name: str, x: int, y: int) -> str:
     return (
-        f'<line class="life" x1="{x}" y1="{HEAD - 12}" x2="{x}" y2="{height - 8}"/>'
-        f'<rect class="state" x="{x - 56}" y="10" width="112" height="28" rx="6"/>'
-        f'<text class="name" x="{x}" y="29">{escape(name)}</text>'
+        f'<rect class="state" x="{x - BOX_WIDTH // 2}" y="{y}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" '
+        f'rx="6"/><text class="name" x="{x}" y="{y + 19}">{escape(name)}</text>'
     )
 
 
 def _arrow(start: int, end: int, y: int, label: str) -> str:
+    width = round(CHARACTER * len(label))
     if start == end:
-        path = f"M{start} {y - 6}h22v10h-20"
-        return f'<path class="move" d="{path}"/>{_label(start + 26, y + 4, label, "start")}'
-    path = f"M{start} {y}H{end - 2 if end > start else end + 2}"
-    return f'<path class="move" d="{path}"/>{_label((start + end) // 2, y - 5, label, "middle")}'
+        loop = f'<path class="move" d="M{start} {y - 10}h24v10h-16"/>'
+        return loop + _head(start, y, "left") + _label(start + 36, y, label, width)
+    side = "right" if end > start else "left"
+    line = f'<path class="move" d="M{start} {y}H{end - 8 if end > start else end + 8}"/>'
+    return _label((start + end - width) // 2, y - 9, label, width) + line + _head(end, y, side)
 
 
-def _label(x: int, y: int, text: str, anchor: str) -> str:
-    return f'<text class="label" x="{x}" y="{y}" style="text-anchor:{anchor}">{escape(text)}</text>'
+def _head(x: int, y: int, side: str) -> str:
+    """Return an arrowhead whose point is at ``x``."""
+    back = 9 if side == "left" else -9
+    return f'<path class="head" d="M{x} {y}l{back} -5v10z"/>'
+
+
+def _label(x: int, y: int, text: str, width: int) -> str:
+    """Return a text of about ``width`` pixels from ``x`` on, on a white ground that hides the lines."""
+    halo = f'<rect class="halo" x="{x - 3}" y="{y - 12}" width="{width + 6}" height="16"/>'
+    centre = x + width // 2
+    return f'{halo}<text x="{centre}" y="{y}" text-anchor="middle">{escape(text)}</text>'
 
 
 def _with_table(page: str, name: str, table: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from sessionlayer import diagram
 from sessionlayer.diagram import as_svg, files, main
 from sessionlayer.errors import LocalProtocolError
 from sessionlayer.transitions import ASSOCIATION, SESSION
@@ -41,3 +43,27 @@ def test_every_transition_is_one_arrow() -> None:
     ):
         arrows = [element for element in ElementTree.fromstring(svg).iter() if element.get("class") == "move"]
         assert len(arrows) == sum(len(row) for row in table.values()), name
+
+
+@pytest.mark.parametrize("svg", [as_svg(ASSOCIATION, "a"), as_svg(SESSION, "s")])
+def test_no_label_touches_an_arrowhead_or_leaves_the_picture(svg: str) -> None:
+    picture = ElementTree.fromstring(svg)
+    halos = [element.attrib for element in picture.iter() if element.get("class") == "halo"]
+    heads = [element.attrib["d"] for element in picture.iter() if element.get("class") == "head"]
+    boxes = [{side: int(halo[side]) for side in ("x", "y", "width", "height")} for halo in halos]
+    assert len(boxes) == len(heads)
+    for box in boxes:
+        assert 0 <= box["x"] <= int(picture.attrib["width"]) - box["width"]
+    for head in heads:
+        x, y, back = (int(number) for number in re.findall(r"-?\d+", head)[:3])
+        left, right = sorted((x, x + back))
+        for box in boxes:
+            beside = right < box["x"] or left > box["x"] + box["width"]
+            above = box["y"] + box["height"] <= y - 5 or box["y"] >= y + 5
+            assert beside or above, head
+
+
+def test_the_name_of_every_state_fits_its_box() -> None:
+    bold = 1.15 * diagram.CHARACTER
+    for state in (*ASSOCIATION, *SESSION):
+        assert bold * len(state.value) < diagram.BOX_WIDTH
