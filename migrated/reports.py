@@ -39,7 +39,7 @@ from migrated.control.messages import (
 )
 from migrated.control.permission import Credentials, choose_session, may_access
 from migrated.core import Core
-from migrated.peers import Peers
+from migrated.peers import Peer, Peers
 from migrated.policies import PolicyInForce
 from migrated.sessions import Condition, ManagedSession
 from monitors.host import HostStatus
@@ -96,16 +96,7 @@ class Reports:
             host_key=base64.b64encode(public).decode(),
             fingerprint=fingerprint(public),
             control_port=self._control_port,
-            peers=tuple(
-                PeerReport(
-                    name=peer.name,
-                    address=peer.association.path.remote_address,
-                    fingerprint=peer.fingerprint,
-                    state=peer.association.state.value,
-                    silent=peer.silent,
-                )
-                for peer in self._peers
-            ),
+            peers=tuple(_peer_report(peer) for peer in self._peers),
             monitors=_monitor_reports(self._monitors()),
             sessions=len(self._core.sessions),
             policy_generation=self._policies.generation,
@@ -193,6 +184,19 @@ class Reports:
         session = self._core.sessions.of_name(chosen)
         assert session is not None
         return session
+
+
+def _peer_report(peer: Peer) -> PeerReport:
+    counters = peer.association.counters
+    return PeerReport(
+        name=peer.name,
+        address=peer.association.path.remote_address,
+        fingerprint=peer.fingerprint,
+        state=peer.association.state.value,
+        silent=peer.silent,
+        dropped=counters.dropped,
+        malformed=counters.malformed,
+    )
 
 
 def _monitor_reports(status: HostStatus) -> tuple[MonitorReport, ...]:

@@ -27,6 +27,9 @@ def status(socket: Path | None, as_json: bool) -> None:
     The host key is what another host lists under `pinned_keys`. The exit status is 0 if
     the daemon answers, 1 if it refuses, 2 if it cannot be reached.
 
+    DROPPED counts datagrams in a peer's name that were not authentic, or came again;
+    MALFORMED those that were authentic and made no sense.
+
     \b
     Examples:
       migrate status
@@ -39,7 +42,9 @@ def status(socket: Path | None, as_json: bool) -> None:
     _echo_daemon(report)
     if report.peers:
         click.echo()
-        echo_table(("PEER", "ADDRESS", "FINGERPRINT", "STATE"), map(_peer_row, report.peers))
+        echo_table(
+            ("PEER", "ADDRESS", "FINGERPRINT", "STATE", "DROPPED", "MALFORMED"), map(_peer_row, report.peers)
+        )
     click.echo()
     echo_table(("MONITOR", "STATE", "EVENTS", "FAILURES", "LAST ERROR"), map(_monitor_row, report.monitors))
 
@@ -56,7 +61,8 @@ def _echo_daemon(report: StatusReport) -> None:
 
 
 def _peer_row(peer: PeerReport) -> tuple[str, ...]:
-    return (peer.name, peer.address, peer.fingerprint, f"{peer.state}, silent" if peer.silent else peer.state)
+    state = f"{peer.state}, silent" if peer.silent else peer.state
+    return (peer.name, peer.address, peer.fingerprint, state, str(peer.dropped), str(peer.malformed))
 
 
 def _monitor_row(monitor: MonitorReport) -> tuple[str, ...]:

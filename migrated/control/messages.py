@@ -64,13 +64,19 @@ Request = Status | Sessions | Links | Move | PolicyShow | Watch | Explain | Forg
 
 
 class PeerReport(Struct, frozen=True, kw_only=True):
-    """Another daemon: ``state`` is that of the association, ``silent`` that nothing was heard for a while."""
+    """Another daemon: ``state`` is that of the association, ``silent`` that nothing was heard for a while.
+
+    ``dropped`` counts datagrams in its name that were not authentic, repeated or cut short, ``malformed``
+    authentic ones that made no sense. Both are 0 where an older daemon does not say.
+    """
 
     name: str
     address: str
     fingerprint: str
     state: str
     silent: bool
+    dropped: int = 0
+    malformed: int = 0
 
 
 class MonitorReport(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from migrated.control.messages import (
     Done,
     EventReport,
     Explain,
+    ForgetPeer,
     LinkList,
     LinkReport,
     Links,
@@ -43,7 +44,17 @@ STATUS = StatusReport(
     host_key="AAAA",
     fingerprint="SHA256:x",
     control_port=6447,
-    peers=(PeerReport(name="b.net", address="10.0.0.2", fingerprint="SHA256:y", state="heard", silent=True),),
+    peers=(
+        PeerReport(
+            name="b.net",
+            address="10.0.0.2",
+            fingerprint="SHA256:y",
+            state="heard",
+            silent=True,
+            dropped=7,
+            malformed=3,
+        ),
+    ),
     monitors=(MonitorReport(name="carrier", state="running", events=12, failures=1, last_error="oops [b]"),),
     sessions=2,
     policy_generation=3,
@@ -138,6 +149,8 @@ class FakeHandler:
                 if isinstance(request, Move):
                     self.moved.append(request)
                 return Done(message=f"session {chosen} begins to move")
+            case ForgetPeer():
+                return Done(message=f"the host key of {request.address} is forgotten")
             case _:
                 assert_never(request)
 

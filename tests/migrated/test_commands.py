@@ -58,7 +58,7 @@ def test_status(running: RunningServer) -> None:
     for words in ("migrated 1.2, process 4711, up for 1 h", "6447", "SHA256:x", "generation 3"):
         assert words in result.output
     assert "not in force: a.policy:1:1: error" in result.output
-    assert ["b.net", "10.0.0.2", "SHA256:y", "heard,", "silent"] in table(result)
+    assert ["b.net", "10.0.0.2", "SHA256:y", "heard,", "silent", "7", "3"] in table(result)
     assert ["carrier", "running", "12", "1", "oops", "[b]"] in table(result)
 
 

@@ -99,6 +99,9 @@ def test_recorded_datagrams_replayed_cut_and_changed(arena: Arena, talk: Convers
         longer = [datagram + b"\0" for datagram in recorded]
         send_datagrams(host, address, [*recorded, *reversed(recorded), *cut, *changed, *longer])
     nothing_moves(arena, before, talk)
+    for daemon in (arena.here, arena.there):
+        assert sum(peer.dropped for peer in daemon.peers()) >= 4, "`migrate status` counts them"
+        assert not any(peer.malformed for peer in daemon.peers())
 
 
 def test_a_handshake_cut_short_and_left_open(arena: Arena, talk: Conversation) -> None:
