@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
 
 __all__ = ["policy_grammar"]
 
 
 def policy_grammar() -> str:
     """Return the text of ``policy.lark``."""
-    return files(__name__).joinpath("policy.lark").read_text(encoding="utf-8")
+    return Path(__file__).with_name("policy.lark").read_text(encoding="utf-8")

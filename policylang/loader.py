@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -78,6 +77,8 @@ def parse_policy_bytes(data: bytes, file: str = "<policy>") -> LoadResult:
 @lru_cache(maxsize=1024)
 def service_port(name: str) -> int | None:
     """Return the port of a service by the host's database, else by a table of well known ones."""
+    import socket  # costs some 5 ms, and few policies name a service
+
     try:
         return socket.getservbyname(name)
     except OSError:
