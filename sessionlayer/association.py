@@ -34,7 +34,7 @@ from sessionlayer.messages import (
 from sessionlayer.mover import Mover
 from sessionlayer.releases import Releases
 from sessionlayer.session import Session, SessionRecord
-from sessionlayer.transitions import SESSION, AssociationState, SessionEvent, SessionState
+from sessionlayer.transitions import AssociationState, SessionState
 from sessionlayer.values import Checked, Connection, Departure, Failed, Moved, Path, Rebound
 from sessionlayer.wire import Wire
 
@@ -116,14 +116,6 @@ class Association:
         """
         return self.record(session_id).state
 
-    def may_move(self, session_id: bytes) -> bool:
-        """Return whether ``move`` would ask now: not while the shell works on the socket.
-
-        Raises:
-            LocalProtocolError: there is no such session.
-        """
-        return SessionEvent.ASK in SESSION[self.session_state(session_id)]
-
     def receive(self, datagram: bytes, path: Path, now: float) -> tuple[Command, ...]:
         """Take a datagram that came over ``path``. Whatever it contains, nothing is raised."""
         opened = self._wire.open(datagram)
@@ -204,14 +196,6 @@ class Association:
             LocalProtocolError: there is no such session.
         """
         return self._mover.move(departures, path, now)
-
-    def abandon(self, session_id: bytes) -> tuple[Command, ...]:
-        """Stop asking. The connection stays frozen: the peer may have followed, so only a move is safe.
-
-        Raises:
-            LocalProtocolError: there is no such session, or nothing is asked for.
-        """
-        return self._mover.abandon(session_id)
 
     def rebound(self, results: Sequence[Rebound | Failed], now: float) -> tuple[Command, ...]:
         """Answer ``RebindForPeer``, all at once or one by one.

@@ -78,13 +78,6 @@ class Mover:
         commands += [command for _handoff, command in started]
         return tuple(handoff for handoff, _command in started), tuple(commands)
 
-    def abandon(self, session_id: bytes) -> tuple[Command, ...]:
-        """Stop asking; see ``Association.abandon``."""
-        session = self._session(session_id)
-        session.machine.feed(SessionEvent.ABANDON)
-        session.departure = None
-        return (FreezeHeld(session_id=session_id),)
-
     def on_answer(
         self, message: HandoffAnswer, path: Path, now: float, *, newest: bool
     ) -> tuple[Command, ...]:

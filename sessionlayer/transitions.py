@@ -87,7 +87,6 @@ class SessionEvent(Enum):
     ANSWERED = "peer answers"
     REFUSED = "peer refuses"
     REFUSED_UNMOVED = "peer refuses, nothing moved"
-    ABANDON = "we give up"
     MOVED = "finished"
     MOVE_FAILED = "finishing fails"
     CONFIRMED = "done is acknowledged"
@@ -98,7 +97,7 @@ class SessionEvent(Enum):
     PUT_BACK_HELD = "rebinding fails, held again"
     PUT_BACK_PARKED = "rebinding fails, parked again"
     ASKED_AGAIN = "peer asks again"
-    HELD_TOO_LONG = "held 0.8 s"
+    HELD_TOO_LONG = "held too long"
     DONE = "mover is in place"
     RELEASE = "connection ends"
 
@@ -112,7 +111,6 @@ SESSION: Mapping[SessionState, Mapping[SessionEvent, SessionState]] = {
         _SE.ANSWERED: _S.FINISHING,
         _SE.REFUSED: _S.PARKED,
         _SE.REFUSED_UNMOVED: _S.CONFIRMING,
-        _SE.ABANDON: _S.PARKED,
         _SE.REQUESTED: _S.REBINDING,
         _SE.RELEASE: _S.RELEASED,
     },

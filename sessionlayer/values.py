@@ -14,11 +14,6 @@ class Role(Enum):
     CLIENT = "client"
     SERVER = "server"
 
-    @property
-    def other(self) -> Role:
-        """Return the role of the peer."""
-        return Role.SERVER if self is Role.CLIENT else Role.CLIENT
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
@@ -29,16 +24,6 @@ class Connection:
     remote_address: str
     remote_port: int
     role: Role
-
-    def mirrored(self) -> Connection:
-        """Return the same connection as the peer sees it, where no NAT is in between."""
-        return Connection(
-            local_address=self.remote_address,
-            local_port=self.remote_port,
-            remote_address=self.local_address,
-            remote_port=self.local_port,
-            role=self.role.other,
-        )
 
     def with_local(self, address: str, port: int) -> Connection:
         """Return the connection after our end moved to ``address`` and ``port``."""

@@ -24,7 +24,7 @@ from sessionlayer.commands import (
     SessionAdopted,
     SessionReleased,
 )
-from sessionlayer.transitions import SessionState
+from sessionlayer.transitions import SESSION, SessionEvent, SessionState
 from sessionlayer.values import (
     Arrival,
     Checked,
@@ -88,7 +88,7 @@ class Shell:
 
     def move(self, session_id: bytes, address: str) -> None:
         """Move a session to ``address``, ahead of the answer where the old path is certainly dead."""
-        if not self.association.may_move(session_id):
+        if SessionEvent.ASK not in SESSION[self.association.session_state(session_id)]:
             return
         end = self.ends[session_id]
         place = (address, self._port())

@@ -7,6 +7,7 @@ import random
 from sessionlayer.handshake import Established, Handshake
 from sessionlayer.keys import HostKey
 from sessionlayer.messages import Hello, pack_address
+from sessionlayer.values import Connection, Role
 
 UDP_PORT = 7000
 
@@ -38,3 +39,14 @@ def shake_hands(
 
 def host_keys(rng: random.Random) -> tuple[HostKey, HostKey]:
     return HostKey.generate(rng.randbytes), HostKey.generate(rng.randbytes)
+
+
+def mirrored(connection: Connection) -> Connection:
+    """Return the same connection as the peer sees it."""
+    return Connection(
+        local_address=connection.remote_address,
+        local_port=connection.remote_port,
+        remote_address=connection.local_address,
+        remote_port=connection.local_port,
+        role=Role.SERVER if connection.role is Role.CLIENT else Role.CLIENT,
+    )

@@ -7,13 +7,16 @@ from typing import TypeVar
 
 from sessionlayer.association import Association
 from sessionlayer.commands import CheckAdoption, Command, SendDatagram, SessionAdopted
-from sessionlayer.values import Checked, Connection, Departure, Path, Role
+from sessionlayer.session import SessionRecord
+from sessionlayer.transitions import SessionState
+from sessionlayer.values import Checked, Connection, Departure, Path, Rebound, Role
 from tests.sessionlayer.pairs import UDP_PORT, host_keys, shake_hands
 
 HOMES = ("10.0.0.1", "10.0.0.2")
 CONNECTION = Connection(
     local_address=HOMES[0], local_port=40_000, remote_address=HOMES[1], remote_port=22, role=Role.CLIENT
 )
+NEW, OTHER_NEW = "10.9.0.1", "10.9.0.2"
 CommandT = TypeVar("CommandT")
 
 
@@ -75,6 +78,26 @@ class Playbook:
         self.take(1, self.sides[1].adoption_checked(checked))
         return only(self.deliver()[0], SessionAdopted).session_id
 
+    def restart(self, side: int, records: tuple[SessionRecord, ...] | None = None) -> None:
+        """Start one daemon again, with ``records`` or else all its own; the other goes on with new keys."""
+        other = 1 - side
+        both = shake_hands(self.random, self.keys, HOMES)
+        kept = self.sides[side].records() if records is None else records
+        path = self.path(HOMES[other], HOMES[side])
+        self.take(other, self.sides[other].renew(both[other], path, self.now))
+        self.sides[side] = Association(
+            both[side],
+            path=self.path(HOMES[side], HOMES[other]),
+            entropy=self.random.randbytes,
+            now=self.now,
+            sessions=kept,
+        )
+
+    def states(self, session_id: bytes) -> tuple[SessionState, SessionState]:
+        """Return what is under way in a session on both sides."""
+        first, second = (side.session_state(session_id) for side in self.sides)
+        return first, second
+
     def move(self, side: int, session_id: bytes, address: str, *, in_place: bool = False) -> list[Command]:
         """Have one side ask for a move to ``address``, with ``received`` 1000 and ``sent`` 2000."""
         departure = Departure(
@@ -88,3 +111,8 @@ def only(commands: list[Command], kind: type[CommandT]) -> CommandT:
     """Return the one command of a kind."""
     (found,) = [command for command in commands if isinstance(command, kind)]
     return found
+
+
+def rebound(session_id: bytes, address: str = HOMES[1], port: int = 22) -> list[Rebound]:
+    """Return what a shell says that followed the peer."""
+    return [Rebound(session_id=session_id, address=address, port=port, received=3000)]

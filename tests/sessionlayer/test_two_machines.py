@@ -16,7 +16,7 @@ from sessionlayer.transitions import SessionState
 from sessionlayer.values import Connection, Path, Role
 from tests.sessionlayer.fake_shell import Shell
 from tests.sessionlayer.fake_tcp import End, Network
-from tests.sessionlayer.pairs import UDP_PORT, host_keys, shake_hands
+from tests.sessionlayer.pairs import UDP_PORT, host_keys, mirrored, shake_hands
 
 HOMES = ("10.0.0.1", "10.0.0.2")
 TICK_S = 0.020
@@ -56,7 +56,7 @@ class World:
             remote_port=22,
             role=Role.CLIENT,
         )
-        for shell, view in ((client, connection), (server, connection.mirrored())):
+        for shell, view in ((client, connection), (server, mirrored(connection))):
             end = End(
                 kernel=shell.kernel,
                 local=(view.local_address, view.local_port),
@@ -152,7 +152,7 @@ class World:
             other = second.ends[session_id]
             records = [shell.association.record(session_id) for shell in self.shells]
             assert [record.state for record in records] == [SessionState.SETTLED] * 2
-            assert records[0].connection.mirrored() == records[1].connection
+            assert mirrored(records[0].connection) == records[1].connection
             assert records[0].epoch == records[1].epoch
             assert (end.local, end.remote) == (other.remote, other.local)
             assert (end.frozen, other.frozen) == (False, False)
