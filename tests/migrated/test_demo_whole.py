@@ -47,7 +47,10 @@ def test_nothing_is_lost(arguments: list[str], tmp_path: Path) -> None:
 @netns
 @privileged
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-def test_nothing_is_left_of_one_that_was_interrupted(end: signal.Signals, tmp_path: Path) -> None:
+def test_nothing_is_left_of_one_that_was_interrupted(
+    end: signal.Signals, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tmp_path = tmp_path_factory.mktemp("d")  # short: the path of a Unix socket has 107 bytes
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     with subprocess.Popen(
         [*MIGRATE, "--http"],
