@@ -1,7 +1,9 @@
 """The wire to one peer: sealing, and where to send.
 
 Only an authentic datagram that is newer than all before it may change where we send to, and of those only a
-heartbeat or a handoff request. Source: Winstein and Balakrishnan, "Mosh", section 2.2 (roaming).
+heartbeat, a handoff request or the answer to our own.
+
+Source: Winstein and Balakrishnan, "Mosh", section 2.2 (roaming).
 """
 
 from __future__ import annotations
