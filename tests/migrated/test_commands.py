@@ -197,6 +197,24 @@ def test_completion_asks_the_daemon(running: RunningServer) -> None:
     assert completions(["move", "--socket", other], "") == []
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("migrate move ", ["aa1100", "ab2200"]),
+        ("migrate move ab", ["ab2200"]),
+        ("migrate move ab ", ["ppp0", "eth0", "eth1"]),
+    ],
+)
+def test_tab_in_a_shell_asks_the_daemon(running: RunningServer, words: str, expected: list[str]) -> None:
+    env = {
+        "_MIGRATE_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+    }
+    output = CliRunner().invoke(cli, [], env=env, prog_name="migrate").output
+    assert output.splitlines() == [f"plain,{word}" for word in expected]
+
+
 def test_what_others_wrote_cannot_steer_the_terminal(
     running: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
