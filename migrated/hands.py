@@ -31,7 +31,7 @@ from migrated.kernel.rebind import (
 )
 from migrated.sessions import Departing, ManagedSession
 from sessionlayer.limits import HOLD_S
-from sessionlayer.values import Arrival, Departure, Rebinding
+from sessionlayer.values import Arrival, Departure, Rebinding, Role
 
 _census = Census()
 
@@ -74,7 +74,9 @@ def depart(session: ManagedSession, connection: Connection | None, departing: De
     session.frozen = True
     keep(session, held)
     departing.frozen = frozen
-    if departing.urgent and not was_frozen and frozen.nothing_in_flight:
+    # A server does not go ahead: the guard of its old place would shut others out of its port.
+    ahead = departing.urgent and not was_frozen and session.record().role is Role.CLIENT
+    if ahead and frozen.nothing_in_flight:
         with contextlib.suppress(RebindError):  # then it waits where it is, frozen, for the peer's answer
             _go_ahead(session, held, departing, frozen)
     return Departure(
@@ -231,7 +233,7 @@ def _go_ahead(session: ManagedSession, connection: Connection, departing: Depart
         device=session.own.device,
         first_in_place=False,
     )
-    session.guards += [guard] if guard else []
+    session.guards.append(guard)
     departing.ahead = _rebind(session, connection, target, departing)
     departing.ahead_of = remote
 

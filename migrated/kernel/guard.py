@@ -6,7 +6,6 @@ for the end. A listener on the old place that hears nothing takes the segments i
 
 from __future__ import annotations
 
-import errno
 import socket
 
 from migrated.kernel import options
@@ -15,25 +14,29 @@ from migrated.kernel.freeze import attach_drop_filter
 from migrated.kernel.repair import set_repair
 
 
-def guard_place(place: EndPoint) -> socket.socket | None:
+def guard_place(place: EndPoint) -> socket.socket:
     """Swallow what arrives for ``place`` and meets no connection, until the result is closed.
 
-    Returns:
-        The guard, or ``None`` where the address is gone, so that nothing can arrive.
+    The address may be gone: it may also come back before the peer has followed.
 
     Raises:
-        OSError: another reason why it can't be done.
+        OSError: it can't be done.
     """
     guard = socket.socket(socket.AF_INET6 if ":" in place.address else socket.AF_INET, socket.SOCK_STREAM)
     try:
         attach_drop_filter(guard)
+        guard.setsockopt(*_freebind(guard), 1)
         # In repair mode, which it never leaves, it can share the port with the connection that leaves.
         set_repair(guard, options.REPAIR_ON)
         guard.bind(socket_address(guard, place))
         guard.listen(0)
-    except OSError as error:
+    except OSError:
         guard.close()
-        if error.errno == errno.EADDRNOTAVAIL:
-            return None
         raise
     return guard
+
+
+def _freebind(sock: socket.socket) -> tuple[int, int]:
+    if sock.family == socket.AF_INET6:
+        return socket.IPPROTO_IPV6, options.IPV6_FREEBIND
+    return socket.IPPROTO_IP, options.IP_FREEBIND
