@@ -40,6 +40,7 @@ monitor-policy {
 """
 """All links are worth the same, so that a session stays where a test has moved it."""
 
+LOG_LEVEL = "info"
 START_S = 20.0
 EVENT_S = 15.0
 
@@ -80,7 +81,7 @@ class Daemon:
             "--config",
             str(self.folder / "migrated.toml"),
             "--log-level",
-            "info",
+            LOG_LEVEL,
             "--log-format",
             "json",
         ]
