@@ -225,6 +225,10 @@ def stopped(moves: list[Move]) -> dict[str, Summary]:
     }
 
 
+def by_system(cuts: dict[str, list[Cut]], figure: str) -> dict[str, Summary]:
+    return {system: summary([getattr(cut, figure) for cut in made]) for system, made in cuts.items()}
+
+
 def print_gaps(results: Results, rtt_ms: float) -> None:
     aim = (
         f"{AIM_MEDIAN_MS:g} median, {AIM_P99_MS:g} p99"
@@ -283,12 +287,9 @@ def main() -> None:
         print_json(
             {
                 "rtt_ms": options.rtt_ms,
-                "gap_ms": {
-                    t: {s: summary([c.gap for c in cs]) for s, cs in by.items()} for t, by in gaps.items()
-                },
-                "noise_ms": {
-                    t: summary([c.noise for cs in by.values() for c in cs]) for t, by in gaps.items()
-                },
+                "gap_ms": {traffic: by_system(cuts, "gap") for traffic, cuts in gaps.items()},
+                "stalled_ms": {traffic: by_system(cuts, "stalled") for traffic, cuts in gaps.items()},
+                "before_a_cut_ms": {traffic: by_system(cuts, "noise") for traffic, cuts in gaps.items()},
                 "stopped": kinds,
                 "full_buffers_bytes": held,
             }
