@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from socket import IPPROTO_TCP, SO_BINDTODEVICE, SOL_SOCKET, socket
+from socket import IPPROTO_TCP, SO_BINDTODEVICE, SO_REUSEADDR, SOL_SOCKET, socket
 from typing import Final
 
 from migrated.kernel import options, tcp
@@ -299,8 +299,21 @@ def _stopped(connection: Connection) -> Iterator[tuple[socket, _Clock]]:
     pids = {holder.pid for holder in connection.holders} - {os.getpid()}
     with _socket_of(connection) as sock:
         clock = _Clock()
-        with held_still(pids, lambda children: _holding(connection.inode, children)):
+        with (
+            held_still(pids, lambda children: _holding(connection.inode, children)),
+            _address_reuse_kept(sock),
+        ):
             yield sock, clock
+
+
+@contextmanager
+def _address_reuse_kept(sock: socket) -> Iterator[None]:
+    """Give ``SO_REUSEADDR`` back, which leaving repair mode takes: a server could not be started anew."""
+    reuse = sock.getsockopt(SOL_SOCKET, SO_REUSEADDR)
+    try:
+        yield
+    finally:
+        sock.setsockopt(SOL_SOCKET, SO_REUSEADDR, reuse)
 
 
 @contextmanager

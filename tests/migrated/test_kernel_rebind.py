@@ -246,6 +246,17 @@ def test_options_of_the_program_come_back(two: Two) -> None:
     server.end()
 
 
+def test_a_server_can_be_started_anew_after_a_move(two: Two) -> None:
+    client, server = two.connect()
+    two.move(client, server, 2)
+    with borrowed(server.connection.holders[0]) as sock:  # it lives on, as in a child of the server
+        server.end()
+        successor = Program(two.b, "4", "listen", "10.9.0.2", str(local_end(sock).port))
+        assert successor.hear() == "ready"
+    successor.end()
+    client.end()
+
+
 def test_a_move_to_a_place_that_is_not_there_is_undone(two: Two) -> None:
     client, server = two.connect()
     assert client.say("send before") == "sent"
