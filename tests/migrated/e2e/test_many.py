@@ -42,7 +42,9 @@ def test_fifty_connections_move_together(arena: Arena) -> None:
             for packet in capture.udp(to=SERVER_V4, port=CONTROL_PORT)
             if len(packet.payload) > SMALLEST_FULL_REQUEST_BYTES
         ]
-        assert 1 <= len(requests) <= COUNT // 5
+        assert 1 <= len(requests) <= COUNT // 2, (
+            "requests are repeated while the peer is at work, but each is for many"
+        )
         before = client.received, server.received
         client.await_received(before[0])
         server.await_received(before[1])
