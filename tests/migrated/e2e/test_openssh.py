@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -55,10 +56,24 @@ def openssh(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> OpenSsh:
     log = folder / "sshd.log"
     with log.open("wb") as stream:
         server = arena.net.server.popen(
-            openssh.server_command(), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
+            _server_command(openssh), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
         )
     await_listener(arena.net.server, PORT, server, log, 10.0)
     return openssh
+
+
+def _server_command(openssh: OpenSsh) -> list[str]:
+    """Return how to run the server so that it can hand out terminals.
+
+    It gives a terminal to the group `tty`, which an ordinary user's namespace has not; without that group
+    it takes the user's own.
+    """
+    if openssh.user_ids is None:
+        return openssh.server_command()
+    groups = openssh.folder / "group"
+    groups.write_text("")
+    hide = f"mount --bind {shlex.quote(str(groups))} /etc/group && exec "
+    return ["unshare", "--mount", "--", "sh", "-c", hide + shlex.join(openssh.server_command())]
 
 
 @dataclass(frozen=True, slots=True)
