@@ -122,8 +122,9 @@ def test_scp_of_200_mb(arena: Arena, openssh: OpenSsh, tmp_path: Path) -> None:
 
 def test_typed_lines_come_back(arena: Arena, openssh: OpenSsh) -> None:
     mark = arena.here.mark()
-    terminal = Terminal(arena, [*openssh.client_command(SERVER_V4)[:-1], "-tt", SERVER_V4, "cat"])
+    terminal = Terminal(arena, [*openssh.client_command(SERVER_V4)[:-1], "-tt", SERVER_V4, "echo ready; cat"])
     session = arena.here.await_event("adopted", since=mark, peer=f"{SERVER_V4}:{PORT}").fields["session"]
+    terminal.read_until("ready", times=1)  # until then the client's own terminal echoes as well
     for number in range(LINES):
         terminal.type_line(f"line {number}")
         if number % 4 == 2:
@@ -141,6 +142,7 @@ def test_typed_lines_come_back(arena: Arena, openssh: OpenSsh) -> None:
     expected = [*(f"line {number}" for number in range(LINES)), "typed without a link", "the end"]
     # The terminal echoes each line, and `cat` repeats it.
     seen = terminal.read_until(expected[-1], times=2)
+    assert seen.pop("ready") == 1
     assert (list(seen), set(seen.values())) == (expected, {2})
     assert terminal.end() == 0
     arena.heal()
