@@ -111,14 +111,14 @@ class Stage:
     """The lab with both daemons, for the length of a ``with`` block."""
 
     def __init__(self, *, rtt_s: float = 0.0) -> None:
-        self._rtt_s = rtt_s
+        self.rtt_s = rtt_s
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         with self._stack:
             folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="migrate-bench-")))
             lab = self._stack.enter_context(Lab())
-            self.net = two_links(lab, names=LINKS, rtt_s=self._rtt_s)
+            self.net = two_links(lab, names=LINKS, rtt_s=self.rtt_s)
             for host in (self.net.client, self.net.server):
                 host.sysctl("net.ipv4.tcp_congestion_control", CONGESTION_CONTROL)
             self.client = self._daemon(self.net.client, folder / "client")

@@ -18,6 +18,7 @@ import time
 
 IPPROTO_MPTCP = 262
 BLOCK = 1 << 16
+DRIP_BYTES, DRIP_S = 8192, 0.002
 BEAT_BYTES = 2048
 BEAT_S = 0.1
 SILENCE_S = 0.001
@@ -37,6 +38,16 @@ def send(connection: socket.socket) -> None:
     """Send for ever."""
     block = os.urandom(BLOCK)
     while True:
+        connection.sendall(block)
+
+
+def drip(connection: socket.socket) -> None:
+    """Send 8 KiB every 2 ms."""
+    block = os.urandom(DRIP_BYTES)
+    due = time.monotonic()
+    while True:
+        due += DRIP_S
+        time.sleep(max(0.0, due - time.monotonic()))
         connection.sendall(block)
 
 
@@ -118,7 +129,7 @@ def drain(connection: socket.socket) -> None:
         connection.sendall(b"k")
 
 
-WORKS = {work.__name__: work for work in (send, receive, beat, hear, idle, fill, burst, drain)}
+WORKS = {work.__name__: work for work in (send, drip, receive, beat, hear, idle, fill, burst, drain)}
 
 
 def listened(port: str, protocol: int) -> socket.socket:
