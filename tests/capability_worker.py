@@ -12,7 +12,9 @@ from typing import Any
 
 from pyroute2.netlink.exceptions import NetlinkError
 
+from migrated.kernel.endpoint import EndPoint
 from migrated.kernel.errors import RebindError
+from migrated.kernel.ports import reserve_port
 from migrated.kernel.rebind import (
     Connection,
     Frozen,
@@ -25,8 +27,6 @@ from migrated.kernel.rebind import (
     rebind_connection,
     thaw_connection,
 )
-from migrated.kernel.endpoint import EndPoint
-from migrated.kernel.ports import reserve_port
 from migrated.kernel.routing import prepare_frozen_route
 
 
