@@ -25,6 +25,7 @@ from migrated.sessions import Condition, ManagedSession
 from migrated.store import StoredSession
 from policylang import DEFAULT_POLICY_FILE
 from sessionlayer.commands import AdoptionRefused, CheckAdoption, SessionAdopted
+from sessionlayer.transitions import SessionState
 from sessionlayer.values import Checked, Role
 from sessionlayer.values import Connection as SessionConnection
 
@@ -32,6 +33,8 @@ _log = logging.getLogger(__name__)
 
 ASK_AGAIN_S: Final = 30.0
 """Seconds after which a connection whose peer did not adopt it is offered again."""
+
+_CUT_SHORT: Final = frozenset({SessionState.ASKING, SessionState.FINISHING, SessionState.PARKED})
 
 RESTORE_PATIENCE_S: Final = 3.0
 """Seconds for which a restarted daemon waits for the monitors to report a stored session's link."""
@@ -299,7 +302,9 @@ class Adopter:
         if frozen and holders:
             hands.keep(session, Connection(inode=row.inode, holders=holders))
         self._core.sessions.add(session)
-        self._core.engine.add_session(session.description, session.attachment, now, suspended=frozen)
+        # Where a move of ours was cut short the peer may wait for its end: only another move brings it.
+        unsure = frozen or stored.record.state in _CUT_SHORT
+        self._core.engine.add_session(session.description, session.attachment, now, suspended=unsure)
         self._core.journal.tell(
             "restored",
             owner=session.uid,
@@ -371,8 +376,13 @@ def _written(address: str, port: int) -> str:
 
 
 def _is_still(stored: StoredSession, row: Row) -> bool:
-    """Return whether a row is the stored connection: a socket's number may be another's after a reboot."""
-    if _is(stored.record.connection, row.local, row.remote):
+    """Return whether a row is the stored connection: a socket's number may be another's after a reboot.
+
+    One end may be elsewhere: the daemon may have died after a move and before it was on record.
+    """
+    was = stored.record.connection
+    ends = (_written(was.local_address, was.local_port), _written(was.remote_address, was.remote_port))
+    if row.uid == stored.uid and (str(row.local) == ends[0] or str(row.remote) == ends[1]):
         return True
     holders = find_holders([row.inode]).get(row.inode, ())
     return bool(holders) and _frozen(Connection(inode=row.inode, holders=holders))

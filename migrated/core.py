@@ -63,7 +63,6 @@ class Core:
         self.engine.remove_session(session.name)
         self.forget(session.session_id)
         hands.leave(session)
-        session.unguard()
         if session.departing is not None:
             session.departing.release()
             session.departing = None

@@ -9,18 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 
 from migrated.kernel.census import Census
 from migrated.kernel.endpoint import EndPoint
 from migrated.kernel.errors import RebindError, SocketGoneError
-from migrated.kernel.guard import guard_place
 from migrated.kernel.holders import Holder, duplicate
 from migrated.kernel.ports import reserve_port
-from migrated.kernel.quiet import quiet_between_s
 from migrated.kernel.rebind import (
     Connection,
-    Frozen,
     Rebound,
     Target,
     freeze_connection,
@@ -30,8 +26,7 @@ from migrated.kernel.rebind import (
     thaw_connection,
 )
 from migrated.sessions import Departing, ManagedSession
-from sessionlayer.limits import HOLD_S
-from sessionlayer.values import Arrival, Departure, Rebinding, Role
+from sessionlayer.values import Arrival, Departure, Rebinding
 
 _census = Census()
 
@@ -53,13 +48,10 @@ def locate_all(sessions: Collection[ManagedSession]) -> Mapping[int, Connection]
 def depart(session: ManagedSession, connection: Connection | None, departing: Departing) -> Departure:
     """Freeze a session that is to move, with a port reserved where it goes.
 
-    One that leaves a dead link with nothing in flight goes there at once: every number is known.
-
     Raises:
         RebindError: it can't be done; the connection is as it was, or frozen.
     """
     held = _present(connection)
-    was_frozen = session.frozen
     try:
         departing.reservation = reserve_port(departing.to.address)
     except OSError as error:
@@ -74,18 +66,13 @@ def depart(session: ManagedSession, connection: Connection | None, departing: De
     session.frozen = True
     keep(session, held)
     departing.frozen = frozen
-    # A server does not go ahead: the guard of its old place would shut others out of its port.
-    ahead = departing.urgent and not was_frozen and session.record().role is Role.CLIENT
-    if ahead and frozen.nothing_in_flight:
-        with contextlib.suppress(RebindError):  # then it waits where it is, frozen, for the peer's answer
-            _go_ahead(session, held, departing, frozen)
     return Departure(
         session_id=session.session_id,
         address=departing.to.address,
         port=departing.port,
         received=frozen.received,
         sent=frozen.sent,
-        in_place=departing.ahead is not None,
+        in_place=False,
     )
 
 
@@ -98,10 +85,6 @@ def arrive(session: ManagedSession, connection: Connection | None, arrival: Arri
     departing = session.departing
     assert departing is not None
     remote = EndPoint(address=arrival.address, port=arrival.port)
-    session.unguard()
-    if departing.ahead is not None and departing.ahead_of == remote and not session.frozen:
-        settle(session, connection)
-        return departing.ahead
     target = Target(
         local=EndPoint(address=departing.to.address, port=departing.port),
         device=departing.to.interface,
@@ -134,7 +117,6 @@ def follow(
         first_in_place=not entry.in_place,
     )
     rebound = _rebind(session, connection, target, session.departing)
-    session.unguard()
     session.held = None if entry.in_place else entry
     return rebound
 
@@ -197,45 +179,6 @@ def settle(session: ManagedSession, connection: Connection | None) -> None:
     sizing, session.sizing, session.held = session.sizing, None, None
     if sizing is not None:
         open_window(_present(connection), sizing)
-
-
-def turn_back(session: ManagedSession, connection: Connection | None, departing: Departing) -> None:
-    """Take a session back that went ahead of a peer which does not follow.
-
-    Raises:
-        RebindError: it can't be done; the connection is where it was.
-    """
-    if departing.origin is not None:
-        _rebind(session, connection, departing.origin)
-        session.unguard()
-
-
-def _go_ahead(session: ManagedSession, connection: Connection, departing: Departing, frozen: Frozen) -> None:
-    """Put a frozen session in place before the peer is: silent until it hears the peer."""
-    now = session.record().connection
-    remote = EndPoint(address=now.remote_address, port=now.remote_port)
-    target = Target(
-        local=EndPoint(address=departing.to.address, port=departing.port),
-        device=departing.to.interface,
-        remote=remote,
-        peer_received=frozen.acknowledged,
-        first_in_place=True,
-    )
-    try:
-        if quiet_between_s(departing.to.address, remote) < HOLD_S:
-            return  # its kernel would speak before the protocol freezes it
-        guard = guard_place(EndPoint(address=now.local_address, port=now.local_port))
-    except OSError as error:
-        raise RebindError(f"going ahead is not possible: {error.strerror}") from error
-    departing.origin = replace(
-        target,
-        local=EndPoint(address=now.local_address, port=now.local_port),
-        device=session.own.device,
-        first_in_place=False,
-    )
-    session.guards.append(guard)
-    departing.ahead = _rebind(session, connection, target, departing)
-    departing.ahead_of = remote
 
 
 def keep(session: ManagedSession, connection: Connection) -> None:

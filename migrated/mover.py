@@ -214,8 +214,6 @@ class Mover:
             return
         connection = hands.locate_one(session)
         try:
-            if departing is not None:
-                hands.turn_back(session, connection, departing)
             if command.unknown or self._core.point_of(session.attachment[1]):
                 hands.thaw(session, connection)
         except RebindError as error:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from engine import AttachmentPoint, PointKey, SessionDescription
-from migrated.kernel.endpoint import EndPoint
 from migrated.kernel.freeze import OwnOptions
-from migrated.kernel.rebind import Frozen, Rebound, Target
+from migrated.kernel.rebind import Frozen
 from migrated.kernel.repair import WindowSizing
 from migrated.peers import Peer
 from sessionlayer.session import SessionRecord
@@ -30,8 +29,7 @@ class Departing:
     """A move of ours that is under way, from the first step to the last. Times are monotonic seconds.
 
     ``reservation`` keeps the new port free until the socket takes it. ``frozen`` is ``None`` until the
-    connection has been frozen. ``ahead`` says that it is in place already, waiting for the peer, which is
-    expected at ``ahead_of``, and ``origin`` how to go back.
+    connection has been frozen.
     """
 
     to: AttachmentPoint
@@ -41,9 +39,6 @@ class Departing:
     reservation: socket.socket | None = None
     port: int = 0
     frozen: Frozen | None = None
-    ahead: Rebound | None = None
-    ahead_of: EndPoint | None = None
-    origin: Target | None = None
 
     def release(self) -> None:
         """Give the reserved port up."""
@@ -84,14 +79,7 @@ class ManagedSession:
     distressed_since: float | None = None
     because: tuple[str, ...] = ()
     moves: int = 0
-    guards: list[socket.socket] = field(default_factory=list)
     kept: socket.socket | None = None
-
-    def unguard(self) -> None:
-        """Leave the places alone that the peer may have been sending to: it has followed, or is gone."""
-        for guard in self.guards:
-            guard.close()
-        self.guards.clear()
 
     @property
     def name(self) -> str:

@@ -13,9 +13,7 @@ from __future__ import annotations
 import socket
 from typing import Final
 
-from migrated.kernel import options, tcp
-from migrated.kernel.endpoint import EndPoint, socket_address
-from migrated.kernel.repair import set_repair
+from migrated.kernel import tcp
 
 _SHARE: Final = 0.7
 """The part of the time-out that is taken for granted: timers of ours are late at times."""
@@ -28,17 +26,3 @@ def quiet_s(sock: socket.socket) -> float:
         OSError: the socket is not TCP.
     """
     return _SHARE * tcp.tcp_info(sock).rto_s
-
-
-def quiet_between_s(local: str, remote: EndPoint) -> float:
-    """Return what `quiet_s` would be for a connection from one of our addresses. Nothing is sent.
-
-    Raises:
-        OSError: the address is not there, or nothing leads to the peer.
-    """
-    family = socket.AF_INET6 if ":" in local else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as trial:
-        set_repair(trial, options.REPAIR_ON)
-        trial.bind(socket_address(trial, EndPoint(address=local, port=0)))
-        trial.connect(socket_address(trial, remote))
-        return quiet_s(trial)
