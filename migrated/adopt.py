@@ -24,10 +24,10 @@ from migrated.peers import Peer, Peers
 from migrated.sessions import Condition, ManagedSession
 from migrated.store import StoredSession
 from policylang import DEFAULT_POLICY_FILE
-from sessionlayer.commands import AdoptionRefused, CheckAdoption, SessionAdopted
-from sessionlayer.transitions import SessionState
-from sessionlayer.values import Checked, Role
-from sessionlayer.values import Connection as SessionConnection
+from sessionlayer.protocol.commands import AdoptionRefused, CheckAdoption, SessionAdopted
+from sessionlayer.protocol.transitions import SessionState
+from sessionlayer.protocol.values import Checked, Role
+from sessionlayer.protocol.values import Connection as SessionConnection
 
 _log = logging.getLogger(__name__)
 

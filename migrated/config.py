@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 if TYPE_CHECKING:
-    from sessionlayer.trust import TrustPolicy
+    from sessionlayer.protocol.trust import TrustPolicy
 
 CONTROL_PORT: Final = 6447
 """The TCP and UDP port on which daemons talk to each other."""
@@ -55,7 +55,7 @@ class Trust(Struct, frozen=True, kw_only=True):
 
     def as_policy(self) -> TrustPolicy:
         """Return the modes as the session layer knows them."""
-        from sessionlayer.trust import TrustMode, TrustPolicy
+        from sessionlayer.protocol.trust import TrustMode, TrustPolicy
 
         return TrustPolicy(outgoing=TrustMode(self.outgoing), incoming=TrustMode(self.incoming))
 

@@ -13,7 +13,7 @@ from migrated.journal import Journal
 from migrated.peers import Peer
 from migrated.sessions import ManagedSession, SessionTable
 from migrated.store import Store, StoredSession, StoreError
-from sessionlayer.commands import Command
+from sessionlayer.protocol.commands import Command
 
 T = TypeVar("T")
 

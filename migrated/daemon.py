@@ -34,7 +34,7 @@ from migrated.store import Store, StoreError
 from monitors.discovery import discover
 from monitors.events import AddressPresent, Event, LinkState
 from monitors.host import MonitorHost
-from sessionlayer.commands import (
+from sessionlayer.protocol.commands import (
     AdoptionRefused,
     CheckAdoption,
     Command,
@@ -51,9 +51,9 @@ from sessionlayer.commands import (
     SessionAdopted,
     SessionReleased,
 )
-from sessionlayer.limits import ADDRESSES_MAX
-from sessionlayer.session import SessionRecord
-from sessionlayer.values import Path as DatagramPath
+from sessionlayer.protocol.limits import ADDRESSES_MAX
+from sessionlayer.protocol.session import SessionRecord
+from sessionlayer.protocol.values import Path as DatagramPath
 
 _log = logging.getLogger("migrated")
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final
 
-from sessionlayer.limits import DATAGRAM_MAX
-from sessionlayer.values import Path
+from sessionlayer.protocol.limits import DATAGRAM_MAX
+from sessionlayer.protocol.values import Path
 
 _log = logging.getLogger(__name__)
 

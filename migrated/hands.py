@@ -26,7 +26,7 @@ from migrated.kernel.rebind import (
     thaw_connection,
 )
 from migrated.sessions import Departing, ManagedSession
-from sessionlayer.values import Arrival, Departure, Rebinding
+from sessionlayer.protocol.values import Arrival, Departure, Rebinding
 
 _census = Census()
 

@@ -16,7 +16,7 @@ from migrated.kernel.rebind import Connection
 from migrated.kernel.rebind import Rebound as KernelRebound
 from migrated.peers import Peer
 from migrated.sessions import Condition, Departing, ManagedSession
-from sessionlayer.commands import (
+from sessionlayer.protocol.commands import (
     FinishMove,
     FreezeHeld,
     MoveRefused,
@@ -25,8 +25,8 @@ from sessionlayer.commands import (
     RebindForPeer,
     ReleaseHeld,
 )
-from sessionlayer.transitions import SessionState
-from sessionlayer.values import Failed, Moved, Path, Rebound
+from sessionlayer.protocol.transitions import SessionState
+from sessionlayer.protocol.values import Failed, Moved, Path, Rebound
 
 UNANSWERED_S: Final = 2.0
 """Seconds without an answer after which another attachment point is tried."""

@@ -14,16 +14,21 @@ from ipaddress import ip_address
 from typing import Final
 
 from migrated.store import Store, StoreError
-from sessionlayer.association import Association
-from sessionlayer.errors import RemoteProtocolError
-from sessionlayer.handshake import Established, Handshake
-from sessionlayer.keys import HostKey, fingerprint
-from sessionlayer.limits import HANDSHAKE_BURST, HANDSHAKE_RATE_PER_S, HANDSHAKE_TIMEOUT_S, TokenBucket
-from sessionlayer.messages import Hello, pack_address
-from sessionlayer.sealed import receiver_index
-from sessionlayer.session import SessionRecord
-from sessionlayer.trust import Direction, TrustPolicy, judge
-from sessionlayer.values import Path
+from sessionlayer.protocol.association import Association
+from sessionlayer.protocol.errors import RemoteProtocolError
+from sessionlayer.protocol.handshake import Established, Handshake
+from sessionlayer.protocol.keys import HostKey, fingerprint
+from sessionlayer.protocol.limits import (
+    HANDSHAKE_BURST,
+    HANDSHAKE_RATE_PER_S,
+    HANDSHAKE_TIMEOUT_S,
+    TokenBucket,
+)
+from sessionlayer.protocol.messages import Hello, pack_address
+from sessionlayer.protocol.sealed import receiver_index
+from sessionlayer.protocol.session import SessionRecord
+from sessionlayer.protocol.trust import Direction, TrustPolicy, judge
+from sessionlayer.protocol.values import Path
 
 _log = logging.getLogger(__name__)
 

@@ -43,7 +43,7 @@ from migrated.peers import Peer, Peers
 from migrated.policies import PolicyInForce
 from migrated.sessions import Condition, ManagedSession
 from monitors.host import HostStatus
-from sessionlayer.keys import fingerprint
+from sessionlayer.protocol.keys import fingerprint
 
 
 class Reports:

@@ -12,8 +12,8 @@ from migrated.kernel.freeze import OwnOptions
 from migrated.kernel.rebind import Frozen
 from migrated.kernel.repair import WindowSizing
 from migrated.peers import Peer
-from sessionlayer.session import SessionRecord
-from sessionlayer.values import Rebinding
+from sessionlayer.protocol.session import SessionRecord
+from sessionlayer.protocol.values import Rebinding
 
 
 class Condition(Enum):

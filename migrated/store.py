@@ -23,9 +23,9 @@ import msgspec
 from engine import SessionDescription
 from migrated.kernel.freeze import OwnOptions
 from migrated.log import event
-from sessionlayer.errors import LocalProtocolError
-from sessionlayer.keys import HostKey
-from sessionlayer.session import SessionRecord
+from sessionlayer.protocol.errors import LocalProtocolError
+from sessionlayer.protocol.keys import HostKey
+from sessionlayer.protocol.session import SessionRecord
 
 SCHEMA_VERSION: Final = 1
 """Kept in ``user_version`` of the database."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from migrated import config
 from migrated.config import ConfigurationError, find_socket, load_configuration
-from sessionlayer.trust import TrustMode
+from sessionlayer.protocol.trust import TrustMode
 
 
 @pytest.fixture

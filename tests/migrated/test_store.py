@@ -17,9 +17,9 @@ from engine import Connection as EngineConnection
 from engine import SessionDescription
 from migrated.kernel.freeze import OwnOptions
 from migrated.store import SCHEMA_VERSION, Store, StoredSession, StoreError
-from sessionlayer.session import SessionRecord
-from sessionlayer.transitions import SessionState
-from sessionlayer.values import Connection, Role
+from sessionlayer.protocol.session import SessionRecord
+from sessionlayer.protocol.transitions import SessionState
+from sessionlayer.protocol.values import Connection, Role
 
 Opener = Callable[[], Store]
 

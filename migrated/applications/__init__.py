@@ -1,0 +1,1 @@
+"""The daemon's service for applications that know Migrate."""

@@ -1,0 +1,1 @@
+"""Continuations of suspended sessions, on disk and back in a process."""

@@ -1,0 +1,1 @@
+"""What an open descriptor needs to be given up and made again."""

@@ -1,0 +1,1 @@
+"""Sessions of an application: with the local daemon, or alone."""

@@ -1,0 +1,1 @@
+"""Virtual streams as blocking sockets, for threads."""

@@ -1,0 +1,1 @@
+"""Virtual streams without input and output: counted bytes, replay, resumption."""

@@ -1,0 +1,51 @@
+"""Connections become sessions."""
+
+from __future__ import annotations
+
+from sessionlayer.protocol.commands import AdoptionRefused, CheckAdoption, PeerSilent, SessionAdopted
+from sessionlayer.protocol.values import Checked
+from tests.sessionlayer.protocol.pairs import mirrored
+from tests.sessionlayer.protocol.playbook import CONNECTION, Playbook, only
+
+
+def test_offers_of_both_sides_become_one_session_with_the_clients_id() -> None:
+    play = Playbook()
+    play.take(0, play.sides[0].adopt([CONNECTION], play.now))
+    play.take(1, play.sides[1].adopt([mirrored(CONNECTION)], play.now))
+    wanted = play.deliver()
+    assert wanted[0] == []
+    (proposal,) = only(wanted[1], CheckAdoption).proposals
+    checked = [Checked(session_id=proposal.session_id, reason=None)]
+    adopted = only(play.take(1, play.sides[1].adoption_checked(checked)), SessionAdopted)
+    assert only(play.deliver()[0], SessionAdopted).session_id == adopted.session_id
+    assert play.wait(12.0, side=1) == [PeerSilent()]
+    assert len(play.sides[0].records()) == len(play.sides[1].records()) == 1
+
+
+def test_a_refused_offer_says_why() -> None:
+    play = Playbook()
+    play.take(0, play.sides[0].adopt([CONNECTION], play.now))
+    (proposal,) = only(play.deliver()[1], CheckAdoption).proposals
+    results = [Checked(session_id=proposal.session_id, reason="the policy says never")]
+    play.take(1, play.sides[1].adoption_checked(results))
+    refused = only(play.deliver()[0], AdoptionRefused)
+    assert refused == AdoptionRefused(connection=CONNECTION, reason="the policy says never")
+
+
+def test_an_offer_is_repeated_and_given_up_after_a_while() -> None:
+    play = Playbook()
+    play.take(0, play.sides[0].adopt([CONNECTION], play.now))
+    refused = only(play.wait(10.1, side=0), AdoptionRefused)
+    assert "does not answer" in refused.reason
+    assert play.lose() > 10
+
+
+def test_a_known_connection_keeps_its_session() -> None:
+    play = Playbook()
+    session_id = play.adopted()
+    assert play.sides[0].adopt([CONNECTION], play.now) == ()
+    play.restart(0, records=())
+    play.take(0, play.sides[0].adopt([CONNECTION], play.now))
+    wanted = play.deliver()
+    assert wanted[1] == []
+    assert only(wanted[0], SessionAdopted).session_id == session_id
