@@ -1,0 +1,233 @@
+"""What programs and the local daemon say to each other.
+
+The daemon listens on a Unix socket of type SOCK_SEQPACKET, so that a message and its descriptors arrive
+together or not at all. A message is one msgpack map with a ``type``; unknown fields are ignored. The program
+numbers its requests, and each has exactly one answer with that number, in any order. Notices come unasked.
+
+Continuations travel in a memory file (memfd_create(2)), which is always the first descriptor of its message;
+the continuation's own descriptors follow in the order of `Continuation.descriptors`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from sessionlayer.continuations.values import Tag
+
+MESSAGE_MAX: Final = 65_536
+"""Bytes of a message; a longer one ends the connection with a clear error."""
+
+DESCRIPTORS_MAX: Final = 250
+"""Descriptors of a message; the kernel's own limit (SCM_MAX_FD) is 253."""
+
+SOCKET_NAME: Final = "application.sock"
+"""The socket's name in the daemon's runtime folder."""
+
+
+class GetSession(Struct, frozen=True, kw_only=True, tag="get-session"):
+    """Ask for the session of a connection. Descriptor: the connection.
+
+    Answered when the connection has become a session, or with a refusal after ``wait_s`` seconds. A process
+    that was started from a continuation is answered with that continuation and its descriptors.
+    """
+
+    number: int
+    wait_s: float = 0.0
+
+
+class RegisterHandler(Struct, frozen=True, kw_only=True, tag="register-handler"):
+    """Ask to be told of a session's suspension, as `Suspend` (Table I, register_handler).
+
+    A ``lazy`` handler has to return a continuation only when the daemon needs it (`Suspend.required`).
+    """
+
+    number: int
+    session: bytes
+    lazy: bool = False
+
+
+class RegisterAttachHandler(Struct, frozen=True, kw_only=True, tag="register-attach-handler"):
+    """Offer to take up internal continuations of this program, from whichever process they are (Table I)."""
+
+    number: int
+    program: str
+
+
+class RegisterCompatibility(Struct, frozen=True, kw_only=True, tag="register-compatibility"):
+    """Say what this host offers to this program; it stays until it is said anew (register_compat_vector)."""
+
+    number: int
+    program: str
+    tags: tuple[Tag, ...]
+
+
+class DependOn(Struct, frozen=True, kw_only=True, tag="depend-on"):
+    """Let ``session`` suspend and resume with ``parent`` (section IV-D). A cycle is refused."""
+
+    number: int
+    session: bytes
+    parent: bytes
+
+
+class Export(Struct, frozen=True, kw_only=True, tag="export"):
+    """Tell the peer these attributes at the next resumption (Table I, export)."""
+
+    number: int
+    session: bytes
+    values: dict[str, bytes]
+
+
+class ReturnContinuation(Struct, frozen=True, kw_only=True, tag="return-continuation"):
+    """Hand a continuation over (Table I, return_cont). Descriptors: its memory file, then its own.
+
+    Once it is granted, the session is the daemon's: the program has to close its own copies, and may end.
+    ``program`` is under which name attach handlers may take it up.
+    """
+
+    number: int
+    session: bytes
+    program: str = ""
+
+
+class KeepRunning(Struct, frozen=True, kw_only=True, tag="keep-running"):
+    """Answer `Suspend` without a continuation: the program waits and keeps its connection."""
+
+    session: bytes
+
+
+class HandlerFailed(Struct, frozen=True, kw_only=True, tag="handler-failed"):
+    """Answer `Suspend` with the failure of the handler."""
+
+    session: bytes
+    reason: str
+
+
+class Freeze(Struct, frozen=True, kw_only=True, tag="freeze"):
+    """Demand the continuation of a suspended session that has none yet (Table I, freeze)."""
+
+    number: int
+    session: bytes
+
+
+class CloseSession(Struct, frozen=True, kw_only=True, tag="close-session"):
+    """End a session: the connection is left to the program, attributes and continuation are forgotten."""
+
+    number: int
+    session: bytes
+
+
+Request = (
+    GetSession
+    | RegisterHandler
+    | RegisterAttachHandler
+    | RegisterCompatibility
+    | DependOn
+    | Export
+    | ReturnContinuation
+    | KeepRunning
+    | HandlerFailed
+    | Freeze
+    | CloseSession
+)
+
+
+class Granted(Struct, frozen=True, kw_only=True, tag="granted"):
+    """What was asked for was done. The other fields and the descriptors answer `GetSession`.
+
+    Attributes:
+        number: of the request.
+        session: its 16-byte id.
+        peer: the remote address and port, for people.
+        suspended: whether it waits for a link.
+        imported: what the peer has exported.
+        continued: whether a continuation follows: its memory file and descriptors.
+    """
+
+    number: int
+    session: bytes = b""
+    peer: str = ""
+    suspended: bool = False
+    imported: dict[str, bytes] = {}
+    continued: bool = False
+
+
+class Denied(Struct, frozen=True, kw_only=True, tag="denied"):
+    """What was asked for was not done: ``reason`` is for people, ``code`` for programs."""
+
+    number: int
+    code: str
+    reason: str
+
+
+class Suspend(Struct, frozen=True, kw_only=True, tag="suspend"):
+    """A session is suspended. The handler returns a continuation, keeps running, or fails.
+
+    An answer is expected within ``deadline_s`` seconds. ``required`` is set where the daemon needs the
+    continuation now.
+    """
+
+    session: bytes
+    because: tuple[str, ...]
+    deadline_s: float
+    required: bool
+
+
+class Resume(Struct, frozen=True, kw_only=True, tag="resume"):
+    """A session goes on whose program has kept running."""
+
+    session: bytes
+    imported: dict[str, bytes] = {}
+
+
+class Invoke(Struct, frozen=True, kw_only=True, tag="invoke"):
+    """Go on from an internal continuation. Descriptors: its memory file, then its own.
+
+    ``expired`` is set where there is no connection any more and the program is to clean up.
+    """
+
+    session: bytes
+    peer: str
+    imported: dict[str, bytes] = {}
+    expired: bool = False
+
+
+class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
+    """A session is one no more; ``code`` is one of ``expired closed killed incompatible lost``."""
+
+    session: bytes
+    code: str
+    reason: str
+
+
+Notice = Suspend | Resume | Invoke | Ended
+Answer = Granted | Denied | Suspend | Resume | Invoke | Ended
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_requests: Final[msgspec.msgpack.Decoder[Request]] = msgspec.msgpack.Decoder(Request)
+_answers: Final[msgspec.msgpack.Decoder[Answer]] = msgspec.msgpack.Decoder(Answer)
+
+
+def encode(message: Request | Answer) -> bytes:
+    """Return a message as it is sent."""
+    return _encoder.encode(message)
+
+
+def decode_request(data: bytes) -> Request:
+    """Read what a program says.
+
+    Raises:
+        msgspec.DecodeError: it is not a request.
+    """
+    return _requests.decode(data)
+
+
+def decode_answer(data: bytes) -> Answer:
+    """Read what the daemon says.
+
+    Raises:
+        msgspec.DecodeError: it is neither an answer nor a notice.
+    """
+    return _answers.decode(data)
