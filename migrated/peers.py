@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, NamedTuple
 
 from migrated.store import Store, StoreError
 from sessionlayer.protocol.association import Association
@@ -36,6 +36,10 @@ RETRY_FIRST_S: Final = 30.0
 """Seconds for which a host without a daemon is left alone; doubles up to `RETRY_LONGEST_S`."""
 
 RETRY_LONGEST_S: Final = 3600.0
+
+CROSSING_S: Final = 0.5
+"""Seconds within which two handshakes in opposite directions count as simultaneous."""
+
 PRIVILEGED_PORTS: Final = 1024
 """Ports below this one can be had with CAP_NET_BIND_SERVICE only."""
 
@@ -55,18 +59,27 @@ _READ_BYTES: Final = 4096
 _INDEX_BYTES: Final = 8
 
 
+class _Shaken(NamedTuple):
+    """A handshake: when it ended, and whether it was ours."""
+
+    at: float
+    initiator: bool
+
+
 @dataclass(slots=True, kw_only=True)
 class Peer:
     """Another host's daemon.
 
     ``proven`` holds the addresses at which it has completed a handshake over TCP, from a privileged port if
     it came to us: only connections with these may become sessions with it, so that no ordinary user of a
-    host can speak for it. ``introduced`` holds our own addresses that it has seen so.
+    host can speak for it. ``introduced`` holds our own addresses that it has seen so. ``shaken`` is the
+    handshake whose keys are in use.
     """
 
     association: Association
     name: str
     initiator: bool
+    shaken: _Shaken
     silent: bool = False
     proven: set[str] = field(default_factory=set)
     introduced: set[str] = field(default_factory=set)
@@ -284,6 +297,7 @@ class Peers:
 
     def _established(self, established: Established, remote: str, local: str) -> Peer:
         now = asyncio.get_running_loop().time()
+        shaken = _Shaken(now, established.initiator)
         path = Path(local_address=local, remote_address=remote, remote_port=established.peer_hello.port)
         peer = self._by_key.get(established.peer_key)
         if peer is None:
@@ -294,16 +308,26 @@ class Peers:
                 now=now,
                 sessions=self._records(established.peer_key),
             )
-            peer = Peer(association=association, name=remote, initiator=established.initiator)
+            peer = Peer(association=association, name=remote, initiator=established.initiator, shaken=shaken)
             self._by_key[peer.key] = peer
-        else:
+        elif not self._gives_way(peer, shaken):
             self._by_index = {index: other for index, other in self._by_index.items() if other is not peer}
             self._renewed(peer, established, path, now)
+            peer.shaken = shaken
         self._by_index[established.local_index] = peer
         peer.initiator = peer.initiator or established.initiator
         peer.introduced.add(local)
         self._on_associated(peer)
         return peer
+
+    def _gives_way(self, peer: Peer, shaken: _Shaken) -> bool:
+        """Return whether a handshake crossed one that goes on: of two at once, that of the smaller key does.
+
+        Each end sees them finish in its own order; without this rule the two would keep different keys.
+        """
+        crossed = shaken.initiator != peer.shaken.initiator and shaken.at - peer.shaken.at < CROSSING_S
+        ours_goes_on = self.host_key.public_bytes < peer.key
+        return crossed and peer.shaken.initiator == ours_goes_on
 
     def _renewed(self, peer: Peer, established: Established, path: Path, now: float) -> None:
         peer.association.renew(established, path, now)
