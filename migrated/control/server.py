@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import stat
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -24,6 +22,7 @@ from migrated.control.messages import (
     encode,
 )
 from migrated.control.permission import Credentials, peer_credentials
+from migrated.control.socketfile import ControlError, identity, listen_at, remove_if
 
 MAX_CLIENTS: Final = 128
 """Connections of all ordinary users together; one more is refused. Root and the daemon's user don't count."""
@@ -31,14 +30,11 @@ MAX_CLIENTS: Final = 128
 MAX_CLIENTS_PER_USER: Final = 32
 """Connections of one user, root included; one more is refused."""
 
-_PROBE_TIMEOUT_S: Final = 2.0
-"""How long a daemon that seems to be there may take to accept; a dead one refuses at once."""
+_BACKLOG: Final = 128
+
+__all__ = ["MAX_CLIENTS", "MAX_CLIENTS_PER_USER", "ControlError", "ControlServer", "Handler"]
 
 _log = logging.getLogger(__name__)
-
-
-class ControlError(Exception):
-    """Say that the control socket cannot be opened, and what to do."""
 
 
 class Handler(Protocol):
@@ -69,8 +65,8 @@ class ControlServer:
         Raises:
             ControlError: another daemon has it, or it cannot be made.
         """
-        sock = _listen(self._path)
-        self._identity = _identity(self._path)
+        sock = listen_at(self._path, socket.SOCK_STREAM, _BACKLOG, name="control socket")
+        self._identity = identity(self._path)
         self._server = await asyncio.start_unix_server(self._serve, sock=sock, limit=MAX_REQUEST_BYTES)
 
     async def close(self) -> None:
@@ -81,8 +77,7 @@ class ControlServer:
         for client in self._clients.values():
             client.writer.transport.abort()
         await asyncio.gather(*self._clients)
-        if self._identity is not None and _identity(self._path) == self._identity:
-            self._path.unlink()
+        remove_if(self._path, self._identity)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -170,56 +165,3 @@ async def _stream(
 async def _send(writer: asyncio.StreamWriter, message: Answer) -> None:
     writer.write(encode(message))
     await writer.drain()
-
-
-def _listen(path: Path) -> socket.socket:
-    try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        _remove_stale(path)
-        return _bind(path)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ControlError(
-            f"cannot open the control socket {path}: {reason}; see `runtime_folder`"
-        ) from error
-
-
-def _bind(path: Path) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.bind(str(path))
-        # Everybody may ask; what is answered depends on who the kernel says it is.
-        path.chmod(0o666)
-        sock.listen()
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove the socket of a daemon that died.
-
-    Raises:
-        ControlError: a daemon listens there, or it is no socket.
-        OSError: it cannot be removed.
-    """
-    if not path.exists():
-        return
-    if not stat.S_ISSOCK(path.lstat().st_mode):
-        raise ControlError(f"{path} is not a socket; move it away or choose another `runtime_folder`")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(_PROBE_TIMEOUT_S)
-        with suppress(ConnectionRefusedError):
-            probe.connect(str(path))
-            pid = peer_credentials(probe).pid
-            raise ControlError(f"another daemon is running (pid {pid}) and has {path}; stop it first")
-    path.unlink()
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
