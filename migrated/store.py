@@ -15,15 +15,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Final
 
 import msgspec
 
 from engine import SessionDescription
 from migrated.kernel.freeze import OwnOptions
+from migrated.keyfile import KeyFileError, read_or_make_key
 from migrated.log import event
-from sessionlayer.protocol.errors import LocalProtocolError
 from sessionlayer.protocol.keys import HostKey
 from sessionlayer.protocol.session import SessionRecord
 
@@ -101,17 +100,10 @@ class Store:
         Raises:
             StoreError: it can't be read or written, others may read it, or it is no key.
         """
-        file = self._folder / "host.key"
         try:
-            if not file.exists():
-                _write_once(file, HostKey.generate(os.urandom).to_text())
-            _check_private(file)
-            return HostKey.from_text(file.read_text(encoding="ascii"))
-        except OSError as error:
-            raise StoreError(f"cannot use the host key {file}: {_reason(error)}") from error
-        except (LocalProtocolError, UnicodeDecodeError) as error:
-            advice = "restore it from a backup, or remove it for a new key, which peers will not know"
-            raise StoreError(f"{file} is damaged ({error}); {advice}") from error
+            return read_or_make_key(self._folder / "host.key")[0]
+        except KeyFileError as error:
+            raise StoreError(str(error)) from error
 
     def known_key(self, name: str) -> bytes | None:
         """Return the public key (32 bytes) stored for the peer of this name or address."""
@@ -242,35 +234,6 @@ def _touch_private(file: Path) -> None:
         os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise StoreError(f"cannot open {file}: {_reason(error)}") from error
-
-
-def _check_private(file: Path) -> None:
-    status = file.stat()
-    if status.st_mode & 0o077:
-        mode = stat.S_IMODE(status.st_mode)
-        raise StoreError(
-            f"others may use the host key {file} (its mode is {mode:04o}); run `chmod 600 {file}`, and make "
-            f"a new key (by removing it) if somebody may have read it"
-        )
-
-
-def _write_once(file: Path, text: str) -> None:
-    """Write a private file that is there as a whole or not at all, and never replaced.
-
-    Raises:
-        OSError: it can't be written.
-    """
-    # A name of chance: one made of the process id would meet its own leftovers in a container.
-    descriptor, draft = mkstemp(prefix=f"{file.name}.", dir=file.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as writer:
-            writer.write(text)
-            writer.flush()
-            os.fsync(writer.fileno())
-        with suppress(FileExistsError):
-            file.hardlink_to(draft)
-    finally:
-        Path(draft).unlink()
 
 
 def _reason(error: OSError) -> str:
