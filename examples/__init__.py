@@ -1,0 +1,1 @@
+"""Programs that use Migrate, each in a plain and a suspendable version."""

@@ -1,0 +1,1 @@
+"""An SSH server whose sessions outlive their connections and its own processes."""

@@ -1,0 +1,87 @@
+"""Serve one SSH connection, and hand it to a new process at SIGUSR1, as the daemon would.
+
+A program of the tests: the state, the connection and the terminals travel in one message with SCM_RIGHTS.
+It prints its port, then the id of each process that serves the connection.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import asyncssh
+import msgspec
+
+from examples.shell_server import resume, suspendable
+
+
+def say(what: object) -> None:
+    """Tell the test."""
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
+
+
+def hand_over(ssh: asyncssh.SSHServerConnection, connection: socket.socket) -> None:
+    """Start the next process, give it everything, and end without a word to the client."""
+    if not resume.is_quiescent(ssh):
+        say("busy")
+        return
+    attributes, descriptors = suspendable.freeze(ssh)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        subprocess.Popen(
+            [sys.executable, *sys.argv, "--next", str(theirs.fileno())], pass_fds=[theirs.fileno()]
+        )
+    message = msgspec.msgpack.encode((attributes, list(descriptors)))
+    socket.send_fds(ours, [len(message).to_bytes(4, "big")], [connection.fileno(), *descriptors.values()])
+    ours.sendall(message)
+    os._exit(0)
+
+
+async def take_over(channel: int, arguments: argparse.Namespace) -> None:
+    """Go on with what the process before has sent."""
+    with socket.socket(fileno=channel) as end:
+        length, (connection, *given), _, _ = socket.recv_fds(end, 4, 200)
+        with end.makefile("rb") as stream:
+            attributes, names = msgspec.msgpack.decode(stream.read(int.from_bytes(length, "big")))
+    sock = socket.socket(fileno=connection)
+    ssh = await suspendable.thaw(sock, attributes, dict(zip(names, given, strict=True)), arguments)
+    await serve(ssh, sock)
+
+
+async def serve(ssh: asyncssh.SSHServerConnection, connection: socket.socket) -> None:
+    """Serve until the client is gone or SIGUSR1 comes."""
+    copy = connection.dup() if connection.fileno() >= 0 else connection
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, hand_over, ssh, copy)
+    say(os.getpid())
+    await ssh.wait_closed()
+
+
+async def begin(connection: socket.socket, arguments: argparse.Namespace) -> None:
+    """Serve a new connection."""
+    await serve(await asyncssh.run_server(connection, **suspendable.options(arguments)), connection)
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--host-key")
+    parser.add_argument("--authorized-keys")
+    parser.add_argument("--next", type=int)
+    arguments = parser.parse_args()
+    if arguments.next is not None:
+        asyncio.run(take_over(arguments.next, arguments))
+        return
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        say(listener.getsockname()[1])
+        connection, _ = listener.accept()
+    asyncio.run(begin(connection, arguments))
+
+
+if __name__ == "__main__":
+    main()
