@@ -134,11 +134,13 @@ def _is_root() -> bool:
 
 
 def _config_folder() -> Path:
-    return Path("/etc/migrate") if _is_root() else _xdg("XDG_CONFIG_HOME", ".config") / "migrate"
+    return Path("/etc/migrate") if _is_root() else xdg_folder("XDG_CONFIG_HOME", ".config") / "migrate"
 
 
 def _defaults(file: Path) -> dict[str, Any]:
-    state = Path("/var/lib/migrate") if _is_root() else _xdg("XDG_STATE_HOME", ".local/state") / "migrate"
+    state = (
+        Path("/var/lib/migrate") if _is_root() else xdg_folder("XDG_STATE_HOME", ".local/state") / "migrate"
+    )
     return {
         "policy": ["policy.d/*.policy"],
         "state_folder": str(state),
@@ -151,8 +153,18 @@ def _user_runtime_folder(state: Path) -> Path:
     return Path(folder) / "migrate" if folder.startswith("/") else state / "run"
 
 
-def _xdg(variable: str, below_home: str) -> Path:
-    """Return a base folder. Source: XDG Base Directory Specification 0.8, which ignores relative paths."""
+def xdg_folder(variable: str, below_home: str) -> Path:
+    """Return a base folder of this user.
+
+    Args:
+        variable: the variable of the environment that may name it.
+        below_home: where it is otherwise.
+
+    Raises:
+        ConfigurationError: the user has no home folder.
+
+    Source: XDG Base Directory Specification 0.8, which ignores relative paths.
+    """
     folder = os.environ.get(variable, "")
     try:
         return Path(folder) if folder.startswith("/") else Path.home() / below_home

@@ -1,0 +1,66 @@
+"""Carry bytes between two connections: both ways, with back-pressure, half-closes and resets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+CHUNK: Final = 256 * 1024
+"""Bytes that are read at once, at most; with what the two transports buffer, all that one relay holds."""
+
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def relay(one: Ends, other: Ends) -> None:
+    """Carry bytes until both directions have ended, and close both connections.
+
+    An end of one side's output is passed on by itself, the other direction goes on. If either
+    connection breaks, or the relay is cancelled, both are aborted: what was cut off must not look complete.
+
+    Raises:
+        OSError: one of them broke.
+    """
+    writers = one[1], other[1]
+    try:
+        async with asyncio.TaskGroup() as group:
+            watching = [group.create_task(_until_broken(writer)) for writer in writers]
+            ways = (one[0], other[1]), (other[0], one[1])
+            await asyncio.wait([group.create_task(_carry(*way)) for way in ways])
+            for task in watching:
+                task.cancel()
+    except BaseExceptionGroup as errors:
+        _abort(writers)
+        raise _first(errors) from None
+    except asyncio.CancelledError:
+        _abort(writers)
+        raise
+    for writer in writers:
+        writer.close()
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(CHUNK):
+        writer.write(data)
+        await writer.drain()
+    writer.write_eof()
+
+
+async def _until_broken(writer: asyncio.StreamWriter) -> None:
+    """Wait until a connection breaks; one that is closed in order is none of our business.
+
+    A side whose output has ended is not read any more, so that nothing else would notice.
+    """
+    await writer.wait_closed()
+
+
+def _abort(writers: Iterable[asyncio.StreamWriter]) -> None:
+    for writer in writers:
+        writer.transport.abort()
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return the first error of a group: when one connection breaks, what follows says nothing new."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
