@@ -6,9 +6,19 @@ Source: the Migrate paper, section III and Fig. 4.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+from sessionlayer.continuations.limits import (
+    ARGUMENTS_MAX,
+    ATTRIBUTES_MAX,
+    DESCRIPTORS_MAX,
+    GROUPS_MAX,
+    SIGNALS_MAX,
+    TAGS_MAX,
+    VARIABLES_MAX,
+)
 
 CONNECTION: Final = "connection"
 """The name of the first descriptor of every continuation: the session's own connection."""
@@ -44,17 +54,18 @@ class Process(Struct, frozen=True, kw_only=True):
         blocked_signals: the numbers in its signal mask.
     """
 
-    argv: tuple[str, ...]
-    environment: dict[str, str]
+    # The bounds keep a reader's memory small; `sessionlayer.continuations.validity` judges the rest.
+    argv: Annotated[tuple[str, ...], Meta(max_length=ARGUMENTS_MAX)]
+    environment: Annotated[dict[str, str], Meta(max_length=VARIABLES_MAX)]
     directory: str
     uid: int
     euid: int
     gid: int
     egid: int
-    groups: tuple[int, ...]
+    groups: Annotated[tuple[int, ...], Meta(max_length=GROUPS_MAX)]
     umask: int
     nice: int
-    blocked_signals: tuple[int, ...] = ()
+    blocked_signals: Annotated[tuple[int, ...], Meta(max_length=SIGNALS_MAX)] = ()
 
 
 class Tag(Struct, frozen=True, order=True):
@@ -85,12 +96,12 @@ class Continuation(Struct, frozen=True, kw_only=True):
         on_expiry: invoke it also when the session has expired, without a connection, to clean up.
     """
 
-    descriptors: tuple[str, ...] = ()
-    attributes: dict[str, bytes] = {}
-    exported: frozenset[str] = frozenset()
+    descriptors: Annotated[tuple[str, ...], Meta(max_length=DESCRIPTORS_MAX)] = ()
+    attributes: Annotated[dict[str, bytes], Meta(max_length=ATTRIBUTES_MAX)] = {}
+    exported: Annotated[frozenset[str], Meta(max_length=ATTRIBUTES_MAX)] = frozenset()
     function: str = ""
     process: Process | None = None
-    compatibility: tuple[Tag, ...] = ()
+    compatibility: Annotated[tuple[Tag, ...], Meta(max_length=TAGS_MAX)] = ()
     on_expiry: bool = False
 
     @property
