@@ -7,25 +7,23 @@ import contextlib
 import logging
 import pwd
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from engine import AttachmentPoint, SessionDescription
 from engine import Connection as DescribedConnection
-from migrated import hands
 from migrated.core import Core
 from migrated.kernel.errors import RebindError
 from migrated.kernel.freeze import OwnOptions
 from migrated.kernel.holders import find_holders
-from migrated.kernel.rebind import Connection, check_movable, make_room, recover_connection
+from migrated.kernel.rebind import Connection, check_movable, make_room
 from migrated.kernel.table import Row, established
 from migrated.peers import Peer, Peers
-from migrated.sessions import Condition, ManagedSession
-from migrated.store import StoredSession
+from migrated.restore import Restorer, written
+from migrated.sessions import ManagedSession, SocketState
 from policylang import DEFAULT_POLICY_FILE
 from sessionlayer.protocol.commands import AdoptionRefused, CheckAdoption, SessionAdopted
-from sessionlayer.protocol.transitions import SessionState
 from sessionlayer.protocol.values import Checked, Role
 from sessionlayer.protocol.values import Connection as SessionConnection
 
@@ -33,11 +31,6 @@ _log = logging.getLogger(__name__)
 
 ASK_AGAIN_S: Final = 30.0
 """Seconds after which a connection whose peer did not adopt it is offered again."""
-
-_CUT_SHORT: Final = frozenset({SessionState.ASKING, SessionState.FINISHING, SessionState.PARKED})
-
-RESTORE_PATIENCE_S: Final = 3.0
-"""Seconds for which a restarted daemon waits for the monitors to report a stored session's link."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,16 +62,20 @@ class Candidate:
 class Adopter:
     """Reads the kernel's table from time to time and makes sessions of what policy says."""
 
-    def __init__(self, core: Core, peers: Peers, stored: Sequence[StoredSession]) -> None:
+    def __init__(self, core: Core, peers: Peers, restorer: Restorer) -> None:
         self._core = core
         self._peers = peers
-        self._unrestored = list(stored)
-        self._started = core.now()
+        self._restorer = restorer
         self._not_before: dict[int, float] = {}
-        self._turns = 0
+        self._wanted: set[int] = set()
         self._offered: dict[SessionConnection, Candidate] = {}
         self._checked: dict[bytes, Candidate] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def want(self, inode: int) -> None:
+        """Adopt the connection of this socket whatever policy says: its program asked for it."""
+        self._wanted.add(inode)
+        self._not_before.pop(inode, None)
 
     def judge_anew(self) -> None:
         """Judge all connections again at the next scan: the policy is another one."""
@@ -88,11 +85,12 @@ class Adopter:
         """Compare the kernel's table with the sessions: some have ended, others may begin."""
         rows = established()
         now = self._core.now()
-        self._restore(rows, now)
+        self._restorer.restore(rows, now)
         for session in self._core.sessions:
-            if session.inode not in rows:
+            if session.socket.inode not in rows and session.socket.released is None:
                 self._core.end(session, "its connection has ended", tell_peer=True)
         self._not_before = {inode: at for inode, at in self._not_before.items() if inode in rows}
+        self._wanted &= rows.keys()
         fresh = [
             row
             for row in rows.values()
@@ -119,7 +117,8 @@ class Adopter:
                 continue
             connection = Connection(inode=row.inode, holders=holders[row.inode])
             described = _described(row, connection)
-            if not self._core.engine.adopts(_description(described)).adopt:
+            adopted = row.inode in self._wanted or self._core.engine.adopts(_description(described)).adopt
+            if not adopted:
                 continue
             try:
                 own = check_movable(connection)
@@ -206,7 +205,7 @@ class Adopter:
         said_never = any(
             r.span is not None and r.span.file != str(DEFAULT_POLICY_FILE) for r in verdict.reasons
         )
-        if not verdict.adopt and said_never:
+        if not verdict.adopt and said_never and row.inode not in self._wanted:
             return "policy says `adopt never`"
         try:
             own = check_movable(connection)
@@ -227,16 +226,14 @@ class Adopter:
             session_id=command.session_id,
             peer_key=peer.key,
             peer=peer,
-            peer_address=candidate.row.remote.address,
-            inode=candidate.row.inode,
             uid=candidate.row.uid,
             pid=candidate.connection.holders[0].pid,
             program=candidate.program,
-            own=candidate.own,
             description=_description(candidate.described, command.session_id.hex()),
             attachment=candidate.point.key,
             adopted_at=now,
             since=now,
+            socket=SocketState(inode=candidate.row.inode, own=candidate.own),
         )
         with contextlib.suppress(RebindError):  # it may be gone already; the next scan notices
             make_room(candidate.connection)
@@ -251,96 +248,8 @@ class Adopter:
             link=candidate.point.name,
             peer=str(candidate.row.remote),
         )
-
-    # After a restart.
-
-    def _restore(self, rows: Mapping[int, Row], now: float) -> None:
-        waiting = []
-        for stored in self._unrestored:
-            row = rows.get(stored.inode)
-            if row is None or not _is_still(stored, row):
-                self._core.forget(stored.record.session_id)
-                self._core.journal.tell(
-                    "ended",
-                    owner=stored.uid,
-                    session=stored.record.session_id.hex()[:8],
-                    program=stored.program,
-                    reason="its connection ended while the daemon was away",
-                )
-                continue
-            point = self._core.point_of(row.local.address)
-            if point is None and now - self._started < RESTORE_PATIENCE_S:
-                waiting.append(stored)
-                continue
-            self._restore_one(stored, row, point, now)
-        self._unrestored = waiting
-
-    def _restore_one(
-        self, stored: StoredSession, row: Row, point: AttachmentPoint | None, now: float
-    ) -> None:
-        holders = find_holders([row.inode]).get(row.inode, ())
-        frozen = _frozen(Connection(inode=row.inode, holders=holders))
-        session = ManagedSession(
-            session_id=stored.record.session_id,
-            peer_key=stored.record.peer_key,
-            peer=self._peers.of_key(stored.record.peer_key),
-            peer_address=row.remote.address,
-            inode=row.inode,
-            uid=stored.uid,
-            pid=holders[0].pid if holders else 0,
-            program=stored.program,
-            own=stored.own,
-            description=stored.description,
-            attachment=point.key if point else ("", row.local.address),
-            adopted_at=stored.adopted_at,
-            since=time.time(),
-            restored=stored.record,
-            condition=Condition.SUSPENDED if frozen else Condition.LIVE,
-            frozen=frozen,
-            moves=stored.record.moves,
-        )
-        if frozen and holders:
-            hands.keep(session, Connection(inode=row.inode, holders=holders))
-        self._core.sessions.add(session)
-        # Where a move of ours was cut short the peer may wait for its end: only another move brings it.
-        unsure = frozen or stored.record.state in _CUT_SHORT
-        self._core.engine.add_session(session.description, session.attachment, now, suspended=unsure)
-        self._core.journal.tell(
-            "restored",
-            owner=session.uid,
-            session=session.short,
-            program=session.program,
-            state=session.condition.value,
-            peer=str(row.remote),
-        )
-        if session.peer is None and stored.record.role is Role.CLIENT and point is not None:
-            self._reassociate(session, point)
-
-    def _reassociate(self, session: ManagedSession, way: AttachmentPoint) -> None:
-        remote = session.record().connection.remote_address
-        self._peers.forget_absence(remote)
-        task = asyncio.create_task(self._associate(remote, way.address, way.interface))
-        self._tasks.add(task)
-        task.add_done_callback(self._offered_to)
-
-    async def _associate(self, remote: str, local: str, device: str) -> None:
-        await self._peers.associate(remote, local, device=device)
-
-    def reassociate_silent(self) -> None:
-        """Shake hands again with peers that are silent: their daemon may have been started anew."""
-        for session in self._core.sessions:
-            lost = session.peer is None or session.peer.silent
-            if lost and session.record().role is Role.CLIENT and (way := self._way_to_peer(session)):
-                self._reassociate(session, way)
-
-    def _way_to_peer(self, session: ManagedSession) -> AttachmentPoint | None:
-        """Return the session's own link or, where that is dead, the others in turn."""
-        own = self._core.point_of(session.attachment[1])
-        others = [p for p in self._core.engine.points() if p.family == session.description.family]
-        if own is not None or not others:
-            return own
-        self._turns += 1
-        return others[self._turns % len(others)]
+        self._wanted.discard(session.socket.inode)
+        self._core.programs.adopted(session)
 
 
 def _described(row: Row, connection: Connection) -> DescribedConnection:
@@ -366,32 +275,6 @@ def _description(described: DescribedConnection, name: str = "candidate") -> Ses
 
 def _is(connection: SessionConnection, local: object, remote: object) -> bool:
     return (str(local), str(remote)) == (
-        _written(connection.local_address, connection.local_port),
-        _written(connection.remote_address, connection.remote_port),
+        written(connection.local_address, connection.local_port),
+        written(connection.remote_address, connection.remote_port),
     )
-
-
-def _written(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def _is_still(stored: StoredSession, row: Row) -> bool:
-    """Return whether a row is the stored connection: a socket's number may be another's after a reboot.
-
-    One end may be elsewhere: the daemon may have died after a move and before it was on record.
-    """
-    was = stored.record.connection
-    ends = (_written(was.local_address, was.local_port), _written(was.remote_address, was.remote_port))
-    if row.uid == stored.uid and (str(row.local) == ends[0] or str(row.remote) == ends[1]):
-        return True
-    holders = find_holders([row.inode]).get(row.inode, ())
-    return bool(holders) and _frozen(Connection(inode=row.inode, holders=holders))
-
-
-def _frozen(connection: Connection) -> bool:
-    if not connection.holders:
-        return False
-    try:
-        return recover_connection(connection)
-    except RebindError:
-        return False

@@ -3,19 +3,45 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from engine import AttachmentPoint, Decision, Engine
 from migrated import hands
 from migrated.journal import Journal
 from migrated.peers import Peer
-from migrated.sessions import ManagedSession, SessionTable
+from migrated.sessions import Condition, ManagedSession, Released, SessionTable
 from migrated.store import Store, StoredSession, StoreError
 from sessionlayer.protocol.commands import Command
 
 T = TypeVar("T")
+
+
+class Programs(Protocol):
+    """The programs that asked to be told of their sessions; see `migrated.applications`."""
+
+    def obstacle(self, session: ManagedSession) -> str:
+        """Return why a suspended session can't go on now, or nothing."""
+
+    def adopted(self, session: ManagedSession) -> None:
+        """Take in that a connection has become a session, or is one again after a restart."""
+
+    def suspended(self, session: ManagedSession) -> None:
+        """Take in that a session is frozen until a link is back."""
+
+    def live(self, session: ManagedSession) -> None:
+        """Take in that a session is in place and carries data."""
+
+    def ended(self, session: ManagedSession, code: str, reason: str) -> None:
+        """Take in that a session is one no more; ``code`` is as in `Ended`."""
+
+    def wants(self, session: ManagedSession) -> bool:
+        """Return whether a program wants to be told when the session's peer is silent."""
+
+    def stored(self, session_id: bytes) -> Released | None:
+        """Return the connection of a session that was suspended, and released, before the daemon started."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,7 +49,7 @@ class Core:
     """The daemon's shared state.
 
     ``perform`` carries out what an association asks for, ``carry_out`` what the engine decides, ``now`` reads
-    the loop's clock in seconds.
+    the loop's clock in seconds. ``programs`` is set before anything happens.
     """
 
     engine: Engine
@@ -33,6 +59,7 @@ class Core:
     now: Callable[[], float]
     perform: Callable[[Peer, Sequence[Command]], None]
     carry_out: Callable[[Sequence[Decision]], None]
+    programs: Programs = field(init=False)
 
     def point_of(self, address: str) -> AttachmentPoint | None:
         """Return the usable attachment point that has this local address."""
@@ -45,10 +72,10 @@ class Core:
             self.store.save_session,
             StoredSession(
                 record=record,
-                inode=session.inode,
+                inode=session.socket.inode,
                 uid=session.uid,
                 program=session.program,
-                own=session.own,
+                own=session.socket.own,
                 description=session.description,
                 suspended=session.frozen,
                 adopted_at=session.adopted_at,
@@ -57,7 +84,47 @@ class Core:
             ),
         )
 
-    def end(self, session: ManagedSession, reason: str, *, tell_peer: bool) -> None:
+    def turn(self, session: ManagedSession, condition: Condition, because: tuple[str, ...]) -> None:
+        """Note the condition that a session is in now, and why."""
+        if session.condition is not condition:
+            session.since = time.time()
+        session.condition = condition
+        session.because = because
+
+    def suspend(self, session: ManagedSession, because: tuple[str, ...]) -> None:
+        """Note that a session is frozen until a link, or its peer, is back; tell everybody once."""
+        if session.condition is not Condition.SUSPENDED:
+            self.turn(session, Condition.SUSPENDED, because)
+            self.journal.tell(
+                "suspended",
+                owner=session.uid,
+                session=session.short,
+                program=session.program,
+                because=list(because),
+            )
+            self.programs.suspended(session)
+        self.save(session)
+
+    def retreat_from(self, session: ManagedSession, to: AttachmentPoint | None) -> None:
+        """Have the engine choose anew for a session: only another move, to wherever, brings it back."""
+        if to is not None:
+            self.engine.point_failed(session.name, to.key, self.now())
+        if session.frozen:
+            self.engine.session_suspended(session.name, self.now())
+
+    def tell_refused(self, session: ManagedSession, reason: str, to: AttachmentPoint | None = None) -> None:
+        """Tell that something could not be done with a session, which is as it was."""
+        where = {"to": to.name} if to is not None else {}
+        self.journal.tell(
+            "refused",
+            level=logging.WARNING,
+            owner=session.uid,
+            session=session.short,
+            **where,
+            reason=reason,
+        )
+
+    def end(self, session: ManagedSession, reason: str, *, tell_peer: bool, code: str = "lost") -> None:
         """Forget a session whose connection has ended, or which is to be plain TCP again."""
         self.sessions.remove(session)
         self.engine.remove_session(session.name)
@@ -71,6 +138,7 @@ class Core:
         self.journal.tell(
             "ended", owner=session.uid, session=session.short, program=session.program, reason=reason
         )
+        self.programs.ended(session, code, reason)
 
     def forget(self, session_id: bytes) -> None:
         """Forget what is stored of a session."""

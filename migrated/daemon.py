@@ -16,10 +16,12 @@ import click
 from engine import Decision, Engine
 from migrated import hands, log
 from migrated.adopt import Adopter
+from migrated.applications.service import Applications
 from migrated.config import Configuration, ConfigurationError, load_configuration
 from migrated.control.server import ControlError, ControlServer
 from migrated.core import Core
 from migrated.datagrams import DatagramPort
+from migrated.handoffs import Handoffs
 from migrated.journal import Journal
 from migrated.kernel.capabilities import missing_capabilities
 from migrated.kernel.ptrace import let_late_ones_go
@@ -28,12 +30,14 @@ from migrated.mover import Mover
 from migrated.peers import Peer, Peers
 from migrated.policies import PolicyInForce
 from migrated.reports import Reports
+from migrated.restore import Restorer
 from migrated.sessions import SessionTable
 from migrated.silence import park_the_distressed, resume_the_heard
 from migrated.store import Store, StoreError
 from monitors.discovery import discover
 from monitors.events import AddressPresent, Event, LinkState
 from monitors.host import MonitorHost
+from sessionlayer.application.messages import SOCKET_NAME
 from sessionlayer.protocol.commands import (
     AdoptionRefused,
     CheckAdoption,
@@ -99,7 +103,13 @@ class Daemon:
             on_associated=self._on_associated,
         )
         self._mover = Mover(self._core)
-        self._adopter = Adopter(self._core, self._peers, stored)
+        self._handoffs = Handoffs(self._core, self._mover)
+        self._restorer = Restorer(self._core, self._peers, stored)
+        self._adopter = Adopter(self._core, self._peers, self._restorer)
+        self._applications = Applications(
+            self._core, configuration.runtime_folder / SOCKET_NAME, self._adopter.want
+        )
+        self._core.programs = self._applications
         self._datagrams = DatagramPort(configuration.control_port, self._on_datagram, self._interface_of)
         self._host = MonitorHost(discover(plugins=configuration.plugins), clock=self._loop.time)
         reports = Reports(
@@ -130,6 +140,7 @@ class Daemon:
             self._loop.add_signal_handler(number, stop.set)
         self._loop.add_signal_handler(signal.SIGHUP, self.reload)
         await self._control.start()
+        self._applications.start()
         self._datagrams.start()
         listeners = await asyncio.start_server(
             self._peers.accept, port=self._configuration.control_port, reuse_address=True
@@ -146,6 +157,7 @@ class Daemon:
                 task.cancel()
             for task in done:
                 task.result()
+        self._applications.close()
         await self._control.close()
         self._datagrams.close()
         self._core.journal.tell("stopped", sessions=len(self._core.sessions))
@@ -186,10 +198,11 @@ class Daemon:
             hands.keep_count(self._core.sessions, self._loop.time())
             let_late_ones_go()
             self._mover.check_unanswered()
+            self._applications.check_unanswered()
             resume_the_heard(self._core)
             park_the_distressed(self._core)
             if turn % round(HANDSHAKE_AGAIN_S / SCAN_S) == 0:
-                self._adopter.reassociate_silent()
+                self._restorer.reassociate_silent()
                 self._peers.forget_idle({session.peer_key for session in self._core.sessions})
             turn += 1
             self._schedule()
@@ -226,7 +239,7 @@ class Daemon:
         if peer is None:
             return
         self.perform(peer, peer.association.receive(data, path, self._loop.time()))
-        self._mover.settle_held(peer)
+        self._handoffs.settle_held(peer)
 
     def perform(self, peer: Peer, commands: Sequence[Command]) -> None:
         """Carry out what an association asks for, in order."""
@@ -245,15 +258,15 @@ class Daemon:
             case AdoptionRefused():
                 self._adopter.on_refused(peer, command)
             case RebindForPeer():
-                self._mover.on_rebind_for_peer(peer, command)
+                self._handoffs.on_rebind_for_peer(peer, command)
             case FinishMove():
-                self._mover.on_finish(peer, command)
+                self._handoffs.on_finish(peer, command)
             case MoveRefused():
-                self._mover.on_refused(peer, command)
+                self._handoffs.on_refused(peer, command)
             case FreezeHeld():
-                self._mover.on_freeze_held(peer, command)
+                self._handoffs.on_freeze_held(peer, command)
             case ReleaseHeld():
-                self._mover.on_release_held(peer, command)
+                self._handoffs.on_release_held(peer, command)
             case PathValidated():
                 self._mover.on_path_validated(peer, command)
             case PathFailed():

@@ -33,13 +33,23 @@ _census = Census()
 
 def keep_count(sessions: Iterable[ManagedSession], now: float) -> None:
     """Know the holders of these sessions' sockets in advance; call it when nothing is urgent."""
-    _census.keep([session.inode for session in sessions], now)
+    _census.keep([s.socket.inode for s in sessions if _held_by_programs(s)], now)
 
 
 def locate_all(sessions: Collection[ManagedSession]) -> Mapping[int, Connection]:
-    """Find the holders of all these sessions' sockets in one pass; those that nobody holds are left out."""
-    found = _census.find([session.inode for session in sessions])
-    ours = {s.inode: (_keeper(s),) for s in sessions if s.kept is not None and s.inode not in found}
+    """Find the holders of all these sessions' sockets in one pass; those that nobody holds are left out.
+
+    Sockets that were released are made again, frozen where they were.
+    """
+    for session in sessions:
+        if session.socket.released is not None:
+            session.socket.released.remake()
+    found = _census.find([s.socket.inode for s in sessions if _held_by_programs(s)])
+    ours = {
+        s.socket.inode: (_keeper(s),)
+        for s in sessions
+        if s.socket.kept is not None and s.socket.inode not in found
+    }
     return {
         inode: Connection(inode=inode, holders=holders) for inode, holders in (ours | dict(found)).items()
     }
@@ -51,19 +61,19 @@ def depart(session: ManagedSession, connection: Connection | None, departing: De
     Raises:
         RebindError: it can't be done; the connection is as it was, or frozen.
     """
-    held = _present(connection)
+    held = _present(session, connection)
     try:
         departing.reservation = reserve_port(departing.to.address)
     except OSError as error:
         raise RebindError(f"no port can be had on {departing.to.address}: {error.strerror}") from error
     departing.port = departing.reservation.getsockname()[1]
     try:
-        frozen = freeze_connection(held, session.own if session.frozen else None)
+        frozen = freeze_connection(held, session.socket.own if session.socket.frozen else None)
     except RebindError:
         departing.release()
         raise
-    session.own = frozen.own
-    session.frozen = True
+    session.socket.own = frozen.own
+    session.socket.frozen = True
     keep(session, held)
     departing.frozen = frozen
     return Departure(
@@ -117,7 +127,7 @@ def follow(
         first_in_place=not entry.in_place,
     )
     rebound = _rebind(session, connection, target, session.departing)
-    session.held = None if entry.in_place else entry
+    session.socket.held = None if entry.in_place else entry
     return rebound
 
 
@@ -127,10 +137,10 @@ def hold_again(session: ManagedSession, connection: Connection | None) -> None:
     Raises:
         RebindError: it can't be done; the connection is frozen.
     """
-    entry = session.held
+    entry = session.socket.held
     if entry is None:
         raise RebindError("the session is not held")
-    numbers = freeze_connection(_present(connection), session.own)
+    numbers = freeze_connection(_present(session, connection), session.socket.own)
     if not numbers.nothing_in_flight:
         # Only a mover that was heard opens the window, so it is in place: nothing to keep still for.
         thaw(session, connection)
@@ -151,10 +161,10 @@ def park(session: ManagedSession, connection: Connection | None) -> None:
     Raises:
         RebindError: it can't be done.
     """
-    if not session.frozen:
-        held = _present(connection)
-        session.own = park_connection(held)
-        session.frozen = True
+    if not session.socket.frozen:
+        held = _present(session, connection)
+        session.socket.own = park_connection(held)
+        session.socket.frozen = True
         keep(session, held)
 
 
@@ -164,10 +174,10 @@ def thaw(session: ManagedSession, connection: Connection | None) -> None:
     Raises:
         RebindError: it can't be done.
     """
-    if session.frozen:
-        thaw_connection(_present(connection), session.own)
-        session.frozen = False
-        _let_go(session)
+    if session.socket.frozen:
+        thaw_connection(_present(session, connection), session.socket.own)
+        session.socket.frozen = False
+        session.socket.let_go()
 
 
 def settle(session: ManagedSession, connection: Connection | None) -> None:
@@ -176,45 +186,44 @@ def settle(session: ManagedSession, connection: Connection | None) -> None:
     Raises:
         RebindError: it can't be done.
     """
-    sizing, session.sizing, session.held = session.sizing, None, None
+    sizing, session.socket.sizing, session.socket.held = session.socket.sizing, None, None
     if sizing is not None:
-        open_window(_present(connection), sizing)
+        open_window(_present(session, connection), sizing)
 
 
 def keep(session: ManagedSession, connection: Connection) -> None:
     """Hold a frozen session's socket ourselves, so that its program may close it and lose nothing."""
-    if session.kept is None:
+    if session.socket.kept is None:
         with contextlib.suppress(RebindError):  # without it the program may lose what it wrote last
-            session.kept = duplicate(connection.holders[0])
+            session.socket.kept = duplicate(connection.holders[0])
 
 
 def leave(session: ManagedSession) -> None:
-    """Leave a session that is one no more to its programs, live, as if we had never been."""
-    if session.frozen or session.sizing is not None:
+    """Leave a session that is one no more to its programs, live, as if we had never been.
+
+    A connection that no program holds ends with it.
+    """
+    state = session.socket
+    if state.released is None and (state.frozen or state.sizing is not None):
         connection = locate_one(session)
         with contextlib.suppress(RebindError):  # it is gone, or its link is
             settle(session, connection)
             thaw(session, connection)
-    _let_go(session)
+    state.entrusted = False
+    state.let_go()
 
 
 def _keeper(session: ManagedSession) -> Holder:
     """Return ourselves as the last holder of a socket that its program has closed."""
-    assert session.kept is not None
+    assert session.socket.kept is not None
     return Holder(
-        pid=os.getpid(), descriptor=session.kept.fileno(), program=session.program, uses_io_uring=False
+        pid=os.getpid(), descriptor=session.socket.kept.fileno(), program=session.program, uses_io_uring=False
     )
-
-
-def _let_go(session: ManagedSession) -> None:
-    if session.kept is not None:
-        session.kept.close()
-        session.kept = None
 
 
 def first(connections: Mapping[int, Connection], session: ManagedSession) -> Connection | None:
     """Return a session's holders, or ``None`` if nobody holds its socket."""
-    return connections.get(session.inode)
+    return connections.get(session.socket.inode)
 
 
 def locate_one(session: ManagedSession) -> Connection | None:
@@ -227,10 +236,16 @@ def locate_entries(sessions: Iterable[ManagedSession | None]) -> Mapping[int, Co
     return locate_all([session for session in sessions if session is not None])
 
 
-def _present(connection: Connection | None) -> Connection:
-    if connection is None:
-        raise SocketGoneError("no program holds the connection any more")
-    return connection
+def _held_by_programs(session: ManagedSession) -> bool:
+    return session.socket.inode != 0 and not session.socket.entrusted
+
+
+def _present(session: ManagedSession, connection: Connection | None) -> Connection:
+    if connection is not None:
+        return connection
+    if session.socket.released is not None:
+        raise RebindError(f"its socket can't be made again: {session.socket.released.failure}")
+    raise SocketGoneError("no program holds the connection any more")
 
 
 def _rebind(
@@ -239,15 +254,17 @@ def _rebind(
     target: Target,
     departing: Departing | None = None,
 ) -> Rebound:
-    held = _present(connection)
+    held = _present(session, connection)
     reservation = departing.reservation if departing else None
-    rebound = rebind_connection(held, target, session.own if session.frozen else None, reservation)
-    session.own = rebound.own
-    session.frozen = False
+    rebound = rebind_connection(
+        held, target, session.socket.own if session.socket.frozen else None, reservation
+    )
+    session.socket.own = rebound.own
+    session.socket.frozen = False
     # One that was silent before has a narrowed window, which must not be taken for the kernel's own choice.
-    sizing = session.sizing or rebound.sizing
-    session.sizing = sizing
+    sizing = session.socket.sizing or rebound.sizing
+    session.socket.sizing = sizing
     if not target.first_in_place:
         settle(session, held)
-    _let_go(session)
+    session.socket.let_go()
     return rebound

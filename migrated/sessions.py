@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 from engine import AttachmentPoint, PointKey, SessionDescription
 from migrated.kernel.freeze import OwnOptions
@@ -47,39 +48,75 @@ class Departing:
             self.reservation = None
 
 
+class Released(Protocol):
+    """The connection of a suspended session that has no socket: its kernel state is stored elsewhere."""
+
+    @property
+    def failure(self) -> str:
+        """Return why the last attempt to make the socket again failed."""
+
+    def remake(self) -> bool:
+        """Make the socket again, frozen, and let the session have it; return whether that worked."""
+
+
+@dataclass(slots=True, kw_only=True)
+class SocketState:
+    """What the daemon keeps of a session's socket.
+
+    Attributes:
+        inode: names the socket, which no move changes; 0 while there is none.
+        own: the program's own socket options.
+        frozen: whether it neither sends nor hears anything; a released one counts as frozen.
+        held: what the peer asked for, while we wait for it to be in place.
+        sizing: what that end gets back of its window's sizing then.
+        kept: a duplicate of ours: what a program wrote before it closed the socket must still be sent.
+        entrusted: no program has the socket; ``kept`` is all there is of it until one takes it over.
+        released: set while there is no socket.
+        distressed_since: since when its peer is silent and it retransmits in vain, monotonic seconds.
+    """
+
+    inode: int
+    own: OwnOptions
+    frozen: bool = False
+    held: Rebinding | None = None
+    sizing: WindowSizing | None = None
+    kept: socket.socket | None = None
+    entrusted: bool = False
+    released: Released | None = None
+    distressed_since: float | None = None
+
+    def let_go(self) -> None:
+        """Close our duplicate, unless it is all there is."""
+        if self.kept is not None and not self.entrusted:
+            self.kept.close()
+            self.kept = None
+
+
 @dataclass(slots=True, kw_only=True)
 class ManagedSession:
-    """One adopted connection.
-
-    ``inode`` names its socket, which no move changes. ``own`` holds the program's own socket options.
-    ``held`` and ``sizing`` are kept while we wait for a mover to be in place. ``kept`` is a duplicate of a
-    frozen socket: what a program wrote before it closed the socket must still be sent. ``since`` is in
-    seconds since the epoch.
-    """
+    """One adopted connection. ``since`` is in seconds since the epoch."""
 
     session_id: bytes
     peer_key: bytes
     peer: Peer | None
-    peer_address: str
-    inode: int
     uid: int
     pid: int
     program: str
-    own: OwnOptions
     description: SessionDescription
     attachment: PointKey
     adopted_at: float
     since: float
+    socket: SocketState
     restored: SessionRecord | None = None
     condition: Condition = Condition.LIVE
-    frozen: bool = False
     departing: Departing | None = None
-    held: Rebinding | None = None
-    sizing: WindowSizing | None = None
-    distressed_since: float | None = None
     because: tuple[str, ...] = ()
     moves: int = 0
-    kept: socket.socket | None = None
+
+    @property
+    def frozen(self) -> bool:
+        """Return whether its connection is frozen, or stored."""
+        return self.socket.frozen
 
     @property
     def name(self) -> str:
@@ -101,7 +138,7 @@ class ManagedSession:
 
 @dataclass(slots=True)
 class SessionTable:
-    """All sessions, by id and by socket."""
+    """All sessions, by id, and by socket where they have one."""
 
     _by_id: dict[bytes, ManagedSession] = field(default_factory=dict)
     _by_inode: dict[int, ManagedSession] = field(default_factory=dict)
@@ -115,12 +152,20 @@ class SessionTable:
     def add(self, session: ManagedSession) -> None:
         """Take a session in."""
         self._by_id[session.session_id] = session
-        self._by_inode[session.inode] = session
+        if session.socket.inode:
+            self._by_inode[session.socket.inode] = session
 
     def remove(self, session: ManagedSession) -> None:
         """Forget a session."""
         self._by_id.pop(session.session_id, None)
-        self._by_inode.pop(session.inode, None)
+        self._by_inode.pop(session.socket.inode, None)
+
+    def change_socket(self, session: ManagedSession, inode: int) -> None:
+        """Know a session by another socket from now on, or by none (0)."""
+        self._by_inode.pop(session.socket.inode, None)
+        session.socket.inode = inode
+        if inode:
+            self._by_inode[inode] = session
 
     def of_id(self, session_id: bytes) -> ManagedSession | None:
         """Return the session with this 16-byte id."""

@@ -2,14 +2,14 @@
 
 Silence of the peer's daemon alone means nothing for a connection. One that has been retransmitting in vain
 for a good part of the time that the kernel grants is frozen, just before it would die: that can't make
-matters worse. The peer's next handoff brings it back.
+matters worse. The peer's next handoff brings it back. A session whose program has a handler is frozen as soon
+as it retransmits in vain: the program wants to know.
 
 Source: docs/design.md, "When a peer is silent"; ip-sysctl, ``tcp_retries2``.
 """
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,6 @@ from migrated.core import Core
 from migrated.kernel.errors import RebindError
 from migrated.kernel.holders import borrowed
 from migrated.kernel.tcp import tcp_info
-from migrated.sessions import Condition, ManagedSession
 
 _RETRIES: Final = Path("/proc/sys/net/ipv4/tcp_retries2")
 _SHORTEST_RTO_S: Final = 0.2
@@ -56,12 +55,13 @@ def park_the_distressed(core: Core) -> None:
             with borrowed(connection.holders[0]) as sock:
                 in_vain = tcp_info(sock).retransmits > 0
             if not in_vain:
-                session.distressed_since = None
+                session.socket.distressed_since = None
                 continue
-            if session.distressed_since is None:
-                session.distressed_since = now
-            if now - session.distressed_since >= limit_s:
-                _park(core, session)
+            if session.socket.distressed_since is None:
+                session.socket.distressed_since = now
+            if core.programs.wants(session) or now - session.socket.distressed_since >= limit_s:
+                hands.park(session, connection)
+                core.suspend(session, ("the peer is silent and its acknowledgements stay away",))
         except RebindError as error:
             core.journal.tell("refused", owner=session.uid, session=session.short, reason=str(error))
 
@@ -72,22 +72,7 @@ def resume_the_heard(core: Core) -> None:
     Mostly the peer moved and asks itself; then there is nothing left to do here.
     """
     for session in core.sessions:
-        waiting = session.frozen and session.distressed_since is not None and session.departing is None
+        waiting = session.frozen and session.socket.distressed_since is not None and session.departing is None
         if waiting and session.peer is not None and not session.peer.silent:
-            session.distressed_since = None
+            session.socket.distressed_since = None
             core.engine.session_suspended(session.name, core.now())
-
-
-def _park(core: Core, session: ManagedSession) -> None:
-    hands.park(session, hands.locate_one(session))
-    session.condition = Condition.SUSPENDED
-    session.since = time.time()
-    session.because = ("the peer is silent and its acknowledgements stay away",)
-    core.save(session)
-    core.journal.tell(
-        "suspended",
-        owner=session.uid,
-        session=session.short,
-        program=session.program,
-        because=list(session.because),
-    )

@@ -203,6 +203,14 @@ def _stale(session: Session, entry: MoveEntry) -> AnswerEntry:
 
 
 def _failure(session: Session, result: Failed) -> AnswerEntry:
+    """Answer with where both ends are, unless the peer is not to thaw its end there."""
+    if result.frozen:
+        return AnswerEntry(
+            session=session.session_id,
+            epoch=session.epoch,
+            outcome=Outcome.FAILED,
+            reason=shortened(result.reason),
+        )
     return AnswerEntry(
         session=session.session_id,
         epoch=session.epoch,

@@ -136,10 +136,14 @@ class Moved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The kernel work on a connection failed and was undone; ``reason`` goes to the log and to the peer."""
+    """The kernel work on a connection failed and was undone; ``reason`` goes to the log and to the peer.
+
+    ``frozen``: our end is suspended and stays so; the peer is to keep its end frozen and to ask again later.
+    """
 
     session_id: bytes
     reason: str
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,231 @@
+"""The daemon's service for programs: takes what they ask for, and tells them of their sessions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, assert_never
+
+from migrated.applications.asking import Asking
+from migrated.applications.attachments import Attachment, Attachments, Phase
+from migrated.applications.client import Client
+from migrated.applications.refusal import RefusedError, own_session
+from migrated.applications.server import ApplicationServer
+from migrated.applications.wire import Descriptors
+from migrated.core import Core
+from migrated.sessions import Condition, ManagedSession, Released
+from sessionlayer.application.messages import (
+    CloseSession,
+    Denied,
+    DependOn,
+    Ended,
+    Export,
+    Freeze,
+    GetSession,
+    Granted,
+    HandlerFailed,
+    KeepRunning,
+    RegisterAttachHandler,
+    RegisterCompatibility,
+    RegisterHandler,
+    Request,
+    Resume,
+    ReturnContinuation,
+    Suspend,
+)
+
+ANSWER_S: Final = 10.0
+"""Seconds that a handler has for its answer. Its session waits with its connection however long it takes."""
+
+
+class Applications:
+    """What programs are told, and what they may ask for; the daemon's `Programs`.
+
+    Args:
+        core: what the daemon's parts share.
+        path: of the application socket.
+        want: called with the inode of a socket that a program wants to be a session.
+    """
+
+    def __init__(self, core: Core, path: Path, want: Callable[[int], None]) -> None:
+        self._core = core
+        self._server = ApplicationServer(path, self._on_request, self._on_gone)
+        self._asking = Asking(core, want)
+        self._attachments = Attachments()
+
+    def start(self) -> None:
+        """Open the application socket.
+
+        Raises:
+            ControlError: it can't be had.
+        """
+        self._server.start()
+
+    def close(self) -> None:
+        """Close the application socket; programs go on by themselves."""
+        self._server.close()
+
+    def check_unanswered(self) -> None:
+        """Note which handlers take too long; their sessions stay suspended with their program."""
+        now = self._core.now()
+        for session_id, attachment in self._attachments:
+            if attachment.phase is Phase.ASKED and attachment.answer_by <= now:
+                session = self._core.sessions.of_id(session_id)
+                if session is not None:
+                    self._amiss(session, attachment, f"its handler does not answer for {ANSWER_S:g} s")
+
+    # What the rest of the daemon tells.
+
+    def obstacle(self, session: ManagedSession) -> str:
+        """Return why a suspended session can't go on now, or nothing."""
+        return ""
+
+    def wants(self, session: ManagedSession) -> bool:
+        """Return whether a program wants to be told when the session's peer is silent."""
+        attachment = self._attachments.of(session.session_id)
+        return attachment is not None and attachment.listens
+
+    def stored(self, session_id: bytes) -> Released | None:
+        """Return the connection of a session that was released before the daemon started."""
+        return None
+
+    def adopted(self, session: ManagedSession) -> None:
+        """Answer those who wait for the session."""
+        self._asking.adopted(session)
+
+    def suspended(self, session: ManagedSession) -> None:
+        """Tell the session's program, if it has a handler."""
+        attachment = self._attachments.of(session.session_id)
+        if attachment is not None and attachment.listens:
+            self._ask(session, attachment, required=not attachment.lazy)
+
+    def live(self, session: ManagedSession) -> None:
+        """Tell a program that has waited that its session goes on."""
+        attachment = self._attachments.of(session.session_id)
+        if attachment is None or attachment.phase is Phase.UNTOLD:
+            return
+        attachment.phase = Phase.UNTOLD
+        if attachment.client is not None:
+            attachment.client.tell(Resume(session=session.session_id))
+
+    def ended(self, session: ManagedSession, code: str, reason: str) -> None:
+        """Tell the session's program that it is one no more."""
+        attachment = self._attachments.forget(session.session_id)
+        if attachment is not None and attachment.client is not None:
+            attachment.client.tell(Ended(session=session.session_id, code=code, reason=reason))
+
+    # What programs ask for.
+
+    def _on_request(self, client: Client, request: Request, descriptors: Descriptors) -> None:
+        try:
+            self._dispatch(client, request, descriptors)
+        except RefusedError as error:
+            number = 0 if isinstance(request, KeepRunning | HandlerFailed) else request.number
+            client.tell(Denied(number=number, code=error.code, reason=error.reason))
+
+    def _dispatch(self, client: Client, request: Request, descriptors: Descriptors) -> None:
+        match request:
+            case GetSession():
+                self._get_session(client, request, descriptors)
+            case RegisterHandler():
+                self._register(client, request)
+            case KeepRunning():
+                self._keeps_running(client, request)
+            case HandlerFailed():
+                self._handler_failed(client, request)
+            case Freeze():
+                self._freeze(client, request)
+            case CloseSession():
+                self._close_session(client, request)
+            case (
+                RegisterAttachHandler()
+                | RegisterCompatibility()
+                | DependOn()
+                | Export()
+                | ReturnContinuation()
+            ):
+                raise RefusedError("unsupported", "not yet")
+            case _:
+                assert_never(request)
+
+    def _get_session(self, client: Client, request: GetSession, descriptors: Descriptors) -> None:
+        if len(descriptors) != 1:
+            raise RefusedError("no-connection", "send the connection along, and nothing else")
+        self._asking.ask(client, request, descriptors.numbers[0])
+
+    def _register(self, client: Client, request: RegisterHandler) -> None:
+        session = own_session(self._core, client.who, request.session)
+        attachment = self._attachments.register(session.session_id, client, lazy=request.lazy)
+        client.tell(Granted(number=request.number))
+        if session.condition is Condition.SUSPENDED:
+            self._ask(session, attachment, required=not attachment.lazy)
+
+    def _keeps_running(self, client: Client, request: KeepRunning) -> None:
+        _, attachment = self._answering(client, request.session)
+        attachment.phase = Phase.KEEPING
+
+    def _handler_failed(self, client: Client, request: HandlerFailed) -> None:
+        session, attachment = self._answering(client, request.session)
+        self._amiss(session, attachment, f"its handler has failed: {request.reason}")
+
+    def _freeze(self, client: Client, request: Freeze) -> None:
+        session = own_session(self._core, client.who, request.session)
+        if session.condition is not Condition.SUSPENDED:
+            raise RefusedError("not-suspended", "the session is not suspended, so it has no continuation")
+        attachment = self._attachments.of(session.session_id)
+        if attachment is None or not attachment.listens:
+            raise RefusedError("no-handler", "no program with a handler for the session is running")
+        self._ask(session, attachment, required=True)
+        client.tell(Granted(number=request.number))
+
+    def _close_session(self, client: Client, request: CloseSession) -> None:
+        session = own_session(self._core, client.who, request.session)
+        self._core.end(session, "its program has closed it", tell_peer=True, code="closed")
+        client.tell(Granted(number=request.number))
+
+    def _on_gone(self, client: Client) -> None:
+        self._asking.gone(client)
+        for session_id, attachment in self._attachments.of_client(client):
+            attachment.client = None
+            session = self._core.sessions.of_id(session_id)
+            if attachment.phase is Phase.ASKED and session is not None:
+                self._amiss(session, attachment, "its program went away without an answer")
+
+    # Both.
+
+    def _ask(self, session: ManagedSession, attachment: Attachment, *, required: bool) -> None:
+        assert attachment.client is not None
+        attachment.phase = Phase.ASKED if required else Phase.KEEPING
+        attachment.answer_by = self._core.now() + ANSWER_S
+        attachment.client.tell(
+            Suspend(
+                session=session.session_id,
+                because=session.because,
+                deadline_s=ANSWER_S,
+                required=required,
+            )
+        )
+
+    def _answering(self, client: Client, session_id: bytes) -> tuple[ManagedSession, Attachment]:
+        session = own_session(self._core, client.who, session_id)
+        attachment = self._attachments.of(session_id)
+        if attachment is None or attachment.client is not client:
+            raise RefusedError("no-handler", "another program has the handler of this session")
+        if attachment.phase is Phase.UNTOLD:
+            raise RefusedError("not-suspended", "the session is not suspended any more")
+        return session, attachment
+
+    def _amiss(self, session: ManagedSession, attachment: Attachment, reason: str) -> None:
+        """Tell people what is wrong with a program; the session stays suspended, with its connection."""
+        attachment.phase = Phase.AMISS
+        if session.condition is Condition.SUSPENDED:
+            self._core.turn(session, session.condition, (*session.because, reason))
+        self._core.journal.tell(
+            "handler-amiss",
+            level=logging.WARNING,
+            owner=session.uid,
+            session=session.short,
+            program=session.program,
+            reason=reason,
+        )

@@ -1,0 +1,239 @@
+"""Carry out what a peer's daemon asks for or answers: arrivals, following, holding still."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from migrated import hands
+from migrated.core import Core
+from migrated.kernel.errors import RebindError, SocketGoneError
+from migrated.kernel.rebind import Connection
+from migrated.kernel.rebind import Rebound as KernelRebound
+from migrated.mover import Mover
+from migrated.peers import Peer
+from migrated.sessions import Condition, Departing, ManagedSession
+from sessionlayer.protocol.commands import (
+    FinishMove,
+    FreezeHeld,
+    MoveRefused,
+    RebindForPeer,
+    ReleaseHeld,
+)
+from sessionlayer.protocol.transitions import SessionState
+from sessionlayer.protocol.values import Failed, Moved, Rebound
+
+
+class Handoffs:
+    """Finishes our own moves, and follows peers that move."""
+
+    def __init__(self, core: Core, mover: Mover) -> None:
+        self._core = core
+        self._mover = mover
+
+    def on_finish(self, peer: Peer, command: FinishMove) -> None:
+        """Put sessions in place whose peer has answered, and say so of all at once."""
+        known = [self._of(peer, entry.session_id) for entry in command.entries]
+        connections = hands.locate_entries(known)
+        results: list[Moved | Failed] = []
+        arrived: list[tuple[ManagedSession, Departing, KernelRebound, float]] = []
+        given_up: list[tuple[ManagedSession, Departing, RebindError]] = []
+        for entry, session in zip(command.entries, known, strict=True):
+            departing = session.departing if session else None
+            if session is None or departing is None:
+                reason = "the daemon was started anew in mid-move"
+                results.append(Failed(session_id=entry.session_id, reason=reason))
+                continue
+            try:
+                rebound = hands.arrive(session, hands.first(connections, session), entry)
+            except RebindError as error:
+                results.append(Failed(session_id=entry.session_id, reason=str(error)))
+                given_up.append((session, departing, error))
+                continue
+            results.append(Moved(session_id=entry.session_id))
+            arrived.append((session, departing, rebound, self._core.now()))
+        self._core.perform(peer, peer.association.moved(results, self._core.now()))
+        for session, departing, rebound, at in arrived:
+            assert departing.frozen is not None
+            self._arrived(
+                session,
+                departing,
+                stopped_s=departing.frozen.stopped_s + rebound.stopped_s,
+                sent_again=rebound.sent_again,
+                now=at,
+            )
+        for session, departing, fault in given_up:
+            self._give_up(session, departing, fault)
+
+    def on_refused(self, peer: Peer, command: MoveRefused) -> None:
+        """Undo the freeze of a session whose peer does not follow, where that is safe."""
+        session = self._of(peer, command.session_id)
+        if session is None:
+            return
+        departing = session.departing
+        self._mover.drop_departure(session)
+        self._core.tell_refused(session, command.reason)
+        if not command.thaw and not command.unknown:
+            self._core.retreat_from(session, departing.to if departing else None)
+            return
+        connection = hands.locate_one(session)
+        try:
+            if command.unknown or self._core.point_of(session.attachment[1]):
+                hands.thaw(session, connection)
+        except RebindError as error:
+            self._core.journal.tell(
+                "refused",
+                level=logging.WARNING,
+                owner=session.uid,
+                session=session.short,
+                reason=str(error),
+            )
+        if command.unknown:
+            self._core.end(
+                session, "the peer knows the session no more; it is plain TCP again", tell_peer=False
+            )
+            return
+        if departing is not None:
+            self._core.engine.point_failed(session.name, departing.to.key, self._core.now())
+        if session.frozen:
+            self._core.engine.session_suspended(session.name, self._core.now())
+        else:
+            self._core.engine.session_moved(session.name, session.attachment, self._core.now())
+            self._core.turn(session, Condition.LIVE, (command.reason,))
+            self._core.programs.live(session)
+        self._core.save(session)
+
+    def on_rebind_for_peer(self, peer: Peer, command: RebindForPeer) -> None:
+        """Follow a peer that moves, and answer for all sessions of its datagram at once."""
+        known = [self._of(peer, entry.session_id) for entry in command.entries]
+        connections = hands.locate_entries(known)
+        results: list[Rebound | Failed] = []
+        followed: list[tuple[ManagedSession, float]] = []
+        for entry, session in zip(command.entries, known, strict=True):
+            if session is None:
+                reason = "this host has no such connection"
+                results.append(Failed(session_id=entry.session_id, reason=reason))
+                continue
+            if session.frozen and (obstacle := self._core.programs.obstacle(session)):
+                results.append(Failed(session_id=entry.session_id, reason=obstacle, frozen=True))
+                self._core.tell_refused(session, obstacle)
+                continue
+            wanted = self._core.point_of(entry.wanted[0]) if entry.wanted else None
+            try:
+                rebound = hands.follow(
+                    session, hands.first(connections, session), entry, wanted.interface if wanted else None
+                )
+            except RebindError as error:
+                results.append(Failed(session_id=entry.session_id, reason=str(error)))
+                self._core.tell_refused(session, str(error))
+                continue
+            results.append(
+                Rebound(
+                    session_id=entry.session_id,
+                    address=rebound.local.address,
+                    port=rebound.local.port,
+                    received=rebound.received,
+                    quiet_s=rebound.quiet_s,
+                )
+            )
+            followed.append((session, rebound.stopped_s))
+        self._core.perform(peer, peer.association.rebound(results, self._core.now()))
+        for session, stopped_s in followed:
+            self._followed(session, stopped_s=stopped_s)
+
+    def on_freeze_held(self, peer: Peer, command: FreezeHeld) -> None:
+        """Freeze a session that waits for its peer for too long."""
+        session = self._of(peer, command.session_id)
+        if session is not None:
+            self._attempt(session, hands.park)
+
+    def on_release_held(self, peer: Peer, command: ReleaseHeld) -> None:
+        """Let a session go on that was frozen while it waited for its peer."""
+        session = self._of(peer, command.session_id)
+        if session is None:
+            return
+        if command.mover_in_place:
+            self._attempt(session, hands.thaw)
+        else:
+            self._attempt(session, hands.hold_again)
+
+    def settle_held(self, peer: Peer) -> None:
+        """Open the windows of those sessions whose mover has said that it is in place."""
+        for session in self._core.sessions:
+            if session.peer is peer and session.socket.held is not None:
+                state = peer.association.session_state(session.session_id)
+                if state not in (SessionState.HOLDING, SessionState.FROZEN):
+                    self._attempt(session, hands.settle)
+                    if self._core.sessions.of_id(session.session_id) is session:  # it may have ended
+                        self._core.save(session)
+
+    def _of(self, peer: Peer, session_id: bytes) -> ManagedSession | None:
+        """Return a session that belongs to this peer: an id alone gives nobody a right to it."""
+        session = self._core.sessions.of_id(session_id)
+        return session if session is not None and session.peer is peer else None
+
+    def _arrived(
+        self, session: ManagedSession, departing: Departing, *, stopped_s: float, sent_again: int, now: float
+    ) -> None:
+        before = session.attachment
+        resumed = session.condition is Condition.SUSPENDED
+        session.departing = None
+        session.attachment = departing.to.key
+        session.moves += 1
+        self._core.turn(session, Condition.LIVE, departing.because)
+        self._core.engine.session_moved(session.name, departing.to.key, now)
+        self._core.save(session)
+        self._core.journal.tell(
+            "resumed" if resumed else "moved",
+            owner=session.uid,
+            session=session.short,
+            program=session.program,
+            came_from=before[0],
+            to=departing.to.name,
+            local=departing.to.address,
+            stopped_ms=round(stopped_s * 1e3, 2),
+            handoff_ms=round((now - departing.begun) * 1e3, 2),
+            sent_again=sent_again,
+            because=list(departing.because),
+        )
+        self._core.programs.live(session)
+
+    def _followed(self, session: ManagedSession, *, stopped_s: float) -> None:
+        departing, session.departing = session.departing, None
+        connection = session.record().connection
+        point = self._core.point_of(connection.local_address)
+        if point is not None:
+            session.attachment = point.key
+        session.moves += 1
+        self._core.turn(session, Condition.LIVE, ("the peer has moved",))
+        self._core.engine.session_moved(session.name, session.attachment, self._core.now())
+        if departing is not None:
+            departing.release()
+        self._core.save(session)
+        self._core.journal.tell(
+            "followed",
+            owner=session.uid,
+            session=session.short,
+            program=session.program,
+            local=connection.local_address,
+            remote=connection.remote_address,
+            stopped_ms=round(stopped_s * 1e3, 2),
+        )
+        self._core.programs.live(session)
+
+    def _give_up(self, session: ManagedSession, departing: Departing, error: RebindError) -> None:
+        if isinstance(error, SocketGoneError):
+            self._core.end(session, str(error), tell_peer=True)
+            return
+        self._core.tell_refused(session, str(error))
+        self._core.retreat_from(session, departing.to)
+
+    def _attempt(
+        self, session: ManagedSession, work: Callable[[ManagedSession, Connection | None], None]
+    ) -> None:
+        try:
+            work(session, hands.locate_one(session))
+        except SocketGoneError as error:
+            self._core.end(session, str(error), tell_peer=True)
+        except RebindError as error:
+            self._core.tell_refused(session, str(error))

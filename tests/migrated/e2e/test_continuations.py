@@ -1,0 +1,72 @@
+"""A server that knows Migrate suspends and resumes; its client, an ordinary program, misses no number."""
+
+from __future__ import annotations
+
+import sys
+from itertools import count
+
+from migrated.lab import SERVER_V4
+from sessionlayer.application.messages import SOCKET_NAME
+from tests.migrated.e2e.arena import PROGRAMS, Arena, Program
+
+_ports = count(3001)
+
+READER = """
+import socket, sys
+expected = 1
+with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as sock, sock.makefile() as lines:
+    print("connected", flush=True)
+    for line in lines:
+        if int(line) != expected:
+            print("wrong", line.strip(), "instead of", expected, flush=True)
+            sys.exit(1)
+        print("received", expected, flush=True)
+        expected += 1
+"""
+
+
+class Counting:
+    """A counter of one style on the server, and a client of it."""
+
+    def __init__(self, arena: Arena, style: str) -> None:
+        self.arena = arena
+        port = next(_ports)
+        path = str(arena.there.folder / "run" / SOCKET_NAME)
+        counter = [sys.executable, str(PROGRAMS / "counter.py"), style, str(port), path]
+        self.server = Program(arena.net.server, counter)
+        self.server.line("listening")
+        self.client = Program(arena.net.client, [sys.executable, "-c", READER, SERVER_V4, str(port)])
+        self.client.line("connected")
+        self.session = self.server.line(r"session (\w+)")[1]
+        self.progresses()
+
+    def progresses(self) -> None:
+        """Wait until the client has received more than it has now; it checks the numbers itself."""
+        self.client.await_received(self.client.received + 5)
+
+    def cut(self) -> None:
+        """Cut the client's links, and wait until both ends are suspended."""
+        for link in self.arena.links:
+            link.cut()
+        self.server.line("suspended")
+
+    def plug(self) -> None:
+        """Plug one of the client's links in."""
+        self.arena.link("ppp0").plug()
+
+    def end(self) -> None:
+        """End both programs."""
+        for program in (self.client, self.server):
+            program.process.kill()
+            program.process.wait()
+        self.arena.heal()
+
+
+def test_a_program_that_keeps_running_is_told_of_both(arena: Arena) -> None:
+    counting = Counting(arena, "keep")
+    for _ in range(2):
+        counting.cut()
+        counting.plug()
+        counting.server.line("resumed")
+        counting.progresses()
+    counting.end()
