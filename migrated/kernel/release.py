@@ -74,6 +74,7 @@ class ReleasedConnection(Struct, frozen=True, kw_only=True):
 
         Raises:
             msgspec.DecodeError: it is something else.
+            UnicodeDecodeError: likewise.
         """
         return _decoder.decode(data)
 
