@@ -1,0 +1,40 @@
+"""The seam between a session and what keeps it: the local daemon, or a virtual stream of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from sessionlayer.application.outcome import Outcome
+from sessionlayer.continuations.values import Continuation
+
+if TYPE_CHECKING:
+    from sessionlayer.application.session import Session
+
+
+class Backend(Protocol):
+    """Keeps sessions. No call waits; each is made in the program's context."""
+
+    def listen(self, session: Session, *, lazy: bool) -> Outcome[None]:
+        """Tell the session of its suspensions from now on."""
+
+    def export(self, session: Session, values: Mapping[str, bytes]) -> Outcome[None]:
+        """Tell the peer these attributes at the next resumption."""
+
+    def depend(self, session: Session, parent: Session) -> Outcome[None]:
+        """Let the session suspend and resume with its parent."""
+
+    def give_up(self, session: Session, record: Continuation, descriptors: Sequence[int]) -> Outcome[None]:
+        """Take a continuation over. The first descriptor is the connection; they remain the caller's."""
+
+    def keep_running(self, session: Session) -> None:
+        """Know that the program waits, with its connection, for the session to be resumed."""
+
+    def fail(self, session: Session, reason: str) -> None:
+        """Know that the program can't go on with what it was told, and why."""
+
+    def freeze(self, session: Session) -> Outcome[None]:
+        """Have the session's handler asked again, and with more urgency."""
+
+    def close(self, session: Session) -> Outcome[None]:
+        """Forget the session; its connection is left to the program."""

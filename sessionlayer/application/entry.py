@@ -1,0 +1,190 @@
+"""The calls that a program begins with: is there a daemon, which session is this, is this a continuation.
+
+Everything of this process hangs on one hub, which is made by the first call that needs it, and made anew in a
+process that was forked.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from sessionlayer.application.errors import MigrateError, UnavailableError
+from sessionlayer.application.grip import Connection, Owner, SocketGrip, grip_of
+from sessionlayer.application.hub import Hub
+from sessionlayer.application.outcome import Outcome
+from sessionlayer.application.report import log_failure
+from sessionlayer.application.runners import in_loop
+from sessionlayer.application.session import Session
+from sessionlayer.continuations.values import Tag
+
+CONTINUATION_VARIABLE: Final = "MIGRATE_CONT"
+"""The environment variable that holds, in a continued process, the descriptor of its connection."""
+
+PREVIOUS_VARIABLE: Final = "MIGRATE_PID"
+"""The environment variable that holds, in a continued process, the process id of the one before."""
+
+SESSION_WAIT_S: Final = 5.0
+"""How long a connection may take to become a session: a handshake with the peer, some round trips."""
+
+
+class _Process:
+    """What this process has by now."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.hub: Hub | None = None
+        self.continued: Session | None = None
+
+
+_process = _Process()
+
+
+def hub() -> Hub:
+    """Return this process's conversation with the daemon.
+
+    Raises:
+        UnavailableError: there is no daemon.
+    """
+    with _process.lock:
+        if _process.hub is None:
+            _process.hub = Hub()
+        return _process.hub
+
+
+def available() -> bool:
+    """Return whether a daemon keeps this host's sessions (the paper's migrate_avail)."""
+    try:
+        hub()
+    except UnavailableError:
+        return False
+    return True
+
+
+def get_session(connection: Connection, *, wait_s: float = SESSION_WAIT_S) -> Session:
+    """Return the session of a connection (Table I, get_session); the same one whenever it is asked for.
+
+    Args:
+        connection: a TCP socket, or the descriptor of one.
+        wait_s: how long it may take to become a session, if it is none yet.
+
+    Raises:
+        UnavailableError: there is no daemon.
+        RefusedError: it can't be a session, for example because its peer has no daemon.
+        TypeError: it is no connection.
+    """
+    return _ask(connection, None, wait_s).result()
+
+
+async def aio_session(connection: Connection, *, wait_s: float = SESSION_WAIT_S) -> Session:
+    """Return the session of a connection of this asyncio loop; the same one whenever it is asked for.
+
+    The calling task is taken as the one that serves an `asyncio.StreamWriter`: it is cancelled when the
+    session is given up by an internal continuation. Nobody is cancelled for a transport; its protocol's
+    ``connection_lost`` is called.
+
+    Args:
+        connection: a writer or a transport of a TCP connection.
+        wait_s: how long it may take to become a session, if it is none yet.
+
+    Raises:
+        UnavailableError: there is no daemon.
+        RefusedError: it can't be a session, for example because its peer has no daemon.
+        TypeError: it is no connection.
+    """
+    from asyncio import current_task
+
+    return await _ask(connection, current_task(), wait_s)
+
+
+def continued() -> Session | None:
+    """Return the session with which this process is to go on; ``None`` if it was started otherwise.
+
+    Its attributes and descriptors are there; its `connection` is a socket, of which an asyncio program makes
+    a reader and a writer with `Session.open`.
+
+    Raises:
+        UnavailableError: the daemon has gone.
+        MigrateError: it does not know the session any more.
+    """
+    if _process.continued is None and CONTINUATION_VARIABLE in os.environ:
+        _process.continued = _take_up(int(os.environ[CONTINUATION_VARIABLE]))
+    return _process.continued
+
+
+def register_attach_handler(program: str, handler: Callable[..., Any]) -> Outcome[None]:
+    """Take up sessions of ``program`` that other processes have given up (Table I, register_attach_handler).
+
+    Args:
+        program: a name that all processes of the program use.
+        handler: called with ``(session, connection)``, in a thread of its own; in an asyncio program with
+            ``(session, reader, writer)``.
+
+    Raises:
+        UnavailableError: there is no daemon.
+        MigrateError: the daemon does not take it.
+    """
+    return _finished(hub().attach(program, handler))
+
+
+def register_compat_vector(program: str, *tags: Tag) -> Outcome[None]:
+    """Say what this host offers to a program (Table I, register_compat_vector).
+
+    Args:
+        program: a name that all processes of the program use.
+        tags: all that is offered; they take the place of what was said before.
+
+    Raises:
+        UnavailableError: there is no daemon.
+        MigrateError: the daemon does not take it.
+    """
+    return _finished(hub().offer(program, tags))
+
+
+def freeze(session: Session) -> Outcome[None]:
+    """Have the handler of a suspended session called that has kept running so far (Table I, freeze).
+
+    Raises:
+        RefusedError: the session is not suspended.
+    """
+    return session.freeze()
+
+
+def _ask(connection: Connection, owner: Owner, wait_s: float) -> Outcome[Session]:
+    grip = grip_of(connection, owner)
+    if grip.descriptor() < 0:
+        raise MigrateError("the connection is closed")
+    return hub().get_session(connection, grip, wait_s)
+
+
+def _take_up(descriptor: int) -> Session:
+    os.set_inheritable(descriptor, False)
+    connection = socket.socket(fileno=descriptor)
+    return hub().get_session(connection, SocketGrip(connection), SESSION_WAIT_S).result()
+
+
+def _finished(outcome: Outcome[None]) -> Outcome[None]:
+    if in_loop():
+        outcome.when_done(lambda: log_failure(outcome, "a registration"))
+    else:
+        outcome.result()
+    return outcome
+
+
+def forget_daemon() -> None:
+    """End the conversation with the daemon and begin anew with the next call; for tests."""
+    if _process.hub is not None:
+        _process.hub.close()
+    _begin_anew()
+
+
+def _begin_anew() -> None:
+    """Forget what a forked process has from its parent: the conversation and its thread are the parent's."""
+    global _process  # noqa: PLW0603 - the one place where the process's state is replaced
+    _process = _Process()
+
+
+os.register_at_fork(after_in_child=_begin_anew)

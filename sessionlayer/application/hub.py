@@ -1,0 +1,263 @@
+"""All that this process has with the daemon: its sessions, and what it has registered.
+
+What is registered is remembered, and said again to a daemon that comes back.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sessionlayer.application.channel import close_all
+from sessionlayer.application.daemon import Daemon, Reply
+from sessionlayer.application.errors import RefusedError
+from sessionlayer.application.grip import Connection, Grip
+from sessionlayer.application.keeper import Keeper
+from sessionlayer.application.memory import read_memory
+from sessionlayer.application.messages import (
+    Ended,
+    GetSession,
+    Granted,
+    Invoke,
+    Notice,
+    RegisterAttachHandler,
+    RegisterCompatibility,
+    Request,
+    Resume,
+    Suspend,
+)
+from sessionlayer.application.outcome import Outcome
+from sessionlayer.application.report import log_error
+from sessionlayer.application.runners import Runner, ThreadRunner, runner_here
+from sessionlayer.application.session import Session
+from sessionlayer.continuations.limits import ENCODED_MAX
+from sessionlayer.continuations.values import CONNECTION, Continuation, Kind, Tag
+
+_NAME_MAX: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """Who takes up sessions of a program whose processes have ended.
+
+    Attributes:
+        handler: of the program; without one, the function that the continuation names goes on.
+        runner: where it runs.
+    """
+
+    handler: Callable[..., Any] | None
+    runner: Runner
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A continuation as it came, and its descriptors.
+
+    Attributes:
+        record: the continuation.
+        connection: the connection's descriptor, or ``None`` where there is no connection any more.
+        others: the other descriptors, in the record's order.
+    """
+
+    record: Continuation
+    connection: int | None
+    others: tuple[int, ...]
+
+
+class Hub:
+    """This process and the daemon.
+
+    Args:
+        path: of the daemon's socket; by default where it usually is.
+
+    Raises:
+        UnavailableError: there is no daemon.
+    """
+
+    def __init__(self, path: str | None = None) -> None:
+        self._sessions: dict[bytes, Session] = {}
+        self._threads = ThreadRunner()
+        self._attachments: dict[str, Attachment] = {}
+        self._vectors: dict[str, tuple[Tag, ...]] = {}
+        self._daemon = Daemon(self._notice, self._register_again, path)
+        self._keeper = Keeper(self._daemon, self._program, self._forget)
+
+    def close(self) -> None:
+        """End the conversation with the daemon; connections stay as they are."""
+        self._daemon.close()
+
+    # --- what the program asks for ---
+
+    def get_session(self, connection: Connection, grip: Grip, wait_s: float) -> Outcome[Session]:
+        """Return an outcome of the session of a connection; the same one whenever it is asked for."""
+        runner = runner_here(self._threads)
+        asked = self._daemon.request(
+            lambda number: GetSession(number=number, wait_s=wait_s), (grip.descriptor(),)
+        )
+        return asked.then(lambda reply: self._found(reply, connection, grip, runner))
+
+    def attach(self, program: str, handler: Callable[..., Any] | None) -> Outcome[None]:
+        """Offer to go on with sessions of a program, whichever process of it has given them up."""
+        self._attachments[program] = Attachment(handler, runner_here(self._threads))
+        return self._ask(lambda number: RegisterAttachHandler(number=number, program=program))
+
+    def offer(self, program: str, tags: tuple[Tag, ...]) -> Outcome[None]:
+        """Say what this host offers to a program."""
+        self._vectors[program] = tags
+        return self._ask(lambda number: RegisterCompatibility(number=number, program=program, tags=tags))
+
+    def _found(self, reply: Reply, connection: Connection, grip: Grip, runner: Runner) -> Session:
+        granted = reply.granted
+        session = self._session(granted.session, granted.peer, runner)
+        session.hold(connection, grip)
+        session.suspended = granted.suspended
+        session.imported.update(granted.imported)
+        if granted.continued:
+            opened = open_continuation(reply.descriptors)
+            close_all(() if opened.connection is None else (opened.connection,))
+            session.giving.restore(opened.record, opened.others)
+        else:
+            close_all(reply.descriptors)
+        return session
+
+    def _session(self, identifier: bytes, peer: str, runner: Runner) -> Session:
+        known = self._sessions.get(identifier)
+        if known is None:
+            known = Session(identifier, peer=peer, backend=self._keeper, runner=runner)
+            self._sessions[identifier] = known
+        return known
+
+    def _ask(self, make: Callable[[int], Request]) -> Outcome[None]:
+        return self._daemon.request(make).then(lambda reply: close_all(reply.descriptors))
+
+    def _program(self, record: Continuation) -> str:
+        """Return the name under which a continuation is found again, and see to it that it is."""
+        if record.kind is Kind.INTERNAL and not self._attachments:
+            self.attach(program_name(), None)
+        return next(iter(self._attachments), program_name())
+
+    def _forget(self, session: Session) -> None:
+        self._sessions.pop(session.id, None)
+
+    # --- what the daemon says; in the reading thread ---
+
+    def _notice(self, notice: Notice, descriptors: tuple[int, ...]) -> None:
+        session = self._sessions.get(notice.session)
+        if isinstance(notice, Invoke):
+            self._invoke(notice, descriptors, session)
+            return
+        close_all(descriptors)
+        if session is not None:
+            self._tell(session, notice)
+
+    def _tell(self, session: Session, notice: Suspend | Resume | Ended) -> None:
+        match notice:
+            case Suspend():
+                session.runner.call(lambda: session.giving.suspend(notice.because, required=notice.required))
+            case Resume():
+                session.runner.call(lambda: session.tell_resumed(notice.imported))
+            case Ended():
+                self._forget(session)
+                session.runner.call(lambda: session.tell_ended(notice.code, notice.reason))
+
+    def _invoke(self, notice: Invoke, descriptors: tuple[int, ...], session: Session | None) -> None:
+        """Give a session its connection back: to who has given it up, else to the attach handler."""
+        attachment = next(iter(self._attachments.values()), Attachment(None, self._threads))
+        handler = attachment.handler if session is None else None
+        session = session or self._session(notice.session, notice.peer, attachment.runner)
+        session.runner.call(lambda: self._go_on(session, notice, descriptors, handler))
+
+    def _go_on(
+        self,
+        session: Session,
+        notice: Invoke,
+        descriptors: tuple[int, ...],
+        handler: Callable[..., Any] | None,
+    ) -> None:
+        try:
+            opened = open_continuation(descriptors)
+        except (ValueError, OSError) as error:
+            log_error("going on with a session", error)
+            self._keeper.fail(session, f"its continuation can't be read: {error}")
+            return
+        session.imported.update(notice.imported)
+        session.giving.restore(opened.record, opened.others)
+        if opened.connection is None or notice.expired:
+            self._forget(session)
+            session.tell_ended("expired", "nobody came back in time")
+        else:
+            session.giving.invoke(opened.record, opened.connection, handler)
+
+    # --- a daemon that came back; in the reading thread ---
+
+    def _register_again(self) -> None:
+        for program in self._attachments:
+            self._ask(lambda number, program=program: RegisterAttachHandler(number=number, program=program))  # type: ignore[misc]
+        for program, tags in self._vectors.items():
+            self.offer(program, tags)
+        for session in list(self._sessions.values()):
+            if session.connection is not None:
+                self._find_again(session)
+
+    def _find_again(self, session: Session) -> None:
+        """Ask for a session by its connection, as the daemon may have lost it or know it by another id."""
+        descriptor = session.grip.descriptor()
+        if descriptor < 0:
+            self._forget(session)  # the program has closed it meanwhile
+            return
+        asked = self._daemon.request(lambda number: GetSession(number=number), (descriptor,))
+        asked.when_done(lambda: self._found_again(session, asked))
+
+    def _found_again(self, session: Session, asked: Outcome[Reply]) -> None:
+        if asked.error is None:
+            self._rejoin(session, asked.result())
+        elif isinstance(asked.error, RefusedError):
+            reason = asked.error.reason
+            self._forget(session)
+            session.runner.call(lambda: session.tell_ended("lost", reason))
+
+    def _rejoin(self, session: Session, reply: Reply) -> None:
+        close_all(reply.descriptors)
+        granted: Granted = reply.granted
+        self._forget(session)
+        session.id = granted.session
+        self._sessions[session.id] = session
+        self._keeper.ask_again(session)
+        if not granted.suspended:
+            session.runner.call(lambda: session.tell_resumed_if_suspended(granted.imported))
+
+
+def open_continuation(descriptors: tuple[int, ...]) -> Opened:
+    """Read a continuation from its memory file, and match its descriptors with their names.
+
+    Raises:
+        ValueError: it is damaged or too new, or descriptors are missing. All descriptors are closed.
+        OSError: its memory file can't be read. All descriptors are closed.
+    """
+    from sessionlayer.continuations.codec import decode
+
+    try:
+        record = decode(read_memory(descriptors[0], ENCODED_MAX) if descriptors else b"")
+        return _matched(record, descriptors[1:])
+    except (ValueError, OSError):
+        close_all(descriptors[1:])
+        raise
+    finally:
+        close_all(descriptors[:1])
+
+
+def _matched(record: Continuation, descriptors: tuple[int, ...]) -> Opened:
+    others = len(record.descriptors) - (CONNECTION in record.descriptors)
+    if len(descriptors) == others:
+        return Opened(record, None, descriptors)
+    if len(descriptors) == others + 1:
+        return Opened(record, descriptors[0], descriptors[1:])
+    raise ValueError(f"a continuation with {others} descriptors came with {len(descriptors)}")
+
+
+def program_name() -> str:
+    """Return the name of this program, as its internal continuations have it: its file's name."""
+    return os.path.basename(sys.argv[0])[:_NAME_MAX] or "python"  # noqa: PTH119 - pathlib is slow to import

@@ -1,0 +1,280 @@
+"""A program with threads and a scripted daemon."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+import sessionlayer as migrate
+from sessionlayer.application.messages import (
+    CloseSession,
+    Denied,
+    DependOn,
+    Ended,
+    Export,
+    Freeze,
+    GetSession,
+    HandlerFailed,
+    KeepRunning,
+    RegisterAttachHandler,
+    RegisterCompatibility,
+    RegisterHandler,
+    Resume,
+    Suspend,
+)
+from sessionlayer.continuations.values import CONNECTION, Kind
+from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
+
+Ends = tuple[socket.socket, socket.socket]
+
+SUSPEND = Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=False)
+
+
+def called(daemon: FakeDaemon, call: Any, kind: type[Any], **answer: Any) -> Any:
+    """Run a call that waits for the daemon's answer to a request of this kind."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(call)
+        request = daemon.expect(kind)
+        daemon.say(Denied(number=request.number, **answer)) if answer else daemon.grant(request.number)
+        waiting.result(10)
+        return request
+
+
+def session_of(daemon: FakeDaemon, program: socket.socket, handler: Any = None) -> migrate.Session:
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(migrate.get_session, program)
+        daemon.grant_session()
+        session = waiting.result(10)
+    if handler is not None:
+        called(daemon, lambda: session.register_handler(handler), RegisterHandler)
+    return session
+
+
+def test_a_session_belongs_to_its_connection(daemon: FakeDaemon, connection: Ends) -> None:
+    session = session_of(daemon, connection[0])
+    assert os.fstat(daemon.received[0]).st_ino == os.fstat(connection[0].fileno()).st_ino
+    assert (session.id, session.peer, session.suspended) == (SESSION, "192.0.2.1 port 80", False)
+    assert session_of(daemon, connection[0]) is session
+
+
+def test_what_is_no_session_says_why(daemon: FakeDaemon, connection: Ends) -> None:
+    with pytest.raises(migrate.RefusedError, match="no daemon there") as caught:
+        called(
+            daemon,
+            lambda: migrate.get_session(connection[0]),
+            GetSession,
+            code="no-peer",
+            reason="no daemon there",
+        )
+    assert caught.value.code == "no-peer"
+
+
+def test_without_a_daemon_the_error_says_what_to_do(
+    connection: Ends, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.stop()
+    assert not migrate.available()
+    with pytest.raises(migrate.UnavailableError, match="start the daemon with `migrated`"):
+        migrate.get_session(connection[0])
+    monkeypatch.setenv("MIGRATE_APPLICATION_SOCKET", "")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere")
+    with pytest.raises(migrate.UnavailableError):
+        migrate.get_session(connection[0])
+
+
+def test_a_handler_that_returns_nothing_keeps_running(daemon: FakeDaemon, connection: Ends) -> None:
+    session = session_of(daemon, connection[0], lambda session: None)
+    resumed = threading.Event()
+    session.on_resume(lambda session: resumed.set())
+    daemon.say(SUSPEND)
+    assert daemon.expect(KeepRunning).session == SESSION
+    assert (session.suspended, session.because) == (True, ("no-link",))
+    outcome = session.resumed()
+    daemon.say(Resume(session=SESSION, imported={"level": b"7"}))
+    assert outcome.result(10) is connection[0]
+    assert resumed.wait(10)
+    assert (session.suspended, session.imported) == (False, {"level": b"7"})
+
+
+def test_a_handler_that_raises_is_told_of(
+    daemon: FakeDaemon, connection: Ends, caplog: pytest.LogCaptureFixture
+) -> None:
+    def handler(session: migrate.Session) -> None:
+        raise ZeroDivisionError("by zero")
+
+    session = session_of(daemon, connection[0], handler)
+    daemon.say(SUSPEND)
+    assert daemon.expect(HandlerFailed).reason == "ZeroDivisionError: by zero"
+    assert session.suspended
+    assert "by zero" in caplog.text
+
+
+def test_a_handler_is_not_entered_again(daemon: FakeDaemon, connection: Ends) -> None:
+    entered, release, calls = threading.Semaphore(0), threading.Event(), []
+
+    def handler(session: migrate.Session) -> None:
+        calls.append(session)
+        entered.release()
+        release.wait(10)
+
+    session_of(daemon, connection[0], handler)
+    daemon.say(SUSPEND)
+    assert entered.acquire(timeout=10)
+    daemon.say(SUSPEND)
+    assert len(calls) == 1
+    release.set()
+    daemon.expect(KeepRunning)
+
+
+def test_an_internal_continuation_goes_there_and_back(daemon: FakeDaemon, connection: Ends) -> None:
+    gone_on: list[Any] = []
+    done = threading.Event()
+
+    @migrate.function("threads-resume")
+    def resume(session: migrate.Session, connection: socket.socket) -> None:
+        gone_on.append((session, session.retrieve("index"), session.descriptors))
+        connection.sendall(b"hello again")
+        connection.close()
+        done.set()
+
+    reading, writing = os.pipe()
+
+    def handler(session: migrate.Session) -> migrate.Continuation:
+        session.store("index", b"42")
+        return migrate.internal(resume, descriptors={"pipe": reading})
+
+    session = session_of(daemon, connection[0], handler)
+    session.compat_store(migrate.python_tag())
+    daemon.say(SUSPEND)
+    attach = daemon.expect(RegisterAttachHandler)
+    daemon.grant(attach.number)
+    record, descriptors = daemon.take_continuation()
+    assert record.kind is Kind.INTERNAL
+    assert (record.descriptors, record.attributes) == ((CONNECTION, "pipe"), {"index": b"42"})
+    assert record.compatibility == (migrate.python_tag(),)
+    daemon.invoke(record, descriptors)
+    assert connection[1].recv(100) == b"hello again"
+    assert done.wait(10)
+    assert connection[0].fileno() == -1
+    (found,) = gone_on
+    assert found[:2] == (session, b"42")
+    os.close(found[2]["pipe"])
+    os.close(writing)
+
+
+def test_a_denied_continuation_leaves_the_program_its_connection(
+    daemon: FakeDaemon, connection: Ends, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = session_of(daemon, connection[0])
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(session.return_cont, migrate.system())
+        daemon.deny_continuation()
+    with pytest.raises(migrate.RefusedError, match="no room"):
+        waiting.result(10)
+    assert connection[0].fileno() > 0
+
+
+def test_a_system_continuation_brings_the_connection_back(daemon: FakeDaemon, connection: Ends) -> None:
+    session = session_of(daemon, connection[0], lambda session: migrate.system())
+    daemon.say(SUSPEND)
+    record, descriptors = daemon.take_continuation()
+    assert record.kind is Kind.SYSTEM
+    outcome = session.resumed()
+    daemon.invoke(record, descriptors)
+    with outcome.result(10) as found:
+        found.sendall(b"back")
+        assert connection[1].recv(100) == b"back"
+
+
+def test_the_end_of_a_session_is_told(daemon: FakeDaemon, connection: Ends) -> None:
+    session = session_of(daemon, connection[0], lambda session: None)
+    told = threading.Event()
+    session.on_end(lambda session: told.set())
+    daemon.say(SUSPEND)
+    daemon.expect(KeepRunning)
+    outcome = session.resumed()
+    daemon.say(Ended(session=SESSION, code="expired", reason="nobody came back"))
+    with pytest.raises(migrate.SessionEndedError, match="nobody came back"):
+        outcome.result(10)
+    assert told.wait(10)
+    assert session.ended is not None
+    assert session.ended.code == "expired"
+    with pytest.raises(migrate.SessionEndedError):
+        migrate.complete(session)
+
+
+def test_the_other_requests_are_made(daemon: FakeDaemon, connection: Ends) -> None:
+    session = session_of(daemon, connection[0])
+    session.store("level", b"7")
+    assert called(daemon, lambda: session.export("level"), Export).values == {"level": b"7"}
+    with pytest.raises(migrate.RefusedError, match="itself"):
+        called(daemon, lambda: session.depend_on(session), DependOn, code="cycle", reason="on itself")
+    assert called(daemon, session.freeze, Freeze).session == SESSION
+    tags = migrate.package_tags("msgspec")
+    request = called(daemon, lambda: migrate.register_compat_vector("counter", *tags), RegisterCompatibility)
+    assert (request.program, request.tags) == ("counter", tags)
+    assert called(daemon, session.close, CloseSession).session == SESSION
+
+
+def test_an_attach_handler_takes_up_what_others_gave_up(daemon: FakeDaemon, connection: Ends) -> None:
+    taken: list[Any] = []
+    done = threading.Event()
+
+    def attach(session: migrate.Session, connection: socket.socket) -> None:
+        taken.append((session.id, session.retrieve("mount"), connection))
+        done.set()
+
+    called(daemon, lambda: migrate.register_attach_handler("radio", attach), RegisterAttachHandler)
+    other = bytes(16)
+    record = migrate.Continuation(function="elsewhere")
+    from sessionlayer.continuations.values import Continuation as Record
+
+    assert record.kind is Kind.INTERNAL
+    daemon.invoke(
+        Record(descriptors=(CONNECTION,), attributes={"mount": b"/live"}, function="elsewhere"),
+        [os.dup(connection[0].fileno())],
+        session=other,
+    )
+    assert done.wait(10)
+    assert taken[0][:2] == (other, b"/live")
+    taken[0][2].close()
+
+
+def test_a_daemon_that_comes_back_is_told_everything_again(daemon: FakeDaemon, connection: Ends) -> None:
+    session = session_of(daemon, connection[0], lambda session: None)
+    session.store("level", b"7")
+    called(daemon, lambda: session.export("level"), Export)
+    called(daemon, lambda: migrate.register_attach_handler("radio", print), RegisterAttachHandler)
+    daemon.stop()
+    daemon.start()
+    assert daemon.expect(RegisterAttachHandler).program == "radio"
+    daemon.grant_session()
+    assert daemon.expect(RegisterHandler).session == SESSION
+    assert daemon.expect(Export).values == {"level": b"7"}
+    daemon.say(SUSPEND)
+    daemon.expect(KeepRunning)
+
+
+def test_a_session_that_the_daemon_has_lost_has_ended(daemon: FakeDaemon, connection: Ends) -> None:
+    session = session_of(daemon, connection[0], lambda session: None)
+    told = threading.Event()
+    session.on_end(lambda session: told.set())
+    daemon.stop()
+    daemon.start()
+    request = daemon.expect(GetSession)
+    daemon.say(Denied(number=request.number, code="unknown", reason="no such session"))
+    assert told.wait(10)
+    assert session.ended is not None
+    assert session.ended.code == "lost"
+
+
+def test_what_is_asked_while_the_daemon_is_away_fails(daemon: FakeDaemon, connection: Ends) -> None:
+    session = session_of(daemon, connection[0])
+    daemon.stop()
+    with pytest.raises(migrate.DaemonGoneError):
+        session.freeze()
