@@ -1,1 +1,1 @@
-"""Virtual streams without input and output: counted bytes, replay, resumption."""
+"""Virtual streams: connections that outlive their transports, as pure state machines."""

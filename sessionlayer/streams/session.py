@@ -1,0 +1,499 @@
+"""The state machine of a session: connections, their openings, and what is said on the control transport.
+
+The shell moves the bytes of connections by itself (``Connection.ring``, ``Connection.receive``) and asks here what
+they mean: openings, statements and time go in, effects (``take_effects``) and bytes for the control transport
+(``control_output``) come out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+
+from sessionlayer.protocol.errors import LocalProtocolError, RemoteProtocolError
+from sessionlayer.streams import secrets
+from sessionlayer.streams.channel import ControlChannel
+from sessionlayer.streams.connection import Connection
+from sessionlayer.streams.errors import StreamError, StreamExpiredError, StreamRefusedError
+from sessionlayer.streams.events import Acknowledged, Admitted, Closed, Effect, Ended, Lost
+from sessionlayer.streams.limits import ACK_DELAY_S, CONNECTION_MAX, PURPOSE_MAX
+from sessionlayer.streams.liveness import Liveness
+from sessionlayer.streams.openings import (
+    CONTROL,
+    AnswerBody,
+    Opening,
+    OpeningBody,
+    read_answer,
+    read_opening,
+    write_answer,
+    write_opening,
+)
+from sessionlayer.streams.options import StreamOptions
+from sessionlayer.streams.seen import SeenNumbers
+from sessionlayer.streams.state import SessionState
+from sessionlayer.streams.statements import (
+    Accepted,
+    Begin,
+    Bye,
+    Gone,
+    Inquire,
+    Ping,
+    Pong,
+    Report,
+    Reset,
+    Statement,
+    decode,
+    encode,
+    shortened,
+)
+from sessionlayer.streams.transitions import ConnectionEvent, ConnectionPhase, SessionPhase
+
+Entropy = Callable[[int], bytes]
+
+
+class Session:
+    """One association's connections, at one of its two ends.
+
+    Args:
+        state: a session at rest; a new one has no connections.
+        options: bounds and times.
+        entropy: unpredictable bytes for nonces.
+        now: seconds, monotonic.
+    """
+
+    def __init__(self, state: SessionState, options: StreamOptions, entropy: Entropy, now: float) -> None:
+        self.id = secrets.session_id(state.key)
+        self.client = state.client
+        self.options = options
+        self.connections: dict[int, Connection] = {}
+        self.liveness = Liveness(options, client=state.client, now=now, suspended_s=state.suspended_s)
+        self.generation = state.generation
+        self._start = state
+        self._entropy = entropy
+        self._opening_key = b""
+        self._channel: ControlChannel | None = None
+        self._next_number = state.next_number
+        self._seen = SeenNumbers(state.newest_seen, state.seen)
+        self._dirty: set[int] = set()
+        self._queue: deque[Statement] = deque()
+        self._effects: list[Effect] = []
+        self._acknowledge_at = math.inf
+        for kept in state.connections:
+            self.connections[kept.number] = Connection(kept, key=state.key, client=state.client)
+
+    # -- connections -------------------------------------------------------------------------------------
+
+    def open(self, purpose: bytes, *, sealed: bool) -> Connection:
+        """Return a new connection, to be opened by a transport (client only).
+
+        Raises:
+            LocalProtocolError: we are the server, or ``purpose`` is longer than 255 bytes.
+            StreamRefusedError: the session has as many connections as it may have.
+        """
+        if not self.client:
+            raise LocalProtocolError("only the client of a session opens connections")
+        if len(purpose) > PURPOSE_MAX:
+            raise LocalProtocolError(f"a purpose of {len(purpose)} bytes, at most {PURPOSE_MAX}")
+        if len(self.connections) >= self.options.connections_max or self._next_number > CONNECTION_MAX:
+            raise StreamRefusedError(f"the session has {len(self.connections)} connections already")
+        connection = self._add(self._next_number, purpose, sealed=sealed)
+        self._next_number += 1
+        return connection
+
+    def _add(self, number: int, purpose: bytes, *, sealed: bool) -> Connection:
+        connection = Connection.new(number, purpose, sealed=sealed, key=self._start.key, client=self.client)
+        self.connections[number] = connection
+        return connection
+
+    def finish(self, connection: Connection) -> None:
+        """End our stream of a connection behind what was written."""
+        if connection.phase is not ConnectionPhase.RESET and connection.finish():
+            self._dirty.add(connection.number)
+
+    def close(self, connection: Connection) -> None:
+        """End our stream and take no more of the peer's; the connection is over when the peer has it all."""
+        connection.closing = True
+        self.finish(connection)
+        self._settle(connection)
+
+    def abort(self, connection: Connection, reason: str) -> None:
+        """Give a connection up at once."""
+        self._give_up(connection, reason, StreamError(f"the connection was given up: {reason}"))
+
+    def received(self, connection: Connection, now: float) -> bool:
+        """Note that bytes were handed out; return whether the control transport has something to send now."""
+        self.liveness.heard = True
+        inbound = connection.inbound
+        if inbound.end == inbound.received and inbound.finish():
+            self._note_end(connection)
+            return True
+        if connection.due:
+            self._dirty.add(connection.number)
+            return True
+        if self._acknowledge_at == math.inf:
+            self._acknowledge_at = now + ACK_DELAY_S
+        return False
+
+    def _note_end(self, connection: Connection) -> None:
+        self._effects.append(Ended(connection.number))
+        self._dirty.add(connection.number)
+        self._settle(connection)
+
+    def _settle(self, connection: Connection) -> None:
+        """Let go of a connection with which both ends, or at least ours, have finished."""
+        if connection.phase is not ConnectionPhase.OPEN:
+            return
+        if connection.finished:
+            self._queue.append(connection.report())
+            self._remove(connection, ConnectionEvent.FINISHED, None)
+        elif connection.closing and connection.end_acknowledged:
+            self._give_up(connection, "it was closed", None)
+
+    def _give_up(self, connection: Connection, reason: str, error: ConnectionError | None) -> None:
+        if not connection.machine.allows(ConnectionEvent.ABORT):
+            return
+        connection.give_up(reason)
+        self._dirty.add(connection.number)
+        self._effects.append(Lost(connection.number, error))
+
+    def _remove(self, connection: Connection, event: ConnectionEvent, error: ConnectionError | None) -> None:
+        told = connection.phase is ConnectionPhase.RESET
+        connection.machine.feed(event)
+        connection.ring.clear()
+        del self.connections[connection.number]
+        self._dirty.discard(connection.number)
+        if not told:
+            self._effects.append(Lost(connection.number, error))
+
+    # -- openings, client side ---------------------------------------------------------------------------
+
+    def control_opening(self) -> bytes:
+        """Return the first bytes of our next control transport."""
+        self.generation += 1
+        nonce = self._entropy(secrets.NONCE_BYTES)
+        self._opening_key = secrets.opening_key(self._start.key, CONTROL, self.generation, nonce)
+        return write_opening(self._start.key, CONTROL, self.generation, nonce, OpeningBody())
+
+    def control_answered(self, answer: bytes, now: float) -> None:
+        """Take the answer to our newest control opening.
+
+        Raises:
+            RemoteProtocolError: it is not authentic, or a refusal.
+        """
+        body = read_answer(self._opening_key, answer)
+        if body.refusal is not None:
+            raise RemoteProtocolError(f"the server refuses: {body.refusal}")
+        self._resume_control(secrets.answer_key(self._opening_key, answer[: secrets.NONCE_BYTES]), now)
+
+    def data_opening(self, connection: Connection) -> bytes:
+        """Return the first bytes of a connection's next transport; ``connection.ring`` is sent behind it."""
+        connection.generation += 1
+        nonce = self._entropy(secrets.NONCE_BYTES)
+        key = self._start.key
+        connection.opening_key = secrets.opening_key(key, connection.number, connection.generation, nonce)
+        body = connection.opening()
+        return write_opening(key, connection.number, connection.generation, nonce, body)
+
+    def data_answered(self, connection: Connection, answer: bytes) -> bool:
+        """Take the answer to a connection's newest opening; return whether the transport goes on.
+
+        Raises:
+            RemoteProtocolError: it is not authentic, or does not fit what we know.
+        """
+        body = read_answer(connection.opening_key, answer)
+        self.liveness.heard = True
+        if body.refusal is not None:
+            self._refused(connection, body.refusal)
+            return False
+        opening = connection.phase is ConnectionPhase.OPENING
+        connection.answered(body)
+        if opening:
+            self._effects.append(Admitted(connection.number))
+        self._after_positions(connection)
+        return self.connections.get(connection.number) is connection
+
+    def _refused(self, connection: Connection, reason: str) -> None:
+        error = (
+            StreamRefusedError(reason)
+            if connection.phase is ConnectionPhase.OPENING
+            else StreamError(f"the peer gave the connection up: {reason}")
+        )
+        self._queue.append(Gone(connection=connection.number))
+        clean = connection.inbound.ended
+        self._remove(connection, ConnectionEvent.REFUSED, None if clean else error)
+
+    # -- openings, server side ---------------------------------------------------------------------------
+
+    def authenticate(self, opening: Opening) -> OpeningBody:
+        """Return what an opening says; nothing changes yet, so that an older transport can be drained first.
+
+        Raises:
+            RemoteProtocolError: it is not authentic, not newer than what we have, or a repetition.
+        """
+        body = read_opening(self._start.key, opening)
+        current = self.connections.get(opening.connection)
+        newest = self.generation if opening.connection == CONTROL else current.generation if current else 0
+        if opening.generation <= newest:
+            raise RemoteProtocolError(f"generation {opening.generation} is not newer than {newest}")
+        return body
+
+    def accept_control(self, opening: Opening, now: float) -> bytes:
+        """Take an authentic control opening; return the answer."""
+        self.generation = opening.generation
+        key = secrets.opening_key(self._start.key, CONTROL, opening.generation, opening.nonce)
+        answer = write_answer(key, nonce := self._entropy(secrets.NONCE_BYTES), AnswerBody())
+        self._resume_control(secrets.answer_key(key, nonce), now)
+        return answer
+
+    def accept_data(self, opening: Opening, body: OpeningBody) -> tuple[Connection | None, bytes]:
+        """Take an authentic data opening, once the older transport was drained.
+
+        Returns the connection, and the answer unless that waits for ``admit``; no connection if the answer
+        is a refusal.
+
+        Raises:
+            RemoteProtocolError: it does not fit what we know.
+        """
+        key = secrets.opening_key(self._start.key, opening.connection, opening.generation, opening.nonce)
+        connection = self.connections.get(opening.connection)
+        if connection is None:
+            refusal = self._why_not(opening.connection)
+            if refusal:
+                answer = AnswerBody(refusal=refusal)
+                return None, write_answer(key, self._entropy(secrets.NONCE_BYTES), answer)
+            self._seen.accept(opening.connection)
+            connection = self._add(opening.connection, body.purpose, sealed=body.sealed)
+        if connection.phase is ConnectionPhase.RESET:
+            connection.generation = opening.generation
+            return None, self._answer(connection, key)
+        connection.opened(body, key, opening.generation)
+        self._after_positions(connection)
+        return connection, b"" if connection.phase is ConnectionPhase.OPENING else self._answer(
+            connection, key
+        )
+
+    def _why_not(self, number: int) -> str:
+        if not self._seen.fresh(number):
+            return "the connection is over"
+        if len(self.connections) >= self.options.connections_max:
+            return f"the session has {len(self.connections)} connections already"
+        return ""
+
+    def _answer(self, connection: Connection, key: bytes) -> bytes:
+        return write_answer(key, self._entropy(secrets.NONCE_BYTES), connection.answer())
+
+    def admit(self, connection: Connection) -> bytes:
+        """Take a new connection; return the answer to its newest opening, empty if it is over already."""
+        if connection.phase is not ConnectionPhase.OPENING:
+            return b""
+        connection.machine.feed(ConnectionEvent.ADMIT)
+        return self._answer(connection, connection.opening_key)
+
+    def refuse(self, connection: Connection, reason: str) -> bytes:
+        """Refuse a new connection; return the answer to its newest opening, empty if it is over already."""
+        if connection.phase is not ConnectionPhase.OPENING:
+            return b""
+        connection.give_up(reason, ConnectionEvent.REFUSE)
+        self._dirty.add(connection.number)
+        self._effects.append(Lost(connection.number, None))
+        return self._answer(connection, connection.opening_key)
+
+    def _after_positions(self, connection: Connection) -> None:
+        self._effects.append(Acknowledged(connection.number))
+        if connection.inbound.finish():
+            self._note_end(connection)
+
+    # -- the control transport ---------------------------------------------------------------------------
+
+    def begin_control(self, channel: ControlChannel, now: float) -> None:
+        """Go on over the transport of the handshake, as the session's first control transport."""
+        self._start_control(channel, now)
+
+    def _resume_control(self, root: bytes, now: float) -> None:
+        self._start_control(ControlChannel(*secrets.control_keys(root, client=self.client)), now)
+
+    def _start_control(self, channel: ControlChannel, now: float) -> None:
+        self._channel = channel
+        self._queue.clear()
+        self._dirty.update(
+            number for number, kept in self.connections.items() if kept.phase is not ConnectionPhase.OPENING
+        )
+        self._effects += self.liveness.connected(now)
+
+    def lose_control(self, reason: str, now: float) -> None:
+        """Note that the control transport has died."""
+        self._channel = None
+        self.liveness.lost(reason, now)
+
+    def receive_control(self, data: bytes, now: float) -> None:
+        """Take bytes of the control transport.
+
+        Raises:
+            RemoteProtocolError: the peer broke the protocol; the control transport is to be closed.
+        """
+        if self._channel is None:
+            return
+        for message in self._channel.open(data):
+            self.liveness.heard = True
+            self._handle(decode(message))
+
+    def _handle(self, statement: Statement) -> None:
+        match statement:
+            case Ping():
+                self._queue.append(Pong(number=statement.number))
+            case Report():
+                self._learn(statement)
+            case Reset():
+                self._learn_reset(statement)
+            case Gone():
+                self._learn_gone(statement)
+            case Bye():
+                self._over(Closed(statement.code, statement.reason or "the peer closed the session"))
+            case Pong() | Accepted():
+                pass
+            case Begin() | Inquire():
+                raise RemoteProtocolError("the session has begun already")
+
+    def _learn(self, report: Report) -> None:
+        connection = self.connections.get(report.connection)
+        if connection is None:
+            self._queue.append(Gone(connection=report.connection))
+            return
+        if connection.phase is not ConnectionPhase.OPEN:
+            return  # our Reset is under way, or the answer that opens it is
+        if connection.learn(report):
+            self._effects.append(Acknowledged(connection.number))
+        if connection.inbound.finish():
+            self._note_end(connection)
+        self._settle(connection)
+
+    def _learn_reset(self, reset: Reset) -> None:
+        connection = self.connections.get(reset.connection)
+        if connection is None:
+            self._queue.append(Gone(connection=reset.connection))
+        else:
+            self._refused(connection, reset.reason)
+
+    def _learn_gone(self, gone: Gone) -> None:
+        connection = self.connections.get(gone.connection)
+        if connection is None:
+            return
+        clean = connection.inbound.ended and connection.end is not None
+        error = None if clean else StreamError("the peer does not know the connection any more")
+        self._remove(connection, ConnectionEvent.PEER_GONE, error)
+
+    def control_output(self) -> bytes:
+        """Return what is to be sent on the control transport now; empty while there is none."""
+        if self._channel is None or not (self._dirty or self._queue):
+            return b""
+        statements = [
+            *self._queue,
+            *(self._stated(self.connections[number]) for number in sorted(self._dirty)),
+        ]
+        self._queue.clear()
+        self._dirty.clear()
+        return b"".join(self._channel.seal(encode(statement)) for statement in statements)
+
+    @staticmethod
+    def _stated(connection: Connection) -> Statement:
+        if connection.phase is ConnectionPhase.RESET:
+            return Reset(connection=connection.number, reason=connection.reason)
+        return connection.report()
+
+    # -- time and end ------------------------------------------------------------------------------------
+
+    @property
+    def phase(self) -> SessionPhase:
+        """Return whether the peer can be reached."""
+        return self.liveness.phase
+
+    def next_deadline(self) -> float:
+        """Return when ``handle_timer`` is to be called (seconds, monotonic)."""
+        return min(self._acknowledge_at, self.liveness.next_deadline())
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due at ``now``."""
+        if now >= self._acknowledge_at:
+            self._acknowledge_at = math.inf
+            self._dirty.update(
+                number
+                for number, kept in self.connections.items()
+                if kept.inbound.received != kept.reported and kept.phase is ConnectionPhase.OPEN
+            )
+        effects, ping = self.liveness.tick(now)
+        self._effects += effects
+        if ping:
+            self._queue.append(Ping(number=0))
+        for effect in effects:
+            if isinstance(effect, Closed):
+                self._end_connections(effect)
+
+    def end(self, code: str, reason: str) -> bytes:
+        """End the session at our side; return the last bytes for the control transport."""
+        farewell = (
+            self._channel.seal(encode(Bye(code=code, reason=shortened(reason)))) if self._channel else b""
+        )
+        self._over(Closed(code, reason))
+        self._channel = None
+        return farewell
+
+    def _over(self, closed: Closed) -> None:
+        if self.liveness.closed():
+            self._effects.append(closed)
+            self._end_connections(closed)
+
+    def _end_connections(self, closed: Closed) -> None:
+        for connection in tuple(self.connections.values()):
+            clean = connection.finished
+            self._remove(connection, ConnectionEvent.PEER_GONE, None if clean else closing_error(closed))
+
+    def take_effects(self) -> list[Effect]:
+        """Return what has followed since the last call, in order."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    def state(self, unread: dict[int, bytes], host: str, port: int, now: float) -> SessionState:
+        """Return the session as it is kept; ``unread`` maps connections to what the program has not read."""
+        newest, seen = self._seen.state()
+        return SessionState(
+            client=self.client,
+            key=self._start.key,
+            peer_key=self._start.peer_key,
+            host=host,
+            port=port,
+            generation=self.generation,
+            suspended_s=self.liveness.suspended_s(now),
+            next_number=self._next_number,
+            newest_seen=newest,
+            seen=seen,
+            connections=tuple(
+                connection.state(unread.get(connection.number, b""))
+                for connection in self.connections.values()
+                if not (connection.closing and connection.phase is ConnectionPhase.OPENING)
+            ),
+        )
+
+
+def closing_error(closed: Closed) -> ConnectionError:
+    """Return what a connection's program is told when its session is over."""
+    if closed.code in ("expired", "unknown"):
+        return StreamExpiredError(f"the session is over: {closed.reason}")
+    return StreamError(f"the session is over: {closed.reason}")
+
+
+def new_state(key: bytes, peer_key: bytes, host: str, port: int, *, client: bool) -> SessionState:
+    """Return a session that has just been agreed on, without connections."""
+    return SessionState(
+        client=client,
+        key=key,
+        peer_key=peer_key,
+        host=host,
+        port=port,
+        generation=0,
+        suspended_s=0.0,
+        next_number=1,
+        newest_seen=-1,
+        seen=b"",
+        connections=(),
+    )
