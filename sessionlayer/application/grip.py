@@ -149,8 +149,8 @@ class TransportGrip:
         unsent = bytes(buffer) if isinstance(buffer, bytes | bytearray) else b"".join(map(bytes, buffer))
         if len(unsent) != expected:
             raise MigrateError(
-                f"{expected} bytes that were written are still in {type(self._transport).__name__}, which "
-                "does not give them out: use asyncio's own event loop, or drain before returning a continuation"
+                f"{type(self._transport).__name__} has not sent {expected} bytes and does not give them out: "
+                "use asyncio's own event loop, or drain before returning a continuation"
             )
         return unsent
 
