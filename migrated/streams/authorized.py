@@ -20,6 +20,7 @@ from typing import Final
 
 from migrated.streams.addresses import AddressError, quoted
 from migrated.streams.rules import Rules, read_rule
+from migrated.streams.words import reason
 from sessionlayer.protocol.keys import KEY_BYTES
 
 FILE_MAX: Final = 4 << 20
@@ -106,7 +107,7 @@ def _read(file: Path) -> str:
         advice = "write to it, one a line, the keys that `migrate connect --print-key` prints on the clients"
         raise KeysFileError(f"{file}: there is no such file; {advice}") from None
     except OSError as error:
-        raise KeysFileError(f"{file}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise KeysFileError(f"{file}: cannot be read: {reason(error)}") from error
     except UnicodeDecodeError:
         raise KeysFileError(f"{file}: this is not UTF-8 text; a file of keys has one key a line") from None
 

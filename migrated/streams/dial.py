@@ -9,6 +9,7 @@ from typing import Final
 
 from migrated.streams.addresses import Destination, Endpoint, UnixEndpoint, quoted
 from migrated.streams.rules import Address, Rules, may_reach, names_in, plain_address
+from migrated.streams.words import reason
 
 RESOLVE_TIMEOUT_S: Final = 10.0
 """Seconds that the resolver may take for one name."""
@@ -76,7 +77,7 @@ async def _resolved(host: str, port: int) -> list[tuple[Address, str]]:
         async with asyncio.timeout(RESOLVE_TIMEOUT_S):
             rows = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
-        raise DialError(f"the gateway cannot resolve {quoted(host)}: {_reason(error)}") from error
+        raise DialError(f"the gateway cannot resolve {quoted(host)}: {reason(error)}") from error
     except TimeoutError:
         raise DialError(f"the gateway's resolver gives no answer for {quoted(host)}") from None
     written = dict.fromkeys(_with_scope(row[4]) for row in rows)
@@ -110,8 +111,4 @@ def _not_allowed(destination: Destination) -> DialError:
 
 
 def _no_connection(destination: Destination, error: OSError) -> DialError:
-    return DialError(f"the gateway cannot connect to {quoted(str(destination))}: {_reason(error)}")
-
-
-def _reason(error: OSError) -> str:
-    return "no answer" if isinstance(error, TimeoutError) else (error.strerror or str(error)).lower()
+    return DialError(f"the gateway cannot connect to {quoted(str(destination))}: {reason(error)}")

@@ -7,6 +7,7 @@ from typing import Final
 
 from migrated.config import ConfigurationError, xdg_folder
 from migrated.keyfile import KeyFileError, read_or_make_key
+from migrated.streams.words import reason
 from sessionlayer.protocol.keys import HostKey
 
 CLIENT_KEY: Final = "user.key"
@@ -33,8 +34,7 @@ def state_file(name: str) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise FolderError(f"cannot make the folder {folder}: {reason}; see XDG_STATE_HOME") from error
+        raise FolderError(f"cannot make the folder {folder}: {reason(error)}; see XDG_STATE_HOME") from error
     return folder / name
 
 

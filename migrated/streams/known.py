@@ -14,6 +14,7 @@ from pathlib import Path
 
 from migrated.streams.addresses import Endpoint
 from migrated.streams.authorized import key_text, read_key
+from migrated.streams.words import reason
 from sessionlayer.protocol.keys import fingerprint
 from sessionlayer.protocol.trust import Direction, Judgement, TrustPolicy, judge
 
@@ -111,7 +112,6 @@ class KnownGateways:
         try:
             yield
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise KnownGatewaysError(f"cannot use {self._file}: {reason}") from error
+            raise KnownGatewaysError(f"cannot use {self._file}: {reason(error)}") from error
         except UnicodeDecodeError:
             raise KnownGatewaysError(f"{self._file}: this is not UTF-8 text; move it away") from None

@@ -31,7 +31,7 @@ async def relay(one: Ends, other: Ends) -> None:
                 task.cancel()
     except BaseExceptionGroup as errors:
         _abort(writers)
-        raise _first(errors) from None
+        raise first_error(errors) from None
     except asyncio.CancelledError:
         _abort(writers)
         raise
@@ -59,7 +59,7 @@ def _abort(writers: Iterable[asyncio.StreamWriter]) -> None:
         writer.transport.abort()
 
 
-def _first(error: BaseException) -> BaseException:
+def first_error(error: BaseException) -> BaseException:
     """Return the first error of a group: when one connection breaks, what follows says nothing new."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -1,0 +1,84 @@
+"""`migrate connect`: standard input and output as one connection through a gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from migrated.streams.addresses import Destination
+from migrated.streams.client import Gateway, associate, speaker, tell_outages
+from migrated.streams.network import network_changes
+from migrated.streams.outcomes import Outcome, StreamProgramError
+from migrated.streams.relay import first_error
+from migrated.streams.stdio import Input, Output
+from migrated.streams.words import reason
+from sessionlayer.aio import StreamRefusedError, StreamSession
+
+CHUNK = 256 * 1024
+"""Bytes that are taken from the stream at once, at most."""
+
+
+async def connect_stdio(gateway: Gateway, destination: Destination, *, quiet: bool) -> int:
+    """Connect standard input and output to a destination, until both directions have ended.
+
+    Args:
+        gateway: which one to go through.
+        destination: where to, as the gateway sees it.
+        quiet: say nothing but errors.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        StreamProgramError: there is no connection, or it broke.
+    """
+    say = speaker(quiet=quiet)
+    session = await associate(gateway, say)
+    tell_outages(session, speaker(quiet=quiet or not sys.stderr.isatty()))
+    try:
+        with network_changes(session.retry_now):
+            await _converse(session, destination)
+    except BaseException:
+        session.abort()
+        raise
+    await session.close()
+    return Outcome.DONE
+
+
+async def _converse(session: StreamSession, destination: Destination) -> None:
+    try:
+        reader, writer = await session.open_connection(str(destination).encode())
+        await _carry(reader, writer)
+    except StreamRefusedError as error:
+        raise StreamProgramError(error.reason, Outcome.REFUSED) from error
+    except OSError as error:
+        if session.state == "closed":
+            advice = "what it carried can't be taken up by a new process; start the program that used it anew"
+            raise StreamProgramError(f"{reason(error)}; {advice}", Outcome.LOST) from error
+        message = f"the connection to {destination} broke: {reason(error)}"
+        raise StreamProgramError(message, Outcome.BROKEN) from error
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(writer.wait_closed())
+            ways = (_send(Input(), writer), _receive(reader, Output()))
+            await asyncio.wait([group.create_task(way) for way in ways])
+            watching.cancel()
+    except BaseExceptionGroup as errors:
+        raise first_error(errors) from None
+    writer.close()
+
+
+async def _send(source: Input, writer: asyncio.StreamWriter) -> None:
+    while data := await source.read():
+        writer.write(data)
+        await writer.drain()
+    writer.write_eof()
+
+
+async def _receive(reader: asyncio.StreamReader, target: Output) -> None:
+    while data := await reader.read(CHUNK):
+        await target.write(data)
+    target.end()
