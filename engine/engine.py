@@ -22,7 +22,7 @@ from engine.rules import RuleSet
 from engine.session import SessionDescription
 from engine.world import USABLE, World
 from monitors.events import AddressGone, AddressPresent, Event
-from policylang.ast import Policy
+from policylang.ast import ExpireRule, Policy
 
 
 class Engine:
@@ -153,6 +153,10 @@ class Engine:
         if adopt.span is None:
             text = "no `adopt` applies"
         return Verdict(adopt=adopt.value, reasons=(Reason(span=adopt.span, text=text),))
+
+    def expire_rules(self, description: SessionDescription) -> tuple[ExpireRule, ...]:
+        """Return the statements of which the shortest says when such a session, suspended, is given up."""
+        return self._rules.classify(description).expire
 
     def points(self) -> tuple[AttachmentPoint, ...]:
         """Return the attachment points by which packets can leave."""

@@ -84,10 +84,16 @@ class SessionClass:
         self.delay_s = Setting(_DELAY_S, None)
         self.suspend_after_s: Setting[float | None] = Setting(_SUSPEND_AFTER_S, None)
         self.adopt = Setting(False, None)
+        self._expire: dict[str, ExpireRule] = {}
         self._scores: list[ScoreInterface] = []
         self._known: dict[tuple[str, bool], Score] = {}
         for statement in statements:
             self._apply(statement)
+
+    @property
+    def expire(self) -> tuple[ExpireRule, ...]:
+        """Return the last `expire` of each file that has one, in the order of the files."""
+        return tuple(self._expire.values())
 
     def score(self, name: str, *, current: bool) -> Score:
         """Return the score of an attachment point of this name; ``current`` if it is the one in use."""
@@ -116,7 +122,10 @@ class SessionClass:
                 self.suspend_after_s = Setting(statement.after_s, statement.span)
             case Adopt():
                 self.adopt = Setting(statement.adopt, statement.span)
-            case ExpireRule() | ResumeRule() | NotifyRule():
+            case ExpireRule():
+                # Each file may only shorten what others grant, so none of them replaces another's.
+                self._expire[statement.span.file] = statement
+            case ResumeRule() | NotifyRule():
                 pass  # these speak to whoever keeps suspended sessions and to applications
 
 

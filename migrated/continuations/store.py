@@ -18,6 +18,8 @@ from typing import Any, Final
 
 from migrated.continuations.quota import Ledger, Quota, Usage
 from migrated.continuations.seal import Seal, digest
+from migrated.continuations.vectors import TABLE as VECTORS_TABLE
+from migrated.continuations.vectors import StoredVectors
 from migrated.database import Database, Layout, StoreError, Value, prepare_folder
 from migrated.log import event
 from sessionlayer.continuations.compression import compress, decompress
@@ -29,7 +31,8 @@ FILE_NAME: Final = "continuations.sqlite"
 
 _LAYOUT: Final = Layout(
     version=1,
-    tables="""
+    tables=VECTORS_TABLE
+    + """
         CREATE TABLE continuations (
             id BLOB PRIMARY KEY, uid INTEGER NOT NULL, program BLOB NOT NULL, kind BLOB NOT NULL,
             stored_at REAL NOT NULL, expires_at REAL, size INTEGER NOT NULL,
@@ -121,6 +124,9 @@ class ContinuationStore:
         host_key: the key of this host, which seals every row.
         quota: what one user may have in it.
 
+    Attributes:
+        vectors: what programs have registered to be compatible with.
+
     Raises:
         StoreError: the folder or the file can't be used, another daemon has it, or it is too new.
     """
@@ -134,6 +140,7 @@ class ContinuationStore:
         self._database = Database(folder / FILE_NAME, _LAYOUT)
         for row in self._database.rows(_INDEX):
             self._take_in(row)
+        self.vectors = StoredVectors(self._database, self._seal)
 
     def close(self) -> None:
         """Let go of the store. Closing twice is harmless."""
