@@ -42,10 +42,13 @@ class CipherState(Struct, frozen=True):
 
 
 class ChannelState(Struct, frozen=True, kw_only=True):
-    """A channel: its number on both sides, windows in bytes, and the bytes that wait for them."""
+    """A channel: its number on both sides, windows in bytes, and the bytes that wait for them.
+
+    There is no peer's number any more where our end has been closed and the peer's has not.
+    """
 
     number: int
-    peer_number: int
+    peer_number: int | None
     sending: str
     receiving: str
     send_window: int
@@ -209,8 +212,7 @@ def _is_plain(channel: object) -> bool:
     return (
         isinstance(channel, asyncssh.SSHServerChannel)
         and channel._session_started
-        and channel._send_chan is not None
-        and channel._recv_state in {"open", "eof"}
+        and channel._recv_state != "closed"
         and channel._recv_paused != "starting"
         and not channel._request_queue
     )
@@ -231,7 +233,6 @@ def _cipher(state: CipherState) -> Encryption:
 
 def _channel_state(channel: asyncssh.SSHServerChannel[bytes]) -> ChannelState:
     assert channel._recv_chan is not None
-    assert channel._send_chan is not None
     return ChannelState(
         number=channel._recv_chan,
         peer_number=channel._send_chan,

@@ -1,0 +1,145 @@
+"""The counters, as real processes with an unmodified client and a scripted daemon."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from sessionlayer.application.memory import write_memory
+from sessionlayer.application.messages import (
+    GetSession,
+    Granted,
+    KeepRunning,
+    RegisterAttachHandler,
+    RegisterHandler,
+    Suspend,
+)
+from sessionlayer.continuations.codec import encode
+from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
+
+ROOT = Path(__file__).parents[2]
+COUNTER = ROOT / "examples" / "counter"
+WAIT_S = 20
+SUSPEND = Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=True)
+
+
+@pytest.fixture
+def daemon() -> Iterator[FakeDaemon]:
+    with TemporaryDirectory() as folder, FakeDaemon(Path(folder)) as found:
+        yield found
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@contextmanager
+def program(
+    name: str, *arguments: str, path: str = "", stdin: int | None = None, **variables: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {**os.environ, "MIGRATE_APPLICATION_SOCKET": path or "/nowhere", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(COUNTER / name), *arguments]
+    with subprocess.Popen(
+        command, env={**environment, **variables}, stdin=stdin, cwd=ROOT, close_fds=False
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def connected(port: int, process: subprocess.Popen[bytes]) -> socket.socket:
+    while process.poll() is None:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
+        except ConnectionRefusedError:
+            continue
+    raise AssertionError("the counter has ended")
+
+
+def numbers(client: socket.socket, count: int) -> list[int]:
+    with client.makefile("rb", buffering=0) as lines:
+        return [int(lines.readline()) for _ in range(count)]
+
+
+@pytest.mark.parametrize("name", ["plain.py", "suspendable.py"])
+def test_it_counts_also_where_there_is_no_daemon(name: str) -> None:
+    port = free_port()
+    with program(name, str(port)) as process, connected(port, process) as client:
+        assert numbers(client, 4) == [0, 1, 2, 3]
+
+
+def test_the_index_goes_on_without_a_gap_or_a_repeat(daemon: FakeDaemon) -> None:
+    port = free_port()
+    with (
+        program("suspendable.py", str(port), path=daemon.path) as process,
+        connected(port, process) as client,
+    ):
+        daemon.grant_session()
+        daemon.grant(daemon.expect(RegisterHandler).number)
+        before = numbers(client, 3)
+        daemon.say(SUSPEND)
+        daemon.grant(daemon.expect(RegisterAttachHandler).number)
+        record, descriptors = daemon.take_continuation()
+        client.setblocking(False)
+        daemon.invoke(record, descriptors)
+        client.settimeout(WAIT_S)
+        daemon.grant_session()
+        daemon.grant(daemon.expect(RegisterHandler).number)
+        after = numbers(client, int(record.attributes["index"]) - len(before) + 3)
+    assert before + after == list(range(len(before + after)))
+
+
+def test_another_process_goes_on_with_the_index(daemon: FakeDaemon) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname(), timeout=WAIT_S)
+        served, _ = server.accept()
+    name = "suspendable_process.py"
+    with client, served:
+        with program(name, path=daemon.path, stdin=served.fileno()) as process:
+            daemon.grant_session()
+            daemon.grant(daemon.expect(RegisterHandler).number)
+            before = numbers(client, 3)
+            daemon.say(SUSPEND)
+            daemon.expect(KeepRunning)
+            record, descriptors = daemon.take_continuation()
+            assert process.wait(WAIT_S) == 0
+        daemon.stop()
+        daemon.start()
+        os.set_inheritable(served.fileno(), True)
+        continued = {"MIGRATE_CONT": str(served.fileno()), "MIGRATE_PID": str(process.pid)}
+        with program(name, path=daemon.path, **continued) as process:
+            request = daemon.expect(GetSession)
+            memory = write_memory(encode(record))
+            granted = Granted(
+                number=request.number, session=SESSION, peer="192.0.2.1 port 80", continued=True
+            )
+            daemon.say(granted, (memory, *descriptors))
+            daemon.grant(daemon.expect(RegisterHandler).number)
+            after = numbers(client, int(record.attributes["index"]) - len(before) + 3)
+        for descriptor in (memory, *descriptors):
+            os.close(descriptor)
+    assert before + after == list(range(len(before + after)))
+
+
+def test_the_counter_needs_no_more_than_ten_lines() -> None:
+    counted = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "count_lines.py")],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    added = dict(re.findall(r"^(counter(?: process)?) +\d+ +(\d+)", counted, re.MULTILINE))
+    assert set(added) == {"counter", "counter process"}
+    assert all(0 < int(lines) <= 10 for lines in added.values())
+    assert "OpenSSH, in the paper     38,885     459      1.18 %" in counted
