@@ -12,12 +12,13 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from sessionlayer.application.errors import MigrateError, UnavailableError
+from sessionlayer.application.errors import MigrateError, RefusedError, UnavailableError
 from sessionlayer.application.grip import Connection, Owner, SocketGrip, grip_of
 from sessionlayer.application.hub import Hub
+from sessionlayer.application.inert import Inert
 from sessionlayer.application.outcome import Outcome
 from sessionlayer.application.report import log_failure
-from sessionlayer.application.runners import in_loop
+from sessionlayer.application.runners import ThreadRunner, in_loop, runner_here
 from sessionlayer.application.session import Session
 from sessionlayer.continuations.values import Tag
 
@@ -64,22 +65,31 @@ def available() -> bool:
     return True
 
 
-def get_session(connection: Connection, *, wait_s: float = SESSION_WAIT_S) -> Session:
+def get_session(connection: Connection, *, wait_s: float = SESSION_WAIT_S, optional: bool = False) -> Session:
     """Return the session of a connection (Table I, get_session); the same one whenever it is asked for.
 
     Args:
         connection: a TCP socket, or the descriptor of one.
         wait_s: how long it may take to become a session, if it is none yet.
+        optional: where it can't be a session, return one in name only, instead of an error: it is never
+            suspended, so that the program need not care.
 
     Raises:
         UnavailableError: there is no daemon.
         RefusedError: it can't be a session, for example because its peer has no daemon.
         TypeError: it is no connection.
     """
-    return _ask(connection, None, wait_s).result()
+    try:
+        return _ask(connection, None, wait_s).result()
+    except (UnavailableError, RefusedError):
+        if not optional:
+            raise
+        return _inert(connection, None)
 
 
-async def aio_session(connection: Connection, *, wait_s: float = SESSION_WAIT_S) -> Session:
+async def aio_session(
+    connection: Connection, *, wait_s: float = SESSION_WAIT_S, optional: bool = False
+) -> Session:
     """Return the session of a connection of this asyncio loop; the same one whenever it is asked for.
 
     The calling task is taken as the one that serves an `asyncio.StreamWriter`: it is cancelled when the
@@ -89,6 +99,8 @@ async def aio_session(connection: Connection, *, wait_s: float = SESSION_WAIT_S)
     Args:
         connection: a writer or a transport of a TCP connection.
         wait_s: how long it may take to become a session, if it is none yet.
+        optional: where it can't be a session, return one in name only, instead of an error: it is never
+            suspended, so that the program need not care.
 
     Raises:
         UnavailableError: there is no daemon.
@@ -97,7 +109,12 @@ async def aio_session(connection: Connection, *, wait_s: float = SESSION_WAIT_S)
     """
     from asyncio import current_task
 
-    return await _ask(connection, current_task(), wait_s)
+    try:
+        return await _ask(connection, current_task(), wait_s)
+    except (UnavailableError, RefusedError):
+        if not optional:
+            raise
+        return _inert(connection, current_task())
 
 
 def continued() -> Session | None:
@@ -158,6 +175,12 @@ def _ask(connection: Connection, owner: Owner, wait_s: float) -> Outcome[Session
     if grip.descriptor() < 0:
         raise MigrateError("the connection is closed")
     return hub().get_session(connection, grip, wait_s)
+
+
+def _inert(connection: Connection, owner: Owner) -> Session:
+    session = Session(b"", peer="", backend=Inert(), runner=runner_here(ThreadRunner()))
+    session.hold(connection, grip_of(connection, owner))
+    return session
 
 
 def _take_up(descriptor: int) -> Session:

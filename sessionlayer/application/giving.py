@@ -60,6 +60,8 @@ class Giving:
             self._urgent = self._urgent or required
             return
         handler = session.callbacks.handler
+        if session.callbacks.lazy and not required:
+            return  # the daemon expects no answer yet
         if handler is None or self._kept is not None:
             session.backend.keep_running(session)
             return
@@ -220,6 +222,7 @@ class Giving:
         """Take the attributes and descriptors of a continuation."""
         session = self._session
         own = {name: value for name, value in record.attributes.items() if name not in (UNSENT, UNREAD)}
+        session.continued = True
         session.attributes = AttributeStore(own, record.exported)
         session.compatibility = record.compatibility
         names = (name for name in record.descriptors if name != CONNECTION)

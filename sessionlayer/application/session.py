@@ -41,6 +41,10 @@ class Callbacks:
     ended: Callback | None = None
 
 
+def keep_running(session: Session) -> None:
+    """Be the handler of a program that keeps running."""
+
+
 class Session:
     """One session of this program, made by `get_session`, `aio_session`, `continued`, or a continuation.
 
@@ -53,6 +57,7 @@ class Session:
         connection: what the session was asked for with; the socket that came back, in a session that goes on.
         descriptors: what came with a continuation besides the connection, by name.
         imported: the attributes that the peer has exported.
+        continued: whether it goes on from a continuation.
         suspended: whether it waits for the network.
         because: why it is suspended: one or more words, such as ``no-link``.
         ended: why it is no session any more, or ``None``.
@@ -64,6 +69,7 @@ class Session:
         self.connection: Any = None
         self.descriptors: dict[str, int] = {}
         self.imported: dict[str, bytes] = {}
+        self.continued = False
         self.suspended = False
         self.because: tuple[str, ...] = ()
         self.ended: SessionEndedError | None = None
@@ -154,21 +160,22 @@ class Session:
 
     # --- suspension and resumption ---
 
-    def register_handler(self, handler: Handler, *, lazy: bool = False) -> Outcome[None]:
+    def register_handler(self, handler: Handler | None = None, *, lazy: bool = False) -> Outcome[None]:
         """Have ``handler(session)`` called when the session is suspended (Table I, register_handler).
 
         It returns a continuation, or ``None`` to keep running and wait. What it raises is told to the daemon,
         and the session waits with its program. It is never called again before it has returned.
 
         Args:
-            handler: a function, or a coroutine function in an asyncio program.
+            handler: a function, or a coroutine function in an asyncio program. Without one the program keeps
+                running; it sees `suspended`, and may use `return_cont` when it has come to a quiescent point.
             lazy: call it only when the daemon needs the continuation.
 
         Raises:
             MigrateError: the daemon does not take it.
         """
         self.check_alive()
-        self.callbacks.handler, self.callbacks.lazy = handler, lazy
+        self.callbacks.handler, self.callbacks.lazy = handler or keep_running, lazy
         return self._finished(self.backend.listen(self, lazy=lazy))
 
     def on_resume(self, callback: Callback) -> None:

@@ -7,10 +7,11 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 import pytest
 
@@ -45,7 +46,11 @@ def free_port() -> int:
 
 @contextmanager
 def program(
-    name: str, *arguments: str, path: str = "", stdin: int | None = None, **variables: str
+    name: str,
+    *arguments: str,
+    path: str = "",
+    stdin: int | None = None,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[subprocess.Popen[bytes]]:
     environment = {**os.environ, "MIGRATE_APPLICATION_SOCKET": path or "/nowhere", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(COUNTER / name), *arguments]
@@ -118,7 +123,7 @@ def test_another_process_goes_on_with_the_index(daemon: FakeDaemon) -> None:
         daemon.start()
         os.set_inheritable(served.fileno(), True)
         continued = {"MIGRATE_CONT": str(served.fileno()), "MIGRATE_PID": str(process.pid)}
-        with program(name, path=daemon.path, **continued) as process:
+        with program(name, path=daemon.path, variables=continued) as process:
             request = daemon.expect(GetSession)
             memory = write_memory(encode(record))
             granted = Granted(

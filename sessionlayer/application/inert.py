@@ -1,0 +1,53 @@
+"""A keeper for connections that nobody keeps: the program is the same, and nothing ever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from sessionlayer.application.errors import RefusedError
+from sessionlayer.application.outcome import Outcome
+from sessionlayer.continuations.values import Continuation
+
+if TYPE_CHECKING:
+    from sessionlayer.application.session import Session
+
+
+class Inert:
+    """The `Backend` of a session that is one in name only."""
+
+    def listen(self, session: Session, *, lazy: bool) -> Outcome[None]:
+        """Accept a handler that will not be called."""
+        return Outcome.of(None)
+
+    def export(self, session: Session, values: Mapping[str, bytes]) -> Outcome[None]:
+        """Accept what nobody will be told."""
+        return Outcome.of(None)
+
+    def depend(self, session: Session, parent: Session) -> Outcome[None]:
+        """Accept a dependency that will not matter."""
+        return Outcome.of(None)
+
+    def give_up(self, session: Session, record: Continuation, descriptors: Sequence[int]) -> Outcome[None]:
+        """Refuse: the connection would be lost."""
+        return _refused("there is nobody who could keep the session")
+
+    def keep_running(self, session: Session) -> None:
+        """Do nothing."""
+
+    def fail(self, session: Session, reason: str) -> None:
+        """Do nothing."""
+
+    def freeze(self, session: Session) -> Outcome[None]:
+        """Refuse: it is never suspended."""
+        return _refused("the session is not suspended")
+
+    def close(self, session: Session) -> Outcome[None]:
+        """Forget it, which needs nothing."""
+        return Outcome.of(None)
+
+
+def _refused(reason: str) -> Outcome[None]:
+    outcome: Outcome[None] = Outcome()
+    outcome.fail(RefusedError("inert", reason))
+    return outcome
