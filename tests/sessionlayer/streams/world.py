@@ -311,7 +311,7 @@ class World:
         else:
             server.retire(opening.connection)
             connection, answer = session.accept_data(opening, body)
-            if connection is None:
+            if connection is None or connection.phase is ConnectionPhase.GONE:
                 del server.parsing[wire]
                 wire.send(client=False, data=answer)
                 return

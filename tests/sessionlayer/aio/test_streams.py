@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from sessionlayer import aio
+from sessionlayer.protocol.errors import LocalProtocolError
+from tests.sessionlayer.aio.pairs import LOOPBACK, Accepted, new_key, pair, port_of, trusting
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_bytes_and_both_ends_pass(sealed: bool) -> None:
+    async def main() -> None:
+        async with pair() as both:
+            reader, writer, far_reader, far_writer = await both.streams(b"what for", sealed=sealed)
+            assert far_writer.get_extra_info("purpose") == b"what for"
+            assert far_writer.get_extra_info("session") is both.serving
+            writer.write(b"up")
+            writer.write_eof()
+            assert await far_reader.read() == b"up"
+            far_writer.write(b"down")
+            far_writer.close()
+            assert await reader.read() == b"down"
+            writer.close()
+            await writer.wait_closed()
+            await far_writer.wait_closed()
+            assert both.session.transports == both.serving.transports == ()
+
+    asyncio.run(main())
+
+
+def test_a_refused_purpose_raises_the_reason() -> None:
+    async def admit(_session: aio.StreamSession, purpose: bytes) -> str:
+        await asyncio.sleep(0)
+        return "there is no such place" if purpose == b"nowhere" else ""
+
+    async def main() -> None:
+        async with pair(admit=admit) as both:
+            with pytest.raises(aio.StreamRefusedError, match="there is no such place"):
+                await both.session.open_connection(b"nowhere")
+            await both.streams(b"somewhere")
+
+    asyncio.run(main())
+
+
+def test_a_long_purpose_is_refused_here() -> None:
+    async def main() -> None:
+        async with pair() as both:
+            with pytest.raises(LocalProtocolError, match="256 bytes"):
+                await both.session.open_connection(bytes(256))
+
+    asyncio.run(main())
+
+
+def test_keys_are_judged_by_both() -> None:
+    async def main() -> None:
+        server = await aio.start_server(
+            Accepted(), LOOPBACK, 0, identity=new_key(), judge=lambda _: "your key is not listed"
+        )
+        try:
+            with pytest.raises(aio.StreamRefusedError, match="your key is not listed"):
+                await aio.connect(LOOPBACK, port_of(server), identity=new_key(), judge=trusting)
+            with pytest.raises(aio.UntrustedPeerError, match="never seen"):
+                await aio.connect(
+                    LOOPBACK, port_of(server), identity=new_key(), judge=lambda _: "never seen"
+                )
+            assert server.sessions == ()
+        finally:
+            server.close()
+            await server.wait_closed()
+
+    asyncio.run(main())
+
+
+def test_abort_tells_the_peer() -> None:
+    async def main() -> None:
+        async with pair() as both:
+            reader, writer, far_reader, _ = await both.streams()
+            writer.write(b"x")
+            assert await far_reader.read(1) == b"x"
+            writer.transport.abort()
+            with pytest.raises(aio.StreamError, match="gave it up"):
+                await far_reader.read()
+            with pytest.raises(aio.StreamError):
+                await reader.read()
+
+    asyncio.run(main())
+
+
+def test_what_was_written_before_close_arrives_after_a_reset() -> None:
+    async def main() -> None:
+        async with pair() as both:
+            _, writer, far_reader, far_writer = await both.streams()
+            both.relay.reset_all()
+            writer.write(b"last words")
+            writer.close()
+            assert await far_reader.read() == b"last words"
+            far_writer.close()
+            await writer.wait_closed()
+
+    asyncio.run(main())
+
+
+def test_a_peer_that_does_not_read_stops_the_writer() -> None:
+    async def main() -> None:
+        async with pair() as both:
+            _, writer, far_reader, _ = await both.streams()
+            written = 0
+
+            async def write() -> None:
+                nonlocal written
+                while True:
+                    writer.write(bytes(65536))
+                    written += 65536
+                    await writer.drain()
+
+            task = asyncio.create_task(write())
+            await settled(lambda: written)
+            assert written < 24 << 20
+            assert writer.transport.session.core.connections[1].ring.unacknowledged < 17 << 20  # type: ignore[attr-defined]
+            before = written
+            for _ in range(100):
+                await far_reader.read(1 << 20)
+            await settled(lambda: written)
+            assert written > before
+            task.cancel()
+
+    asyncio.run(main())
+
+
+async def settled(value: Callable[[], int]) -> None:
+    """Wait until a number doesn't change any more."""
+    last = -1
+    while last != value():
+        last = value()
+        for _ in range(200):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.02)
+
+
+def test_freeze_and_restore_both_ends() -> None:
+    async def main() -> None:
+        key = new_key()
+        async with pair() as both:
+            reader, writer, far_reader, far_writer = await both.streams(b"p", sealed=True)
+            writer.write(b"read;unread;")
+            far_writer.write(b"to the client;")
+            assert await far_reader.readexactly(5) == b"read;"
+            assert await reader.readexactly(3) == b"to "
+            both.relay.reset_all()
+            both.relay.open = False
+            writer.write(b"unsent")
+            kept, far_kept = both.session.freeze(), both.serving.freeze()
+            assert both.session.state == "closed"
+            assert both.server.sessions == ()
+            far = both.server.restore(far_kept)
+            near = aio.StreamSession.restore(kept, identity=key, judge=trusting)
+            ((reader, writer),) = near.take_streams()
+            ((far_reader, far_writer),) = far.take_streams()
+            assert near.take_streams() == []
+            both.relay.open = True
+            near.retry_now()
+            assert await reader.readexactly(11) == b"the client;"
+            assert await far_reader.readexactly(13) == b"unread;unsent"
+            writer.close()
+            assert await far_reader.read() == b""
+            far_writer.close()
+            await near.close()
+
+    asyncio.run(main())
+
+
+def test_a_server_that_was_started_anew_says_that_the_session_is_unknown() -> None:
+    async def main() -> None:
+        async with pair() as both:
+            reader, _, _, _ = await both.streams()
+            events: list[aio.StreamEvent] = []
+            both.session.on_event(events.append)
+            both.serving.freeze()  # gone, without a word
+            with pytest.raises(aio.StreamExpiredError, match="does not know"):
+                await reader.read()
+            assert isinstance(events[-1], aio.Closed)
+            assert events[-1].code == "unknown"
+
+    asyncio.run(main())
