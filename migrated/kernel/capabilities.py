@@ -14,12 +14,24 @@ NEEDED: Final = {
 }
 """What rebinding needs, with the kernel's numbers. docs/capabilities.md says what for."""
 
+FOR_OTHER_USERS: Final = {"CAP_SETGID": 6, "CAP_SETUID": 7}
+"""What acting for another user needs: sockets and files of theirs (CAP_SETUID), and programs (both)."""
+
 
 def missing_capabilities() -> tuple[str, ...]:
     """Return the names of those needed capabilities that this process does not have.
 
     Source: capabilities(7), ``CapEff`` in ``/proc/self/status``.
     """
+    return _missing(NEEDED)
+
+
+def missing_for_other_users() -> tuple[str, ...]:
+    """Return the names of those capabilities that this process lacks to act for another user."""
+    return _missing(FOR_OTHER_USERS)
+
+
+def _missing(wanted: dict[str, int]) -> tuple[str, ...]:
     status = Path("/proc/self/status").read_text()
     effective = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
-    return tuple(name for name, number in NEEDED.items() if not effective >> number & 1)
+    return tuple(name for name, number in wanted.items() if not effective >> number & 1)
