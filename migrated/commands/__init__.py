@@ -12,17 +12,29 @@ _SUBCOMMANDS = {
     "completion": Subcommand(
         "migrated.commands.completion:completion", "Print the completion script of a shell."
     ),
+    "connect": Subcommand(
+        "migrated.commands.connect:connect", "Connect stdin and stdout to a place, through a gateway."
+    ),
     "demo": Subcommand(
         "migrated.commands.demo:demo", "Watch a connection live through cuts, moves and an outage."
     ),
     "forget-peer": Subcommand(
         "migrated.commands.forget_peer:forget_peer", "Forget a host key that was trusted on first use."
     ),
+    "kill": Subcommand("migrated.commands.kill:kill", "End a terminal that outlived its client."),
+    "forward": Subcommand(
+        "migrated.commands.forward:forward", "Listen here and carry connections through a gateway."
+    ),
+    "gateway": Subcommand(
+        "migrated.commands.gateway:gateway", "Let clients reach places over connections that last."
+    ),
     "links": Subcommand("migrated.commands.links:links", "List the links, their scores and why."),
     "move": Subcommand("migrated.commands.move:move", "Move a session to a link by hand."),
     "policy": Subcommand("migrated.commands.policy:policy", "Check, explain and show policies."),
-    "sessions": Subcommand("migrated.commands.sessions:sessions", "List the sessions."),
+    "sessions": Subcommand("migrated.commands.sessions:sessions", "List the sessions and the terminals."),
+    "ssh": Subcommand("migrated.commands.ssh:ssh", "Open a shell on another host that outlives its client."),
     "status": Subcommand("migrated.commands.status:status", "Say how the daemon is."),
+    "terminal": Subcommand("migrated.commands.terminal:terminal", "Serve `migrate ssh`.", hidden=True),
     "watch": Subcommand("migrated.commands.watch:watch", "Follow what happens."),
 }
 

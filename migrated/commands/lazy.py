@@ -10,10 +10,11 @@ import click
 
 
 class Subcommand(NamedTuple):
-    """Where a command is (``module:attribute``) and what the group's help says about it."""
+    """Where a command is (``module:attribute``), what the group's help says about it, and whether it does."""
 
     target: str
     help: str
+    hidden: bool = False
 
 
 class LazyGroup(click.Group):
@@ -27,8 +28,9 @@ class LazyGroup(click.Group):
         self._subcommands = subcommands
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands in alphabetical order."""
-        return sorted({*super().list_commands(ctx), *self._subcommands})
+        """Return the names of all commands that people type, in alphabetical order."""
+        shown = {name for name, command in self._subcommands.items() if not command.hidden}
+        return sorted({*super().list_commands(ctx), *shown})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, importing its module, or ``None`` where there is none of this name."""
@@ -49,7 +51,7 @@ class LazyGroup(click.Group):
             click.UsageError: There is no command of that name.
         """
         name = args[0]
-        if name in self.list_commands(ctx) or name.startswith("-"):
+        if name in {*self.list_commands(ctx), *self._subcommands} or name.startswith("-"):
             return super().resolve_command(ctx, args)
         from difflib import get_close_matches
 

@@ -1,0 +1,119 @@
+"""From the holder's answer to a client that runs: find a way to the holder, then carry keys and output."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from migrated.terminal.client import FAILED, Client, End
+from migrated.terminal.console import Console
+from migrated.terminal.holder import PORTS
+from migrated.terminal.requests import EXPIRE_MAX_S, Ready
+from sessionlayer.aio import StreamOptions, StreamSession, UntrustedPeerError, connect
+from sessionlayer.protocol.keys import HostKey
+
+CONNECT_S: Final = 5.0
+"""Seconds that one address of the other host may take to answer."""
+
+_LAST_WORDS_S: Final = 2.0
+_STREAMS: Final = StreamOptions(ring_max=256 * 1024, expire_s=EXPIRE_MAX_S, connections_max=1)
+
+
+class UnreachableHolderError(Exception):
+    """Say that no address of the other host leads to its holder, and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """The other host as its user calls it, what its holder answered, and addresses to try, best first."""
+
+    host: str
+    ready: Ready
+    addresses: Sequence[str]
+
+
+async def attach(destination: Destination, identity: HostKey, descriptor: int) -> End:
+    """Show a terminal of another host on the terminal ``descriptor`` until it ends.
+
+    Args:
+        destination: where it is.
+        identity: the key that the holder was asked to let in.
+        descriptor: the user's own terminal.
+
+    Raises:
+        NoTerminalError: ``descriptor`` is not a terminal.
+        UnreachableHolderError: the holder can't be reached.
+        OSError: the user's terminal is gone.
+    """
+    console = Console(descriptor)
+    try:
+        session = await reach(destination, identity)
+        try:
+            return await _converse(console, session, destination)
+        finally:
+            await _part(session)
+    finally:
+        console.close()
+
+
+async def reach(destination: Destination, identity: HostKey) -> StreamSession:
+    """Return a session with the holder, over the first address that leads to it.
+
+    Raises:
+        UnreachableHolderError: none does.
+    """
+    ready, failures = destination.ready, []
+    for address in dict.fromkeys(destination.addresses):
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                return await connect(
+                    address,
+                    ready.port,
+                    identity=identity,
+                    judge=lambda key: _judge(key, ready.key),
+                    options=_STREAMS,
+                )
+        except TimeoutError:
+            failures.append(f"{address} does not answer")
+        except UntrustedPeerError as error:
+            failures.append(f"{address}: {error}")
+        except OSError as error:
+            failures.append(f"{address}: {(error.strerror or str(error)).lower()}")
+    tried = "; ".join(failures) or "it has no address"
+    raise UnreachableHolderError(
+        f"ssh reaches `{destination.host}`, but not its TCP port {ready.port} ({tried}); is there "
+        f"a firewall? terminals use ports {PORTS.start} to {PORTS.stop - 1}"
+    )
+
+
+def _judge(key: bytes, expected: bytes) -> str:
+    return "" if key == expected else "somebody else answers there: the key is not the one that came over ssh"
+
+
+async def _converse(console: Console, session: StreamSession, destination: Destination) -> End:
+    try:
+        reader, writer = await session.open_connection(b"terminal", sealed=True)
+    except ConnectionError as error:
+        return End(status=FAILED, message=f"`{destination.host}`: {error}")
+    kind = os.environ.get("TERM", "")
+    client = Client(console, session, reader, writer, host=destination.host, terminal_kind=kind)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGWINCH, client.resized)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, client.leave, f"ended by {signal.Signals(number).name}", FAILED)
+    return await client.run()
+
+
+async def _part(session: StreamSession) -> None:
+    """Let the holder hear the last message, if it can be reached."""
+    if session.state == "connected":
+        try:
+            await asyncio.wait_for(session.close(), _LAST_WORDS_S)
+            return
+        except TimeoutError:
+            pass
+    session.abort()
