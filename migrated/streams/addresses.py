@@ -135,7 +135,11 @@ def read_destination(text: str) -> Destination:
     Raises:
         AddressError: it is neither, or too long to travel.
     """
-    if len(text.encode()) > PURPOSE_MAX:
+    try:
+        length = len(text.encode())
+    except UnicodeEncodeError:
+        raise AddressError(f"{quoted(text)} is not UTF-8 text, as all destinations are") from None
+    if length > PURPOSE_MAX:
         raise AddressError(f"{quoted(text)} is too long; a destination has at most {PURPOSE_MAX} bytes")
     if text.startswith(UNIX_PREFIX):
         return UnixEndpoint(read_unix_path(text.removeprefix(UNIX_PREFIX)))
