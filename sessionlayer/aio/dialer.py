@@ -187,6 +187,7 @@ class Dialer:
         except OSError:
             sock.close()
             raise
+        self._needed[transport].clear()  # what died before is replaced by now
         pipe = session.attach_data(transport, sock)
         waits = connection.phase is ConnectionPhase.OPENING
         if not waits:

@@ -15,17 +15,16 @@ class Liveness:
     """The clockwork of a session; it starts without a control transport, ``suspended_s`` after the last one.
 
     Attributes:
-        heard: set by whoever received anything, on whatever transport, since the last beat.
+        heard_at: when anything was received last, on whatever transport; set by whoever received it.
     """
 
     def __init__(self, options: StreamOptions, *, client: bool, now: float, suspended_s: float = 0.0) -> None:
         start = SessionPhase.SUSPENDED if suspended_s >= SUSPEND_S else SessionPhase.INTERRUPTED
         self.machine = Machine(SESSION, start)
-        self.heard = False
+        self.heard_at = now
         self._options = options
         self._client = client
         self._lost_at = now - suspended_s
-        self._heard_at = now
         self._beat_at = math.inf
         self._reason = "it was restored" if suspended_s else "it has just begun"
 
@@ -42,7 +41,7 @@ class Liveness:
         """Note a new control transport."""
         before = self.phase
         self.machine.feed(SessionEvent.CONTROL)
-        self._heard_at = now
+        self.heard_at = now
         self._beat_at = now + self._options.heartbeat_s
         return [Resumed(now - self._lost_at)] if before is SessionPhase.SUSPENDED else []
 
@@ -90,16 +89,13 @@ class Liveness:
                 return [], False
 
     def _beat(self, now: float) -> tuple[list[Effect], bool]:
-        if self.heard:
-            self.heard = False
-            self._heard_at = now
         self._beat_at = now + self._options.heartbeat_s
-        silence = now - self._heard_at
+        silence = now - self.heard_at
         if silence < self._options.silence_s:
             # The last beat before the deadline must not come after it.
-            self._beat_at = min(self._beat_at, self._heard_at + self._options.silence_s)
+            self._beat_at = min(self._beat_at, self.heard_at + self._options.silence_s)
             return [], self._client
         self.machine.feed(SessionEvent.SILENCE)
-        self._lost_at = self._heard_at
+        self._lost_at = self.heard_at
         self._reason = f"nothing was heard for {silence:.1f} s"
         return [Silent(), Suspended(self._reason)], False

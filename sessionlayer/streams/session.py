@@ -123,7 +123,7 @@ class Session:
 
     def received(self, connection: Connection, now: float) -> bool:
         """Note that bytes were handed out; return whether the control transport has something to send now."""
-        self.liveness.heard = True
+        self.liveness.heard_at = now
         inbound = connection.inbound
         if inbound.end == inbound.received and inbound.finish():
             self._note_end(connection)
@@ -202,7 +202,6 @@ class Session:
             RemoteProtocolError: it is not authentic, or does not fit what we know.
         """
         body = read_answer(connection.opening_key, answer)
-        self.liveness.heard = True
         if body.refusal is not None:
             self._refused(connection, body.refusal)
             return False
@@ -335,7 +334,7 @@ class Session:
         if self._channel is None:
             return
         for message in self._channel.open(data):
-            self.liveness.heard = True
+            self.liveness.heard_at = now
             self._handle(decode(message))
 
     def _handle(self, statement: Statement) -> None:

@@ -45,7 +45,10 @@ class Pair:
     session: aio.StreamSession
     accepted: Accepted
     relay: Relay
-    writers: list[asyncio.StreamWriter] = field(default_factory=list)  # an unclosed one would warn when it goes
+    identity: aio.HostKey
+    writers: list[asyncio.StreamWriter] = field(
+        default_factory=list
+    )  # an unclosed one would warn when it goes
 
     @property
     def serving(self) -> aio.StreamSession:
@@ -72,10 +75,9 @@ async def pair(**settings: Any) -> AsyncIterator[Pair]:
         accepted, LOOPBACK, 0, identity=new_key(), judge=trusting, options=options, **settings
     )
     relay = Relay(port_of(server))
-    session = await aio.connect(
-        LOOPBACK, relay.port, identity=new_key(), judge=trusting, options=options
-    )
-    both = Pair(server, session, accepted, relay)
+    identity = new_key()
+    session = await aio.connect(LOOPBACK, relay.port, identity=identity, judge=trusting, options=options)
+    both = Pair(server, session, accepted, relay, identity)
     try:
         yield both
     finally:
@@ -105,7 +107,8 @@ class Relay:
         self._passing: dict[tuple[socket.socket, socket.socket], list[asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.open = True
-        self.silent = False
+        self._heard = asyncio.Event()
+        self._heard.set()
         self.passed = 0
         self._start(self._accept())
 
@@ -134,9 +137,9 @@ class Relay:
     ) -> None:
         try:
             while data := await self._loop.sock_recv(source, 65536):
-                while self.silent:
-                    await asyncio.sleep(0.01)
+                await self._heard.wait()
                 await self._loop.sock_sendall(sink, data)
+            await self._heard.wait()
             sink.shutdown(socket.SHUT_WR)
         except OSError:
             self._reset(both)
@@ -150,6 +153,13 @@ class Relay:
                 self._loop.remove_reader(sock.fileno())
                 self._loop.remove_writer(sock.fileno())
                 reset(sock)
+
+    def mute(self) -> None:
+        """Let connections be made, and nothing pass over them, until ``unmute``."""
+        self._heard.clear()
+
+    def unmute(self) -> None:
+        self._heard.set()
 
     def reset_all(self) -> None:
         """Reset every transport that passes, with whatever is under way."""

@@ -41,7 +41,7 @@ async def exchange(both: Pair, size: int) -> None:
     assert hashlib.sha256(got_down).digest() == hashlib.sha256(down).digest()
 
 
-@pytest.mark.parametrize("size", [4 * MIB, pytest.param(64 * MIB, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [4 * MIB, 64 * MIB])
 def test_a_reset_every_7_ms_loses_nothing(size: int) -> None:
     async def main() -> int:
         async with pair() as both:

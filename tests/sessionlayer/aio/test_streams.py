@@ -63,9 +63,7 @@ def test_keys_are_judged_by_both() -> None:
             with pytest.raises(aio.StreamRefusedError, match="your key is not listed"):
                 await aio.connect(LOOPBACK, port_of(server), identity=new_key(), judge=trusting)
             with pytest.raises(aio.UntrustedPeerError, match="never seen"):
-                await aio.connect(
-                    LOOPBACK, port_of(server), identity=new_key(), judge=lambda _: "never seen"
-                )
+                await aio.connect(LOOPBACK, port_of(server), identity=new_key(), judge=lambda _: "never seen")
             assert server.sessions == ()
         finally:
             server.close()

@@ -211,9 +211,7 @@ class World:
         first = self.wire()
         for end in self.ends:
             end.control = first
-            end.session.begin_control(
-                ControlChannel(*control_keys(key, client=end.client)), self.now
-            )
+            end.session.begin_control(ControlChannel(*control_keys(key, client=end.client)), self.now)
         for _ in range(connections):
             connection = self.client.session.open(b"purpose", sealed=sealed)
             for end in self.ends:

@@ -1,0 +1,157 @@
+"""What reaches the port without a right to: it changes nothing, and costs one bounded reply at most."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+
+from sessionlayer.aio import StreamOptions
+from sessionlayer.streams.limits import PENDING_MAX
+from sessionlayer.streams.openings import OpeningBody, write_opening
+from tests.sessionlayer.aio.fake_clock import run
+from tests.sessionlayer.aio.pairs import LOOPBACK, Pair, pair, port_of
+
+
+async def say(both: Pair, data: bytes, *, end: bool = True) -> bytes:
+    """Send bytes to the server's port and return all that it answers before it closes."""
+    reader, writer = await asyncio.open_connection(LOOPBACK, port_of(both.server))
+    try:
+        writer.write(data)
+        if end:
+            writer.write_eof()
+        return await reader.read()
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
+
+
+def generations(both: Pair) -> list[int]:
+    core = both.serving.core
+    return [core.generation, *(connection.generation for connection in core.connections.values())]
+
+
+async def works(both: Pair) -> None:
+    reader, _, _, far_writer = await both.streams()
+    far_writer.write(b"works")
+    assert await reader.readexactly(5) == b"works"
+
+
+def test_garbage_is_closed_unanswered() -> None:
+    async def main() -> None:
+        async with pair() as both:
+            for garbage in (b"GET / HTTP/1.1\r\n\r\n", bytes(4000), b"\xd5MS\x02" + bytes(100), b""):
+                assert await say(both, garbage) == b""
+            await works(both)
+
+    asyncio.run(main())
+
+
+def test_a_handshake_gets_one_reply_of_constant_size() -> None:
+    async def main() -> None:
+        async with pair() as both:
+            ephemeral = both.identity.public_bytes
+            assert len(await say(both, b"\x00\x20" + ephemeral)) == 98
+            assert len(both.server.sessions) == 1
+
+    asyncio.run(main())
+
+
+def test_handshakes_are_limited_by_source() -> None:
+    async def main() -> None:
+        async with pair(options=StreamOptions(handshakes_per_s=0.001)) as both:
+            answers = [await say(both, b"\x00\x20" + both.identity.public_bytes) for _ in range(25)]
+            assert answers.count(b"") >= 5
+            assert answers[0]
+            await works(both)  # openings of known sessions are not limited
+
+    asyncio.run(main())
+
+
+def test_a_wrong_mac_is_refused_and_changes_nothing() -> None:
+    async def main() -> None:
+        async with pair() as both:
+            await both.streams()
+            before = generations(both)
+            core = both.session.core
+            for connection in (0, 1, 2):
+                for key in (os.urandom(32), core.state({}, "", 1, 0.0).key):
+                    opening = bytearray(write_opening(key, connection, 99, bytes(16), OpeningBody()))
+                    opening[4:20] = core.id
+                    opening[-1] ^= 1
+                    assert await say(both, bytes(opening)) == b""
+            assert generations(both) == before
+            await works(both)
+
+    asyncio.run(main())
+
+
+def test_repeated_and_older_openings_are_refused_and_change_nothing() -> None:
+    async def main() -> None:
+        async with pair() as both:
+            reader, writer, far_reader, far_writer = await both.streams()
+            key = both.session.core.state({}, "", 1, 0.0).key
+            for _ in range(3):
+                both.relay.reset_all()
+                writer.write(b"x")
+                await far_reader.readexactly(1)
+                while both.session.core.generation != both.serving.core.generation:
+                    await asyncio.sleep(0)
+            before = generations(both)
+            for connection, newest in enumerate(before):
+                for generation in range(newest + 1):
+                    opening = write_opening(key, connection, generation, bytes(16), OpeningBody())
+                    assert await say(both, opening) == b""
+            assert generations(both) == before
+            far_writer.write(b"still here")
+            assert await reader.readexactly(10) == b"still here"
+
+    asyncio.run(main())
+
+
+def test_a_recorded_first_opening_begins_no_second_connection() -> None:
+    async def main() -> None:
+        async with pair() as both:
+            reader, writer, far_reader, far_writer = await both.streams()
+            writer.close()
+            assert await far_reader.read() == b""
+            far_writer.close()
+            await far_writer.wait_closed()
+            key = both.session.core.state({}, "", 1, 0.0).key
+            opening = write_opening(key, 1, 5, bytes(16), OpeningBody())
+            assert len(await say(both, opening)) < 200  # an authentic `it is over`
+            assert both.serving.transports == ()
+            assert both.accepted.arrivals.empty()
+
+    asyncio.run(main())
+
+
+def test_a_slow_opening_is_closed_after_five_seconds() -> None:
+    async def main() -> None:
+        async with pair() as both:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            assert await say(both, b"\xd5MS\x01only this much", end=False) == b""
+            assert 4.9 < loop.time() - began < 7.0
+
+    run(main())
+
+
+def test_unproven_transports_are_bounded() -> None:
+    async def main() -> None:
+        async with pair() as both:
+            idle = []
+            for _ in range(PENDING_MAX + 5):
+                sock = socket.create_connection((LOOPBACK, port_of(both.server)))
+                idle.append(sock)
+                await asyncio.sleep(0)
+            reader, writer = await asyncio.open_connection(LOOPBACK, port_of(both.server))
+            assert await reader.read() == b""
+            writer.close()
+            for sock in idle:
+                sock.close()
+            await asyncio.sleep(0.05)
+            await works(both)
+
+    asyncio.run(main())
