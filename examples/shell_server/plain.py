@@ -23,6 +23,9 @@ from examples.shell_server.program import Program, start
 
 CIPHERS = ["chacha20-poly1305@openssh.com", "aes256-gcm@openssh.com", "aes128-gcm@openssh.com"]
 
+WINDOW = 131_072
+"""Bytes that a client may send ahead of what a program reads."""
+
 
 class Shell(asyncssh.SSHServerSession[bytes]):
     """One program of the client, between its channel and its terminal."""
@@ -151,6 +154,7 @@ def options(arguments: argparse.Namespace) -> dict[str, object]:
         "compression_algs": None,
         "gss_host": None,
         "line_editor": False,
+        "window": WINDOW,
         "encoding": None,
     }
 

@@ -1,9 +1,10 @@
 """Take the state out of an SSH connection of asyncssh, and go on from it in another process.
 
 SSH has no way to go on after an interruption, so the new process must be in the exact state of the old one:
-the ciphers with their counters, the channels with their windows, and the bytes that were on their way. The
-client notices nothing. This works between two packets, with ciphers that authenticate (their state is a key
-and a counter), without compression, and not while keys are exchanged.
+the ciphers with their counters, the channels with their windows, and the bytes that are between them. The
+client notices nothing. What was encrypted but not sent yet is not part of it: it belongs to the transport.
+This works between two packets, with ciphers that authenticate (their state is a key and a counter), without
+compression, and not while keys are exchanged.
 
 Source: RFC 4253 sections 6, 7 and 9, RFC 4254 section 5; OpenSSH's PROTOCOL.chacha20poly1305.
 """
@@ -14,9 +15,9 @@ Source: RFC 4253 sections 6, 7 and 9, RFC 4254 section 5; OpenSSH's PROTOCOL.cha
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from typing import cast
 
 import asyncssh
 import msgspec
@@ -65,7 +66,7 @@ class ChannelState(Struct, frozen=True, kw_only=True):
 
 
 class ConnectionState(Struct, frozen=True, kw_only=True):
-    """A connection: what was agreed, the ciphers, when keys are due, and the bytes on both sides of them."""
+    """A connection: what was agreed, the ciphers, when keys are due, and the beginning of a packet."""
 
     client_version: bytes
     server_version: bytes
@@ -76,7 +77,6 @@ class ConnectionState(Struct, frozen=True, kw_only=True):
     receive: CipherState
     bytes_since_keys: int
     keys_due_s: float
-    unsent: bytes
     unread: bytes
     next_channel: int
     channels: tuple[ChannelState, ...]
@@ -87,6 +87,12 @@ def sessions(ssh: asyncssh.SSHServerConnection) -> dict[int, Session]:
     return {channel._recv_chan or 0: channel._session for channel in _channels(ssh)}
 
 
+def transport(ssh: asyncssh.SSHServerConnection) -> asyncio.Transport:
+    """Return what carries an open connection."""
+    assert ssh._transport is not None
+    return ssh._transport
+
+
 def is_quiescent(ssh: asyncssh.SSHServerConnection) -> bool:
     """Say whether the connection is between two packets, with nothing in progress that has no state here."""
     keys_are_set = ssh._kex_complete and not ssh._kex and not ssh._next_recv_encryption
@@ -95,9 +101,8 @@ def is_quiescent(ssh: asyncssh.SSHServerConnection) -> bool:
 
 
 def suspend(ssh: asyncssh.SSHServerConnection) -> bytes:
-    """Return the state of a quiescent connection, which must not be used any more."""
-    assert ssh._transport is not None
-    ssh._transport.pause_reading()
+    """Let a quiescent connection read no more, and return its state."""
+    transport(ssh).pause_reading()
     return msgspec.msgpack.encode(
         ConnectionState(
             client_version=ssh._client_version,
@@ -109,7 +114,6 @@ def suspend(ssh: asyncssh.SSHServerConnection) -> bytes:
             receive=_cipher_state(ssh._enc_alg_cs, ssh._recv_encryption, ssh._recv_seq),
             bytes_since_keys=ssh._rekey_bytes_sent,
             keys_due_s=ssh._rekey_time - time.monotonic(),
-            unsent=_unsent(ssh._transport),
             # The ciphers leave a header that waits for its packet as it came.
             unread=ssh._packet + ssh._inpbuf,
             next_channel=ssh._next_recv_chan,
@@ -120,20 +124,34 @@ def suspend(ssh: asyncssh.SSHServerConnection) -> bytes:
 
 async def resume(
     state: bytes,
-    connection: socket.socket,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
     options: dict[str, object],
     session: Callable[[int], Session],
 ) -> asyncssh.SSHServerConnection:
-    """Go on with a connection; ``session`` makes the session for a channel's number.
+    """Go on with a connection.
+
+    Args:
+        state: what `suspend` has returned.
+        reader: what has come meanwhile.
+        writer: the connection, which sends what was not sent.
+        options: as for a new connection.
+        session: makes the session of a channel, of its number.
 
     Raises:
         msgspec.DecodeError: the state is not one.
-        OSError: the connection is none any more.
     """
     read = msgspec.msgpack.decode(state, type=ConnectionState)
     made = asyncssh.SSHServerConnectionOptions(**options)
-    loop = asyncio.get_running_loop()
-    _, ssh = await loop.create_connection(lambda: _Continued(loop, made, read, session), sock=connection)
+    ssh = _Continued(asyncio.get_running_loop(), made, read, session)
+    carrier = cast(asyncio.Transport, writer.transport)
+    carrier.pause_reading()
+    reader.feed_eof()  # so that reading ends with what is there
+    early = await reader.read()
+    carrier.set_protocol(ssh)
+    ssh.connection_made(carrier)
+    ssh.data_received(read.unread + early)
+    carrier.resume_reading()
     return ssh
 
 
@@ -156,13 +174,11 @@ class _Continued(asyncssh.SSHServerConnection):
         state = self._state
         self._restore_agreement(state)
         self._restore_ciphers(state.send, state.receive)
-        self._send(state.unsent)
         for channel in state.channels:
             self._next_recv_chan = channel.number
             self._restore_channel(channel)
         self._next_recv_chan = state.next_channel
         self._set_keepalive_timer()
-        self._loop.call_soon(self.data_received, state.unread)
 
     def _restore_agreement(self, state: ConnectionState) -> None:
         self._cancel_login_timer()
@@ -250,9 +266,3 @@ def _channel_state(channel: asyncssh.SSHServerChannel[bytes]) -> ChannelState:
         terminal_size=channel._term_size,
         terminal_modes=dict(channel._term_modes),
     )
-
-
-def _unsent(transport: asyncio.Transport) -> bytes:
-    """Return what was written but not yet taken by the kernel (until Python 3.11 one array, later pieces)."""
-    buffer: bytearray | Iterable[bytes] = transport._buffer  # type: ignore[attr-defined]
-    return bytes(buffer) if isinstance(buffer, bytearray) else b"".join(buffer)

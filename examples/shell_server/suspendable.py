@@ -18,14 +18,19 @@ import os
 import pwd
 import socket
 import socketserver
+from collections.abc import Callable
 
 import asyncssh
 import msgspec
 
+import sessionlayer as migrate
 from examples.shell_server import resume
 from examples.shell_server.program import Program, start
 
 CIPHERS = ["chacha20-poly1305@openssh.com", "aes256-gcm@openssh.com", "aes128-gcm@openssh.com"]
+
+WINDOW = 131_072
+"""Bytes that a client may send ahead of what a program reads."""
 
 
 class Shell(asyncssh.SSHServerSession[bytes]):
@@ -161,13 +166,15 @@ def freeze(ssh: asyncssh.SSHServerConnection) -> tuple[dict[str, bytes], dict[st
     return {"ssh": resume.suspend(ssh), "shells": msgspec.msgpack.encode(shells)}, descriptors
 
 
-async def thaw(
-    connection: socket.socket,
-    attributes: dict[str, bytes],
-    descriptors: dict[str, int],
-    arguments: argparse.Namespace,
-) -> asyncssh.SSHServerConnection:
-    """Go on with what `freeze` returned."""
+def unfreeze(ssh: asyncssh.SSHServerConnection) -> None:
+    """Go on in this process after all."""
+    for shell in resume.sessions(ssh).values():
+        shell.session_started()
+    resume.transport(ssh).resume_reading()
+
+
+def restore(attributes: dict[str, bytes], descriptors: dict[str, int]) -> Callable[[int], Shell]:
+    """Return what makes the shells of `freeze` again, by the numbers of their channels."""
     shells = msgspec.msgpack.decode(attributes["shells"], type=dict[int, ShellState])
 
     def shell(number: int) -> Shell:
@@ -178,7 +185,33 @@ async def thaw(
             again.input, again.input_ended = bytearray(state.input), state.input_ended
         return again
 
-    return await resume.resume(attributes["ssh"], connection, options(arguments), shell)
+    return shell
+
+
+def suspend(session: migrate.Session, ssh: asyncssh.SSHServerConnection) -> migrate.Continuation | None:
+    """Give the connection up and end this process; wait with it where that can't be done just now."""
+    if not resume.is_quiescent(ssh):
+        return None
+    attributes, descriptors = freeze(ssh)
+    for name, value in attributes.items():
+        session.store(name, value)
+    return migrate.complete(session, descriptors=descriptors)
+
+
+async def outlive(session: migrate.Session, ssh: asyncssh.SSHServerConnection) -> None:
+    """Serve until the client is gone, or the session is suspended."""
+    session.register_handler(lambda session: suspend(session, ssh))
+    session.on_resume(lambda _session: unfreeze(ssh))
+    await ssh.wait_closed()
+
+
+async def go_on(session: migrate.Session, arguments: argparse.Namespace) -> None:
+    """Serve a connection that another process has served before."""
+    reader, writer = await session.open()
+    attributes = {name: session.retrieve(name) for name in ("ssh", "shells")}
+    shell = restore(attributes, session.descriptors)
+    ssh = await resume.resume(attributes["ssh"], reader, writer, options(arguments), shell)
+    await outlive(session, ssh)
 
 
 class Owner(asyncssh.SSHServer):
@@ -197,13 +230,14 @@ def options(arguments: argparse.Namespace) -> dict[str, object]:
         "compression_algs": None,
         "gss_host": None,
         "line_editor": False,
+        "window": WINDOW,
         "encoding": None,
     }
 
 
 async def serve(connection: socket.socket, arguments: argparse.Namespace) -> None:
     ssh = await asyncssh.run_server(connection, **options(arguments))
-    await ssh.wait_closed()
+    await outlive(await migrate.aio_session(resume.transport(ssh), optional=True), ssh)
 
 
 class Listener(socketserver.ForkingMixIn, socketserver.TCPServer):
@@ -226,6 +260,9 @@ def main() -> None:
     parser.add_argument("--host-key", required=True)
     parser.add_argument("--authorized-keys", required=True)
     arguments = parser.parse_args()
+    if session := migrate.continued():
+        asyncio.run(go_on(session, arguments))
+        return
     with Listener(arguments) as listener:
         print(f"listening on port {listener.server_address[1]}", flush=True)
         listener.serve_forever()

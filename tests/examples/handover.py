@@ -18,6 +18,8 @@ import asyncssh
 import msgspec
 
 from examples.shell_server import resume, suspendable
+from sessionlayer.application.grip import Buffered, grip_of
+from sessionlayer.application.streams import open_streams
 
 
 def say(what: object) -> None:
@@ -26,19 +28,21 @@ def say(what: object) -> None:
     sys.stdout.flush()
 
 
-def hand_over(ssh: asyncssh.SSHServerConnection, connection: socket.socket) -> None:
+def hand_over(ssh: asyncssh.SSHServerConnection) -> None:
     """Start the next process, give it everything, and end without a word to the client."""
     if not resume.is_quiescent(ssh):
         say("busy")
         return
     attributes, descriptors = suspendable.freeze(ssh)
+    grip = grip_of(resume.transport(ssh), None)
+    unsent, connection = grip.buffered().unsent, grip.descriptor()
     ours, theirs = socket.socketpair()
     with theirs:
         subprocess.Popen(
             [sys.executable, *sys.argv, "--next", str(theirs.fileno())], pass_fds=[theirs.fileno()]
         )
-    message = msgspec.msgpack.encode((attributes, list(descriptors)))
-    socket.send_fds(ours, [len(message).to_bytes(4, "big")], [connection.fileno(), *descriptors.values()])
+    message = msgspec.msgpack.encode((attributes, list(descriptors), unsent))
+    socket.send_fds(ours, [len(message).to_bytes(4, "big")], [connection, *descriptors.values()])
     ours.sendall(message)
     os._exit(0)
 
@@ -48,23 +52,23 @@ async def take_over(channel: int, arguments: argparse.Namespace) -> None:
     with socket.socket(fileno=channel) as end:
         length, (connection, *given), _, _ = socket.recv_fds(end, 4, 200)
         with end.makefile("rb") as stream:
-            attributes, names = msgspec.msgpack.decode(stream.read(int.from_bytes(length, "big")))
-    sock = socket.socket(fileno=connection)
-    ssh = await suspendable.thaw(sock, attributes, dict(zip(names, given, strict=True)), arguments)
-    await serve(ssh, sock)
+            attributes, names, unsent = msgspec.msgpack.decode(stream.read(int.from_bytes(length, "big")))
+    reader, writer = await open_streams(socket.socket(fileno=connection), Buffered(unsent=unsent))
+    shell = suspendable.restore(attributes, dict(zip(names, given, strict=True)))
+    options = suspendable.options(arguments)
+    await serve(await resume.resume(attributes["ssh"], reader, writer, options, shell))
 
 
-async def serve(ssh: asyncssh.SSHServerConnection, connection: socket.socket) -> None:
+async def serve(ssh: asyncssh.SSHServerConnection) -> None:
     """Serve until the client is gone or SIGUSR1 comes."""
-    copy = connection.dup() if connection.fileno() >= 0 else connection
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, hand_over, ssh, copy)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, hand_over, ssh)
     say(os.getpid())
     await ssh.wait_closed()
 
 
 async def begin(connection: socket.socket, arguments: argparse.Namespace) -> None:
     """Serve a new connection."""
-    await serve(await asyncssh.run_server(connection, **suspendable.options(arguments)), connection)
+    await serve(await asyncssh.run_server(connection, **suspendable.options(arguments)))
 
 
 def main() -> None:
