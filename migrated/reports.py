@@ -14,10 +14,13 @@ import msgspec
 
 from engine import Move as MoveDecision
 from engine import Reason
+from migrated.continuations.reports import ContinuationReports
 from migrated.control.messages import (
     Answer,
+    Continuations,
     Done,
     EventReport,
+    ExpireContinuation,
     Explain,
     ExplanationReport,
     ForgetPeer,
@@ -33,6 +36,7 @@ from migrated.control.messages import (
     SessionList,
     SessionReport,
     Sessions,
+    ShowContinuation,
     Status,
     StatusReport,
     Watch,
@@ -57,12 +61,14 @@ class Reports:
         *,
         control_port: int,
         monitors: Callable[[], HostStatus],
+        continuations: ContinuationReports | None = None,
     ) -> None:
         self._core = core
         self._peers = peers
         self._policies = policies
         self._control_port = control_port
         self._monitors = monitors
+        self._continuations = continuations
         self._started = time.monotonic()
 
     def handle(self, request: Request, who: Credentials) -> Answer | AsyncIterator[EventReport]:
@@ -84,6 +90,10 @@ class Reports:
                 return self._forget_peer(request, who)
             case Explain():
                 return self._explain(request, who)
+            case Continuations() | ShowContinuation() | ExpireContinuation():
+                if self._continuations is None:
+                    return Refused(reason="this daemon keeps no continuations", code="unavailable")
+                return self._continuations.handle(request, who)
             case _:
                 assert_never(request)
 

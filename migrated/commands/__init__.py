@@ -15,6 +15,9 @@ _SUBCOMMANDS = {
     "connect": Subcommand(
         "migrated.commands.connect:connect", "Connect stdin and stdout to a place, through a gateway."
     ),
+    "continuations": Subcommand(
+        "migrated.commands.continuations:continuations", "List and give up what programs go on from."
+    ),
     "demo": Subcommand(
         "migrated.commands.demo:demo", "Watch a connection live through cuts, moves and an outage."
     ),

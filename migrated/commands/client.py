@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from migrated.control.client import RefusedError, UnreachableError, request
-from migrated.control.messages import Answer, LinkList, Links, Request, SessionList, Sessions
+from migrated.control.messages import (
+    Answer,
+    ContinuationList,
+    Continuations,
+    LinkList,
+    Links,
+    Request,
+    SessionList,
+    Sessions,
+)
 from migrated.log import printable
 
 if TYPE_CHECKING:
@@ -167,6 +176,20 @@ def complete_session(ctx: click.Context, _: click.Parameter, incomplete: str) ->
         )
         for session in sessions
         if session.id.startswith(incomplete)
+    ]
+
+
+def complete_continuation(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the sessions with a continuation whose id begins so, as the shell's completion wants them."""
+    from click.shell_completion import CompletionItem
+
+    answer = _ask_quietly(ctx, Continuations())
+    found = answer.continuations if isinstance(answer, ContinuationList) else ()
+    short = short_ids([one.session for one in found])
+    return [
+        CompletionItem(max(short[one.session], incomplete, key=len), help=printable(one.program))
+        for one in found
+        if one.session.startswith(incomplete)
     ]
 
 

@@ -12,8 +12,14 @@ from typing import assert_never
 from migrated.control.broadcast import Broadcast
 from migrated.control.messages import (
     Answer,
+    AttributeReport,
+    ContinuationList,
+    ContinuationReport,
+    Continuations,
+    ContinuationSummary,
     Done,
     EventReport,
+    ExpireContinuation,
     Explain,
     ForgetPeer,
     LinkList,
@@ -30,6 +36,7 @@ from migrated.control.messages import (
     SessionList,
     SessionReport,
     Sessions,
+    ShowContinuation,
     Status,
     StatusReport,
     Watch,
@@ -102,6 +109,32 @@ POLICY = PolicyReport(
 )
 
 
+CONTINUATION = ContinuationReport(
+    summary=ContinuationSummary(
+        session="aa11" + "0" * 28,
+        program="counter",
+        user="me",
+        kind="complete",
+        stored_at=1.5e9,
+        expires_at=4e9,
+        size=2048,
+    ),
+    function="",
+    command_line=("counter", "--resume it"),
+    directory="/srv",
+    variables=("HOME",),
+    descriptors=("connection", "log"),
+    attributes=(AttributeReport(name="index", size=2, exported=True),),
+    compatibility=("lib libssl 3.0.17",),
+    differs=("lib `libssl` is missing: `3.0.17` is required",),
+    on_expiry=True,
+)
+
+ALTERED = ContinuationSummary(
+    session="ab22" + "0" * 28, program="", user="", kind="altered", stored_at=0, expires_at=None, size=0
+)
+
+
 def a_session(id_: str, program: str = "ssh") -> SessionReport:
     return SessionReport(
         id=id_,
@@ -124,6 +157,8 @@ class FakeHandler:
     def __init__(self, owners: dict[str, int]) -> None:
         self.owners = owners
         self.moved: list[Move] = []
+        self.shown: list[ShowContinuation] = []
+        self.continuations: tuple[ContinuationSummary, ...] = (CONTINUATION.summary, ALTERED)
         self.broadcast = Broadcast()
         self.watched = threading.Event()
 
@@ -151,6 +186,13 @@ class FakeHandler:
                 return Done(message=f"session {chosen} begins to move")
             case ForgetPeer():
                 return Done(message=f"the host key of {request.address} is forgotten")
+            case Continuations():
+                return ContinuationList(continuations=self.continuations)
+            case ShowContinuation():
+                self.shown.append(request)
+                return CONTINUATION
+            case ExpireContinuation():
+                return Done(message=f"session {request.session} is given up")
             case _:
                 assert_never(request)
 

@@ -8,7 +8,7 @@ from sessionlayer.continuations.values import CONNECTION, Continuation, Kind
 from sessionlayer.protocol.keys import HostKey
 
 HOST_KEY = HostKey.from_private(bytes(range(32)))
-UID = 1000
+UID = 2_000_000_001
 
 
 def content(version: int = 0, size: int = 0) -> bytes:

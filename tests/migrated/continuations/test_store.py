@@ -96,7 +96,7 @@ def test_the_quota_is_each_users_own(opener: Opener) -> None:
     store = opener(quota)
     refused = store.save([*(stored(number) for number in range(3)), stored(9, uid=1)])
     assert refused == {
-        stored(2).session_id: "the quota of user 1000 is used up: 2 continuations are stored already"
+        stored(2).session_id: f"the quota of user {UID} is used up: 2 continuations are stored already"
     }
     assert store.usage(UID).count == 2
     assert store.save([stored(1, version=2)]) == {}, "one in place of another needs no room"
