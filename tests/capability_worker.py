@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,8 +13,12 @@ from typing import Any
 
 from pyroute2.netlink.exceptions import NetlinkError
 
+from migrated.continuations.bounds import Sender, StartRefusedError
+from migrated.continuations.spawn import start
 from migrated.kernel.endpoint import EndPoint
 from migrated.kernel.errors import RebindError
+from migrated.kernel.guard import Ends, guard, remove_if_empty, unguard
+from migrated.kernel.holders import duplicate
 from migrated.kernel.ports import reserve_port
 from migrated.kernel.rebind import (
     Connection,
@@ -27,7 +32,9 @@ from migrated.kernel.rebind import (
     rebind_connection,
     thaw_connection,
 )
+from migrated.kernel.release import give_up, read_released, remake
 from migrated.kernel.routing import prepare_frozen_route
+from sessionlayer.continuations.values import Process
 
 
 @dataclass
@@ -68,6 +75,35 @@ class End:
         """Let the end that stays announce its window again."""
         open_window(self.connection, self.rebound.sizing)
 
+    def suspend(self) -> int:
+        """Release the connection and make it again; return whose it is then."""
+        frozen = freeze_connection(self.connection)
+        with duplicate(self.connection.holders[0]) as sock:
+            released = read_released(sock, frozen.own)
+            ends = [Ends(local=released.snapshot.local, remote=released.snapshot.remote)]
+            guard(ends)
+            give_up(sock)
+        with remake(released) as sock:
+            unguard(ends)
+            remove_if_empty()
+            return os.fstat(sock.fileno()).st_uid
+
+    def start(self, uid: int) -> str:
+        """Start a program of another user's; return its user and groups as it tells them."""
+        process = Process(
+            argv=("/bin/sh", "-c", "echo $(id -u) $(id -G)"),
+            environment={"PATH": "/usr/bin:/bin"},
+            directory="/",
+            uid=uid,
+            euid=uid,
+            gid=uid,
+            egid=uid,
+            groups=(100,),
+            umask=0o22,
+            nice=0,
+        )
+        return asyncio.run(_told(process))
+
     def _rebind(
         self, local: EndPoint | None, device: str | None, remote: EndPoint, received: int, *, first: bool
     ) -> Rebound:
@@ -77,10 +113,20 @@ class End:
         return rebind_connection(self.connection, target, own=self.frozen.own if local else None)
 
 
+async def _told(process: Process) -> str:
+    sender = Sender(pid=1, uid=process.uid, gid=process.gid, groups=frozenset(process.groups))
+    reader, writer = os.pipe()
+    started = await start(process, sender, writer, standard={"stdout": writer})
+    os.close(writer)
+    with os.fdopen(reader) as output:
+        await started.wait()
+        return output.read().strip()
+
+
 def _obey(order: Callable[..., Any], arguments: list[Any]) -> list[Any]:
     try:
         return [True, order(*arguments)]
-    except (OSError, NetlinkError, RebindError) as error:
+    except (OSError, NetlinkError, RebindError, StartRefusedError) as error:
         return [False, f"{type(error).__name__}: {error}"]
 
 

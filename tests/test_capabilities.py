@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from migrated.lab import SERVER_V4, Host, Lab, is_privileged, two_links
-from tests.unit_file import capabilities
+from tests.unit_file import PROGRAMS, capabilities, settings
 
 WORKER = Path(__file__).with_name("capability_worker.py")
 NOBODY = 65534
@@ -33,7 +33,8 @@ connection, _ = listener.accept()
 while data := connection.recv(4096): connection.sendall(data)
 """
 CLIENT = f"""{BECOME_NOBODY}
-connection = socket.create_connection(("{SERVER_V4}", 22)); become_nobody()
+os.seteuid({NOBODY}); connection = socket.socket(); os.seteuid(0)
+connection.connect(("{SERVER_V4}", 22)); become_nobody()
 print("ready", flush=True)
 for line in sys.stdin:
     connection.sendall(line.encode()); print(connection.recv(4096).decode(), end="", flush=True)
@@ -91,7 +92,7 @@ def started(host: Host, argv: list[str]) -> Iterator[Piped]:
             process.kill()
 
 
-def worker(host: Host, allowed: frozenset[str]) -> list[str]:
+def worker(allowed: frozenset[str]) -> list[str]:
     bounds = ",".join(["-all", *(f"+{name}" for name in sorted(allowed))])
     limited = ["setpriv", "--no-new-privs", "--inh-caps=-all", f"--bounding-set={bounds}"]
     return [*limited, sys.executable, "-P", str(WORKER)]
@@ -102,8 +103,11 @@ def established_inode(host: Host) -> int:
     return next(int(row[9]) for row in rows if row[3] == "01")
 
 
-def move_twice(allowed: frozenset[str]) -> str:
-    """Move a connection of nobody's there and back, with daemons of these capabilities; return an echo."""
+def move_and_suspend(allowed: frozenset[str]) -> str:
+    """Move a connection of nobody's there and back, with daemons of these capabilities; return an echo.
+
+    After that it is suspended without a socket, and made again as nobody's.
+    """
     with Lab() as lab, ExitStack() as programs:
         net = two_links(lab)
         server = programs.enter_context(started(net.server, [sys.executable, "-c", SERVER]))
@@ -112,7 +116,7 @@ def move_twice(allowed: frozenset[str]) -> str:
         assert client.hear() == "ready\n"
         assert client.say("before") == "before\n"
         mover, peer = (
-            programs.enter_context(started(host, worker(host, allowed))) for host in (net.client, net.server)
+            programs.enter_context(started(host, worker(allowed))) for host in (net.client, net.server)
         )
         mover.order("find", established_inode(net.client))
         peer.order("find", established_inode(net.server))
@@ -121,14 +125,41 @@ def move_twice(allowed: frozenset[str]) -> str:
             *remote, peer_received = peer.order("follow", link.v4, port, received)
             mover.order("move", [link.v4, port], link.interface, remote, peer_received)
             peer.order("finish")
-        return client.say("after")
+        echo = client.say("after")
+        assert mover.order("suspend") == NOBODY
+        return echo
 
 
 def test_the_unit_has_enough() -> None:
-    assert move_twice(capabilities()) == "after\n"
+    assert move_and_suspend(capabilities()) == "after\n"
 
 
 @pytest.mark.parametrize("missing", sorted(capabilities()))
 def test_the_unit_has_none_too_many(missing: str) -> None:
     with pytest.raises(RefusedError):
-        move_twice(capabilities() - {missing})
+        move_and_suspend(capabilities() - {missing})
+
+
+def start_as_nobody(allowed: frozenset[str]) -> str:
+    """Start a program as nobody, with a daemon of these capabilities; return what it says of itself."""
+    with Lab() as lab, started(lab.host("alone"), worker(allowed)) as daemon:
+        return str(daemon.order("start", NOBODY))
+
+
+def test_one_more_is_needed_to_start_programs_of_others() -> None:
+    assert start_as_nobody(capabilities() | {"setgid"}) == f"{NOBODY} {NOBODY} 100"
+    assert capabilities(PROGRAMS) == {"~"}
+
+
+def test_the_unit_alone_starts_no_program_of_others() -> None:
+    with pytest.raises(RefusedError, match="may not start programs as user 65534: CAP_SETGID missing"):
+        start_as_nobody(capabilities())
+
+
+def test_the_drop_in_lifts_every_limit_that_programs_would_inherit() -> None:
+    limits = {
+        name for name in settings() if name.startswith(("Protect", "Private", "Restrict", "SystemCall"))
+    }
+    limits |= {"CapabilityBoundingSet", "NoNewPrivileges", "LockPersonality", "MemoryDenyWriteExecute"}
+    limits -= {"SystemCallErrorNumber"}  # no limits
+    assert limits <= settings(PROGRAMS).keys()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 UNIT = Path(__file__).parent.parent / "examples" / "systemd" / "migrated.service"
+PROGRAMS = UNIT.with_name("programs.conf")
 
 
-def settings() -> dict[str, list[str]]:
+def settings(file: Path = UNIT) -> dict[str, list[str]]:
     """Return every setting of the ``[Service]`` section with its words; repeated settings add up."""
     found: dict[str, list[str]] = {}
-    section = UNIT.read_text().partition("[Service]\n")[2].partition("\n[")[0]
+    section = file.read_text().partition("[Service]\n")[2].partition("\n[")[0]
     for line in section.splitlines():
         name, equals, value = line.partition("=")
         if equals and not line.startswith("#"):
@@ -18,8 +19,8 @@ def settings() -> dict[str, list[str]]:
     return found
 
 
-def capabilities() -> frozenset[str]:
-    """Return the unit's capabilities as setpriv(1) names them: ``net_admin``."""
+def capabilities(file: Path = UNIT) -> frozenset[str]:
+    """Return the file's capabilities as setpriv(1) names them: ``net_admin``."""
     return frozenset(
-        name.removeprefix("CAP_").lower() for name in settings().get("CapabilityBoundingSet", [])
+        name.removeprefix("CAP_").lower() for name in settings(file).get("CapabilityBoundingSet", [])
     )
