@@ -1,4 +1,4 @@
-"""Virtual streams for asyncio: connections that outlive the transports under them, without privilege or daemon."""
+"""Virtual streams for asyncio: connections that outlive their transports, without privilege or daemon."""
 
 from sessionlayer.aio.dialer import connect
 from sessionlayer.aio.server import Admit, Connected, StreamServer, start_server

@@ -1,6 +1,6 @@
 """The client's end: make transports, and make them again for as long as the session lives.
 
-One task keeps the control transport, one each connection's data transport. A transport that dies is replaced at once.
+One task keeps the control transport, one each connection's data transport. What dies is replaced at once.
 While the peer can't be reached only the control task tries; its first success wakes the others, so that they
 connect while it still waits for its answer.
 """
@@ -18,6 +18,7 @@ from sessionlayer.aio.greeting import Greeted, hear, say, shake_hands_as_client
 from sessionlayer.aio.sockets import Address, connect_tcp, read_exactly
 from sessionlayer.protocol.errors import RemoteProtocolError
 from sessionlayer.protocol.keys import HostKey
+from sessionlayer.streams.client import ClientSession
 from sessionlayer.streams.errors import StreamError, StreamRefusedError, UntrustedPeerError
 from sessionlayer.streams.limits import CONNECT_TIMEOUT_S, RETRY_FIRST_S, RETRY_MAX_S
 from sessionlayer.streams.openings import ANSWER_HEAD, answer_length
@@ -28,6 +29,7 @@ from sessionlayer.streams.transitions import ConnectionPhase, SessionPhase
 
 if TYPE_CHECKING:
     from sessionlayer.aio.session import Judge, StreamSession
+    from sessionlayer.aio.shell import SessionShell
     from sessionlayer.aio.transport import StreamTransport
 
 UNANSWERED_MAX = 2
@@ -46,9 +48,11 @@ class Dialer:
         judge: decides on the server's key.
     """
 
-    def __init__(self, session: StreamSession, address: Address, identity: HostKey, judge: Judge) -> None:
+    def __init__(self, session: SessionShell, address: Address, identity: HostKey, judge: Judge) -> None:
+        assert isinstance(session.core, ClientSession)
         self.address = address
         self._session = session
+        self._core = session.core
         self._identity = identity
         self._judge = judge
         self._hurry = asyncio.Event()
@@ -128,7 +132,7 @@ class Dialer:
         sock = await self._connect()
         self._reachable.set()
         try:
-            opening = session.core.control_opening()
+            opening = self._core.control_opening()
             answer = await self._exchange(sock, opening)
         except ConnectionError:
             sock.close()
@@ -139,7 +143,7 @@ class Dialer:
             sock.close()
             raise
         try:
-            session.core.control_answered(answer, asyncio.get_running_loop().time())
+            self._core.control_answered(answer, asyncio.get_running_loop().time())
         except BaseException:
             sock.close()
             raise
@@ -159,7 +163,7 @@ class Dialer:
                 greeted = await shake_hands_as_client(sock, self._identity, self._judge)
                 if greeted.peer_key != self._session.peer_key:
                     return
-                await say(sock, greeted, Inquire(session=self._session.id))
+                await say(sock, greeted, Inquire(session=self._core.id))
                 answer = await hear(sock, greeted)
         if isinstance(answer, Bye):
             self._session.over(answer.code, answer.reason)
@@ -180,7 +184,7 @@ class Dialer:
             sock.close()
             return True
         # The opening is in front of everything in the empty send buffer, so that it goes out whole.
-        opening = session.core.data_opening(connection)
+        opening = self._core.data_opening(connection)
         try:
             if sock.send(opening) != len(opening):
                 raise ConnectionResetError("the kernel takes no opening")
@@ -196,7 +200,7 @@ class Dialer:
             async with asyncio.timeout(None if waits else CONNECT_TIMEOUT_S):
                 answer = await pipe.read_first(ANSWER_HEAD.size)
                 answer += await pipe.read_first(answer_length(answer))
-            goes_on = session.core.data_answered(connection, answer)
+            goes_on = self._core.data_answered(connection, answer)
         except BaseException:
             if transport.pipe is pipe:
                 transport.drop_pipe()
@@ -237,7 +241,7 @@ class Dialer:
                 async with asyncio.timeout(delay_s):
                     await self._hurry.wait()
             return
-        if self._session.core.phase is not SessionPhase.CONNECTED:
+        if self._core.phase is not SessionPhase.CONNECTED:
             self._reachable.clear()
             await self._reachable.wait()
         else:

@@ -1,4 +1,4 @@
-"""The first exchange of two ends that have no session yet, over a transport that becomes the control transport.
+"""The first exchange of two ends without a session, over what becomes the control transport.
 
 Both sides read exactly one message at a time, so that nothing of what follows is taken by mistake.
 """

@@ -30,6 +30,7 @@ from sessionlayer.streams.openings import (
 )
 from sessionlayer.streams.options import StreamOptions
 from sessionlayer.streams.secrets import session_id
+from sessionlayer.streams.server import ServerSession
 from sessionlayer.streams.session import new_state
 from sessionlayer.streams.state import SessionState
 from sessionlayer.streams.statements import Accepted, Begin, Bye, Inquire
@@ -84,7 +85,7 @@ class StreamServer:
     @property
     def sessions(self) -> tuple[StreamSession, ...]:
         """Return the sessions that are not over."""
-        return tuple(self._sessions.values())
+        return tuple(session for session in self._sessions.values() if session.state != "closed")
 
     def close(self) -> None:
         """Listen no more and end all sessions at once; ``await session.close()`` before for a gentle end."""
@@ -110,7 +111,7 @@ class StreamServer:
         Raises:
             ValueError: ``state`` is a client's, or the session lives here already.
         """
-        if state.client or session_id(state.key) in self._sessions:
+        if state.client or any(session.id == session_id(state.key) for session in self.sessions):
             raise ValueError("this is a client's session, or it lives here already")
         session = StreamSession(state, self.options)
         session.readmit(state)
@@ -169,7 +170,7 @@ class StreamServer:
         head = first + await read_exactly(sock, OPENING_HEAD.size - len(first))
         opening = parse_opening(head, await read_exactly(sock, opening_length(head)))
         session = self._sessions.get(opening.session)
-        if session is None:
+        if session is None or session.state == "closed":
             return False
         if opening.connection == CONTROL:
             return self._take_control(session, opening, sock)
@@ -200,7 +201,7 @@ class StreamServer:
 
     async def _answer_inquiry(self, sock: socket.socket, greeted: Greeted, wish: Inquire) -> None:
         session = self._sessions.get(wish.session)
-        known = session is not None and session.peer_key == greeted.peer_key
+        known = session and session.state != "closed" and session.peer_key == greeted.peer_key
         unknown = Bye(code="unknown", reason="the server does not know it any more")
         await say(sock, greeted, Accepted() if known else unknown)
 
@@ -215,15 +216,15 @@ class StreamServer:
 
     def _keep(self, session: StreamSession) -> None:
         def heard(event: StreamEvent) -> None:
-            if isinstance(event, Closed):
-                self._sessions.pop(session.id, None)
+            if isinstance(event, Closed) and self._sessions.get(session.id) is session:
+                del self._sessions[session.id]
 
         self._sessions[session.id] = session
         session.on_event(heard)
 
     def _make_room(self, key: bytes) -> str:
         """Return why a client with that key can't have another session, having made room if that helps."""
-        own = [session for session in self._sessions.values() if session.peer_key == key]
+        own = [session for session in self.sessions if session.peer_key == key]
         if len(own) >= self.options.sessions_per_key:
             idle = [session for session in own if session.state == "suspended"]
             if not idle:
@@ -248,13 +249,14 @@ class StreamServer:
     # -- openings ----------------------------------------------------------------------------------------
 
     def _take_control(self, session: StreamSession, opening: Opening, sock: socket.socket) -> bool:
-        session.core.authenticate(opening)
-        sock.send(session.core.accept_control(opening, self._loop.time()))
+        core = _core_of(session)
+        core.authenticate(opening)
+        sock.send(core.accept_control(opening, self._loop.time()))
         session.attach_control(sock)
         return True
 
     def _take_data(self, session: StreamSession, opening: Opening, sock: socket.socket) -> bool:
-        core = session.core
+        core = _core_of(session)
         body = core.authenticate(opening)
         transport = session.stream(opening.connection)
         if transport and transport.pipe:
@@ -279,7 +281,7 @@ class StreamServer:
 
     async def _admitted(self, session: StreamSession, transport: StreamTransport) -> None:
         """Ask whether a new connection is taken, and give it to the program."""
-        core, connection = session.core, transport.connection
+        core, connection = _core_of(session), transport.connection
         refusal = await self._admit(session, connection.purpose) if self._admit else ""
         answer = core.refuse(connection, refusal) if refusal else core.admit(connection)
         pipe = transport.pipe
@@ -312,6 +314,11 @@ class StreamServer:
                     "task": task,
                 }
             )
+
+
+def _core_of(session: StreamSession) -> ServerSession:
+    assert isinstance(session.core, ServerSession)
+    return session.core
 
 
 async def start_server(

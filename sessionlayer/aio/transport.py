@@ -12,7 +12,7 @@ from sessionlayer.streams.connection import Connection
 from sessionlayer.streams.limits import RING_MIN, SMALL_WRITE_MAX
 
 if TYPE_CHECKING:
-    from sessionlayer.aio.session import StreamSession
+    from sessionlayer.aio.shell import SessionShell
 
 Buffer = bytes | bytearray | memoryview
 
@@ -20,11 +20,12 @@ Buffer = bytes | bytearray | memoryview
 class StreamTransport(asyncio.Transport):
     """Write to and read from a connection, whatever transports carry it at present.
 
-    ``get_extra_info`` knows ``purpose``, ``session``, ``connection``, ``peername`` and ``sockname``. Writing pauses
-    when more than the ring's bound is unacknowledged, or when more is unsent than ``set_write_buffer_limits`` says.
+    ``get_extra_info`` knows ``purpose``, ``session``, ``connection``, ``peername`` and ``sockname``. Writing
+    pauses when more than the ring's bound is unacknowledged, or when more is unsent than
+    ``set_write_buffer_limits`` says.
     """
 
-    def __init__(self, session: StreamSession, connection: Connection) -> None:
+    def __init__(self, session: SessionShell, connection: Connection) -> None:
         super().__init__()
         self.session = session
         self.connection = connection

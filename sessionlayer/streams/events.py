@@ -21,7 +21,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The session is over: ``closed``, ``aborted``, ``expired``, ``unknown``, ``refused``, ``untrusted`` or ``frozen``."""
+    """The session is over; ``code`` is ``closed``, ``aborted``, ``expired``, ``unknown`` or ``frozen``."""
 
     code: str
     reason: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 STREAMS_VERSION = 1
-"""Part of the handshake's prologue and of every opening's first bytes: another version fails before anything."""
+"""Part of the handshake's prologue and of every opening: another version fails before anything."""
 
 PURPOSE_MAX = 255
 """Bytes in a connection's purpose; more are refused before anything is sent."""
@@ -27,7 +27,8 @@ RECORD_MAX = 16_384
 """Bytes of plaintext in one record of a sealed connection (RFC 8446, section 5.1 has the same)."""
 
 SMALL_WRITE_MAX = 16_384
-"""Bytes up to which a write is joined with its neighbours of the same loop turn; larger ones are kept as they are."""
+"""Bytes up to which a write is joined with its neighbours of the same loop turn; larger ones are kept as
+they are."""
 
 RING_MIN = 256 * 1024
 """Bytes that a connection may always have unacknowledged."""
@@ -36,7 +37,7 @@ ACK_BYTES = 64 * 1024
 """Bytes after which what was received is acknowledged at once: a quarter of the smallest ring."""
 
 ACK_DELAY_S = 0.025
-"""Seconds after which fewer bytes are acknowledged (RFC 9000, section 13.2.1, has the same delay by default)."""
+"""Seconds after which fewer bytes are acknowledged (RFC 9000, section 13.2.1, has the same default)."""
 
 END_GRACE_S = 0.2
 """Seconds that a transport that was shut down by the peer waits for the statement that the stream has ended;

@@ -1,4 +1,4 @@
-"""Whether the peer can be reached: heartbeats, silence, suspension and expiry. Times are seconds, monotonic."""
+"""Whether the peer can be reached: heartbeats, silence, suspension and expiry. Times are in seconds."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@
     2   length of the rest, big-endian
     n   ChaCha20-Poly1305 of ``OpeningBody``
 
-All that is in the clear is associated data. Each key seals one message: it depends on both nonces, so that not
-even an end that was restored from an older state uses one twice.
+All that is in the clear is associated data. Each key seals one message: it depends on both nonces, so that
+not even an end that was restored from an older state uses one twice.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ONLY = nonce_bytes(0)  # a key seals one message
 
 
 class OpeningBody(Struct, frozen=True, array_like=True, kw_only=True):
-    """What the client says: where both directions stand (offsets in bytes), and what the connection is for."""
+    """What the client says: where both directions stand (bytes), and what the connection is for."""
 
     received: Offset = 0
     sending_from: Offset = 0

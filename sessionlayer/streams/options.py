@@ -14,8 +14,8 @@ class StreamOptions:
     """Bounds and times of a session or of all sessions of a server.
 
     Attributes:
-        ring_max: bytes that one connection may have unacknowledged at most, at least 256 KiB; its writer waits
-            beyond it.
+        ring_max: bytes that one connection may have unacknowledged, at least 256 KiB; its writer waits beyond
+            it.
         expire_s: seconds of suspension after which a session is given up.
         heartbeat_s: seconds between two pings.
         silence_s: seconds without anything from the peer after which the session is suspended.

@@ -2,8 +2,8 @@
 
     acknowledged ≤ next byte to send ≤ written
 
-A transport carries consecutive bytes: what is acknowledged meanwhile is sent all the same if it is its turn, and the
-receiver skips it. Small writes wait in ``_small`` until the next sending and become one chunk then.
+A transport carries consecutive bytes: what is acknowledged meanwhile is sent all the same if it is its turn,
+and the receiver skips it. Small writes wait in ``_small`` until the next sending and become one chunk then.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class ReplayRing:
             self._release()
 
     def acknowledge(self, offset: int) -> bool:
-        """Forget what lies before ``offset``; return whether that is news. A repeated statement changes nothing.
+        """Forget what lies before ``offset``; return whether that is news.
 
         Raises:
             RemoteProtocolError: the peer acknowledges what was never written.

@@ -6,7 +6,7 @@ from sessionlayer.protocol.sealed import ReplayWindow
 
 
 class SeenNumbers(ReplayWindow):
-    """A replay window over connection numbers that can be kept: one overtaken by 2048 others counts as seen."""
+    """A replay window that can be kept; a connection that 2048 others have overtaken counts as seen."""
 
     def __init__(self, newest: int = -1, seen: bytes = b"") -> None:
         super().__init__()

@@ -1,8 +1,9 @@
-"""The state machine of a session: connections, their openings, and what is said on the control transport.
+"""The state machine of a session: its connections, and what is said on the control transport.
 
-The shell moves the bytes of connections by itself (``Connection.ring``, ``Connection.receive``) and asks here what
-they mean: openings, statements and time go in, effects (``take_effects``) and bytes for the control transport
-(``control_output``) come out.
+What only one of the two ends does about transports is in ``client`` and ``server``. The shell moves the bytes of
+connections by itself (``Connection.ring``, ``Connection.receive``) and asks here what they mean: openings,
+statements and time go in, effects (``take_effects``) and bytes for the control transport (``control_output``)
+come out.
 """
 
 from __future__ import annotations
@@ -11,24 +12,14 @@ import math
 from collections import deque
 from collections.abc import Callable
 
-from sessionlayer.protocol.errors import LocalProtocolError, RemoteProtocolError
+from sessionlayer.protocol.errors import RemoteProtocolError
 from sessionlayer.streams import secrets
 from sessionlayer.streams.channel import ControlChannel
 from sessionlayer.streams.connection import Connection
 from sessionlayer.streams.errors import StreamError, StreamExpiredError, StreamRefusedError
-from sessionlayer.streams.events import Acknowledged, Admitted, Closed, Effect, Ended, Lost
-from sessionlayer.streams.limits import ACK_DELAY_S, CONNECTION_MAX, PURPOSE_MAX
+from sessionlayer.streams.events import Acknowledged, Closed, Effect, Ended, Lost
+from sessionlayer.streams.limits import ACK_DELAY_S
 from sessionlayer.streams.liveness import Liveness
-from sessionlayer.streams.openings import (
-    CONTROL,
-    AnswerBody,
-    Opening,
-    OpeningBody,
-    read_answer,
-    read_opening,
-    write_answer,
-    write_opening,
-)
 from sessionlayer.streams.options import StreamOptions
 from sessionlayer.streams.seen import SeenNumbers
 from sessionlayer.streams.state import SessionState
@@ -83,23 +74,6 @@ class Session:
             self.connections[kept.number] = Connection(kept, key=state.key, client=state.client)
 
     # -- connections -------------------------------------------------------------------------------------
-
-    def open(self, purpose: bytes, *, sealed: bool) -> Connection:
-        """Return a new connection, to be opened by a transport (client only).
-
-        Raises:
-            LocalProtocolError: we are the server, or ``purpose`` is longer than 255 bytes.
-            StreamRefusedError: the session has as many connections as it may have.
-        """
-        if not self.client:
-            raise LocalProtocolError("only the client of a session opens connections")
-        if len(purpose) > PURPOSE_MAX:
-            raise LocalProtocolError(f"a purpose of {len(purpose)} bytes, at most {PURPOSE_MAX}")
-        if len(self.connections) >= self.options.connections_max or self._next_number > CONNECTION_MAX:
-            raise StreamRefusedError(f"the session has {len(self.connections)} connections already")
-        connection = self._add(self._next_number, purpose, sealed=sealed)
-        self._next_number += 1
-        return connection
 
     def _add(self, number: int, purpose: bytes, *, sealed: bool) -> Connection:
         connection = Connection.new(number, purpose, sealed=sealed, key=self._start.key, client=self.client)
@@ -166,52 +140,6 @@ class Session:
         if not told:
             self._effects.append(Lost(connection.number, error))
 
-    # -- openings, client side ---------------------------------------------------------------------------
-
-    def control_opening(self) -> bytes:
-        """Return the first bytes of our next control transport."""
-        self.generation += 1
-        nonce = self._entropy(secrets.NONCE_BYTES)
-        self._opening_key = secrets.opening_key(self._start.key, CONTROL, self.generation, nonce)
-        return write_opening(self._start.key, CONTROL, self.generation, nonce, OpeningBody())
-
-    def control_answered(self, answer: bytes, now: float) -> None:
-        """Take the answer to our newest control opening.
-
-        Raises:
-            RemoteProtocolError: it is not authentic, or a refusal.
-        """
-        body = read_answer(self._opening_key, answer)
-        if body.refusal is not None:
-            raise RemoteProtocolError(f"the server refuses: {body.refusal}")
-        self._resume_control(secrets.answer_key(self._opening_key, answer[: secrets.NONCE_BYTES]), now)
-
-    def data_opening(self, connection: Connection) -> bytes:
-        """Return the first bytes of a connection's next transport; ``connection.ring`` is sent behind it."""
-        connection.generation += 1
-        nonce = self._entropy(secrets.NONCE_BYTES)
-        key = self._start.key
-        connection.opening_key = secrets.opening_key(key, connection.number, connection.generation, nonce)
-        body = connection.opening()
-        return write_opening(key, connection.number, connection.generation, nonce, body)
-
-    def data_answered(self, connection: Connection, answer: bytes) -> bool:
-        """Take the answer to a connection's newest opening; return whether the transport goes on.
-
-        Raises:
-            RemoteProtocolError: it is not authentic, or does not fit what we know.
-        """
-        body = read_answer(connection.opening_key, answer)
-        if body.refusal is not None:
-            self._refused(connection, body.refusal)
-            return False
-        opening = connection.phase is ConnectionPhase.OPENING
-        connection.answered(body)
-        if opening:
-            self._effects.append(Admitted(connection.number))
-        self._after_positions(connection)
-        return self.connections.get(connection.number) is connection
-
     def _refused(self, connection: Connection, reason: str) -> None:
         error = (
             StreamRefusedError(reason)
@@ -221,82 +149,6 @@ class Session:
         self._queue.append(Gone(connection=connection.number))
         clean = connection.inbound.ended
         self._remove(connection, ConnectionEvent.REFUSED, None if clean else error)
-
-    # -- openings, server side ---------------------------------------------------------------------------
-
-    def authenticate(self, opening: Opening) -> OpeningBody:
-        """Return what an opening says; nothing changes yet, so that an older transport can be drained first.
-
-        Raises:
-            RemoteProtocolError: it is not authentic, not newer than what we have, or a repetition.
-        """
-        body = read_opening(self._start.key, opening)
-        current = self.connections.get(opening.connection)
-        newest = self.generation if opening.connection == CONTROL else current.generation if current else 0
-        if opening.generation <= newest:
-            raise RemoteProtocolError(f"generation {opening.generation} is not newer than {newest}")
-        return body
-
-    def accept_control(self, opening: Opening, now: float) -> bytes:
-        """Take an authentic control opening; return the answer."""
-        self.generation = opening.generation
-        key = secrets.opening_key(self._start.key, CONTROL, opening.generation, opening.nonce)
-        answer = write_answer(key, nonce := self._entropy(secrets.NONCE_BYTES), AnswerBody())
-        self._resume_control(secrets.answer_key(key, nonce), now)
-        return answer
-
-    def accept_data(self, opening: Opening, body: OpeningBody) -> tuple[Connection | None, bytes]:
-        """Take an authentic data opening, once the older transport was drained.
-
-        Returns the connection, and the answer unless that waits for ``admit``; no connection if the answer
-        is a refusal.
-
-        Raises:
-            RemoteProtocolError: it does not fit what we know.
-        """
-        key = secrets.opening_key(self._start.key, opening.connection, opening.generation, opening.nonce)
-        connection = self.connections.get(opening.connection)
-        if connection is None:
-            refusal = self._why_not(opening.connection)
-            if refusal:
-                answer = AnswerBody(refusal=refusal)
-                return None, write_answer(key, self._entropy(secrets.NONCE_BYTES), answer)
-            self._seen.accept(opening.connection)
-            connection = self._add(opening.connection, body.purpose, sealed=body.sealed)
-        if connection.phase is ConnectionPhase.RESET:
-            connection.generation = opening.generation
-            return None, self._answer(connection, key)
-        connection.opened(body, key, opening.generation)
-        self._after_positions(connection)
-        return connection, b"" if connection.phase is ConnectionPhase.OPENING else self._answer(
-            connection, key
-        )
-
-    def _why_not(self, number: int) -> str:
-        if not self._seen.fresh(number):
-            return "the connection is over"
-        if len(self.connections) >= self.options.connections_max:
-            return f"the session has {len(self.connections)} connections already"
-        return ""
-
-    def _answer(self, connection: Connection, key: bytes) -> bytes:
-        return write_answer(key, self._entropy(secrets.NONCE_BYTES), connection.answer())
-
-    def admit(self, connection: Connection) -> bytes:
-        """Take a new connection; return the answer to its newest opening, empty if it is over already."""
-        if connection.phase is not ConnectionPhase.OPENING:
-            return b""
-        connection.machine.feed(ConnectionEvent.ADMIT)
-        return self._answer(connection, connection.opening_key)
-
-    def refuse(self, connection: Connection, reason: str) -> bytes:
-        """Refuse a new connection; return the answer to its newest opening, empty if it is over already."""
-        if connection.phase is not ConnectionPhase.OPENING:
-            return b""
-        connection.give_up(reason, ConnectionEvent.REFUSE)
-        self._dirty.add(connection.number)
-        self._effects.append(Lost(connection.number, None))
-        return self._answer(connection, connection.opening_key)
 
     def _after_positions(self, connection: Connection) -> None:
         self._effects.append(Acknowledged(connection.number))

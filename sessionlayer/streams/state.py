@@ -17,7 +17,8 @@ class ConnectionState(Struct, frozen=True, kw_only=True):
         acknowledged: offset of the first byte in ``contents``.
         contents: what the peer has not acknowledged (as it travels).
         end: where our stream ends, if that is settled; ``end_acknowledged`` if the peer knows.
-        received: offset up to which we have everything; ``peer_end`` and ``ended`` likewise for the peer's stream.
+        received: offset up to which we have everything.
+        peer_end: where the peer's stream ends, if it has said so; ``ended`` if its end was handed out.
         unread: bytes received (and opened) that the program has not read.
         records_sent: number of the next record to make, ``records_received`` to open, if sealed.
         partial_record: the first bytes of that one.

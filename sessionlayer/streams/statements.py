@@ -78,7 +78,7 @@ class Gone(_Statement, frozen=True, tag=7):
 
 
 class Bye(_Statement, frozen=True, tag=8):
-    """The session is over, or there is none: ``closed``, ``expired``, ``unknown`` or ``refused``."""
+    """The session is over, or there is none: ``closed``, ``aborted``, ``unknown`` or ``refused``."""
 
     code: Code
     reason: Reason = ""

@@ -7,6 +7,7 @@ import pytest
 
 from sessionlayer import aio
 from sessionlayer.protocol.errors import LocalProtocolError
+from tests.sessionlayer.aio.fake_clock import run
 from tests.sessionlayer.aio.pairs import LOOPBACK, Accepted, new_key, pair, port_of, trusting
 
 
@@ -125,7 +126,7 @@ def test_a_peer_that_does_not_read_stops_the_writer() -> None:
             assert written > before
             task.cancel()
 
-    asyncio.run(main())
+    run(main())
 
 
 async def settled(value: Callable[[], int]) -> None:
@@ -133,9 +134,7 @@ async def settled(value: Callable[[], int]) -> None:
     last = -1
     while last != value():
         last = value()
-        for _ in range(200):
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)  # of a clock that waits for the network
 
 
 def test_freeze_and_restore_both_ends() -> None:

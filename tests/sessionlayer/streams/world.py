@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from sessionlayer.protocol.errors import RemoteProtocolError
 from sessionlayer.streams.channel import ControlChannel
+from sessionlayer.streams.client import ClientSession
 from sessionlayer.streams.connection import Connection
 from sessionlayer.streams.events import Admitted, Closed, Ended, Lost, Silent
 from sessionlayer.streams.openings import (
@@ -20,6 +21,7 @@ from sessionlayer.streams.openings import (
 )
 from sessionlayer.streams.options import StreamOptions
 from sessionlayer.streams.secrets import control_keys
+from sessionlayer.streams.server import ServerSession
 from sessionlayer.streams.session import Session, new_state
 from sessionlayer.streams.transitions import ConnectionPhase, SessionPhase
 
@@ -157,7 +159,7 @@ class End:
                 self.arrived(wire, data)
 
     def retire(self, number: int) -> None:
-        """Drain a part of the older transport (a program that doesn't read leaves the rest), then close it."""
+        """Drain a part of the older transport (a program may not be reading), then close it."""
         wire = self.data.pop(number, None)
         if wire:
             if wire not in self.parsing:
@@ -183,7 +185,7 @@ class End:
         self.data.clear()
         self.control = None
         state = self.session.state({}, "host", 1, self.world.now)
-        self.session = Session(state, OPTIONS, self.world.rng.randbytes, self.world.now)
+        self.session = type(self.session)(state, OPTIONS, self.world.rng.randbytes, self.world.now)
         self.pump()
 
 
@@ -195,11 +197,12 @@ class World:
         self.now = 0.0
         self.wires: list[Wire] = []
         self.made = 0
+        self.pending_control: Wire | None = None
         key, peer = self.rng.randbytes(32), self.rng.randbytes(32)
         self.ends = tuple(
             End(
                 self,
-                Session(
+                (ClientSession if client else ServerSession)(
                     new_state(key, peer, "host", 1, client=client), OPTIONS, self.rng.randbytes, self.now
                 ),
                 client=client,
@@ -213,9 +216,19 @@ class World:
             end.control = first
             end.session.begin_control(ControlChannel(*control_keys(key, client=end.client)), self.now)
         for _ in range(connections):
-            connection = self.client.session.open(b"purpose", sealed=sealed)
+            connection = self.dialing.open(b"purpose", sealed=sealed)
             for end in self.ends:
                 end.programs[connection.number] = self.program(volume)
+
+    @property
+    def dialing(self) -> ClientSession:
+        assert isinstance(self.client.session, ClientSession)
+        return self.client.session
+
+    @property
+    def judging(self) -> ServerSession:
+        assert isinstance(self.server.session, ServerSession)
+        return self.server.session
 
     def program(self, volume: int) -> Program:
         rng, program, left = self.rng, Program(), volume
@@ -237,7 +250,7 @@ class World:
         wire = self.wire()
         self.client.parsing[wire] = bytearray()
         self.server.parsing[wire] = bytearray()
-        opening = self.client.session.control_opening()
+        opening = self.dialing.control_opening()
         self.recorded.append(opening)
         self.pending_control = wire
         wire.send(client=True, data=opening)
@@ -247,7 +260,7 @@ class World:
         self.client.parsing[wire] = bytearray()
         self.server.parsing[wire] = bytearray()
         self.client.data[connection.number] = wire
-        opening = self.client.session.data_opening(connection)
+        opening = self.dialing.data_opening(connection)
         self.recorded.append(opening)
         wire.send(client=True, data=opening)
         self.client.send(connection)
@@ -274,8 +287,8 @@ class World:
             return
         del client.parsing[wire]
         answer, rest = bytes(buffer[:length]), bytes(buffer[length:])
-        if wire is getattr(self, "pending_control", None):
-            client.session.control_answered(answer, self.now)
+        if wire is self.pending_control:
+            self.dialing.control_answered(answer, self.now)
             client.control = wire
         else:
             number = next((n for n, mine in client.data.items() if mine is wire), None)
@@ -283,14 +296,14 @@ class World:
                 client.close(wire)
                 return
             connection = client.session.connections[number]
-            if not client.session.data_answered(connection, answer):
+            if not self.dialing.data_answered(connection, answer):
                 client.data.pop(number, None)
                 client.close(wire)
         if rest:
             client.arrived(wire, rest)
 
     def greet_server(self, wire: Wire) -> None:
-        server, session = self.server, self.server.session
+        server, session = self.server, self.judging
         buffer = server.parsing[wire]
         if len(buffer) < OPENING_HEAD.size:
             return
@@ -385,7 +398,7 @@ class World:
         if client.session.phase is SessionPhase.CLOSED:
             return
         if client.control is None and (calm or self.rng.random() < 0.5):
-            waiting = getattr(self, "pending_control", None)
+            waiting = self.pending_control
             if not waiting or waiting not in client.parsing or (not calm and self.rng.random() < 0.1):
                 self.dial_control()
         for number, connection in list(client.session.connections.items()):
