@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -22,8 +22,13 @@ T = TypeVar("T")
 class Programs(Protocol):
     """The programs that asked to be told of their sessions; see `migrated.applications`."""
 
-    def obstacle(self, session: ManagedSession) -> str:
-        """Return why a suspended session can't go on now, or nothing."""
+    def obstacle(self, session: ManagedSession, together: Collection[bytes]) -> str:
+        """Return why a suspended session can't go on now, or nothing.
+
+        Args:
+            session: frozen.
+            together: the ids of all sessions that are about to go on.
+        """
 
     def adopted(self, session: ManagedSession) -> None:
         """Take in that a connection has become a session, or is one again after a restart."""

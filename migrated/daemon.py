@@ -18,6 +18,8 @@ from migrated import hands, log
 from migrated.adopt import Adopter
 from migrated.applications.service import Applications
 from migrated.config import Configuration, ConfigurationError, load_configuration
+from migrated.continuations.reports import ContinuationReports
+from migrated.continuations.store import ContinuationStore
 from migrated.control.server import ControlError, ControlServer
 from migrated.core import Core
 from migrated.datagrams import DatagramPort
@@ -30,6 +32,7 @@ from migrated.mover import Mover
 from migrated.peers import Peer, Peers
 from migrated.policies import PolicyInForce
 from migrated.reports import Reports
+from migrated.resources import discover as discover_resources
 from migrated.restore import Restorer
 from migrated.sessions import SessionTable
 from migrated.silence import park_the_distressed, resume_the_heard
@@ -106,8 +109,13 @@ class Daemon:
         self._handoffs = Handoffs(self._core, self._mover)
         self._restorer = Restorer(self._core, self._peers, stored)
         self._adopter = Adopter(self._core, self._peers, self._restorer)
+        continuations = ContinuationStore(configuration.state_folder, self._peers.host_key)
         self._applications = Applications(
-            self._core, configuration.runtime_folder / SOCKET_NAME, self._adopter.want
+            self._core,
+            configuration.runtime_folder / SOCKET_NAME,
+            self._adopter.want,
+            store=continuations,
+            resources=discover_resources(plugins=configuration.plugins),
         )
         self._core.programs = self._applications
         self._datagrams = DatagramPort(configuration.control_port, self._on_datagram, self._interface_of)
@@ -118,6 +126,7 @@ class Daemon:
             self._policies,
             control_port=configuration.control_port,
             monitors=self._host.status,
+            continuations=ContinuationReports(continuations, self._applications.expire),
         )
         self._control = ControlServer(configuration.socket, reports)
         self._timer: asyncio.TimerHandle | None = None
@@ -198,7 +207,7 @@ class Daemon:
             hands.keep_count(self._core.sessions, self._loop.time())
             let_late_ones_go()
             self._mover.check_unanswered()
-            self._applications.check_unanswered()
+            self._applications.check()
             resume_the_heard(self._core)
             park_the_distressed(self._core)
             if turn % round(HANDSHAKE_AGAIN_S / SCAN_S) == 0:

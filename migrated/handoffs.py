@@ -107,6 +107,7 @@ class Handoffs:
         """Follow a peer that moves, and answer for all sessions of its datagram at once."""
         known = [self._of(peer, entry.session_id) for entry in command.entries]
         connections = hands.locate_entries(known)
+        going = {entry.session_id for entry in command.entries}
         results: list[Rebound | Failed] = []
         followed: list[tuple[ManagedSession, float]] = []
         for entry, session in zip(command.entries, known, strict=True):
@@ -114,7 +115,7 @@ class Handoffs:
                 reason = "this host has no such connection"
                 results.append(Failed(session_id=entry.session_id, reason=reason))
                 continue
-            if session.frozen and (obstacle := self._core.programs.obstacle(session)):
+            if session.frozen and (obstacle := self._core.programs.obstacle(session, going)):
                 results.append(Failed(session_id=entry.session_id, reason=obstacle, frozen=True))
                 self._core.tell_refused(session, obstacle)
                 continue
@@ -144,7 +145,7 @@ class Handoffs:
     def on_freeze_held(self, peer: Peer, command: FreezeHeld) -> None:
         """Freeze a session that waits for its peer for too long."""
         session = self._of(peer, command.session_id)
-        if session is not None:
+        if session is not None and not session.frozen:
             self._attempt(session, hands.park)
 
     def on_release_held(self, peer: Peer, command: ReleaseHeld) -> None:
@@ -152,10 +153,14 @@ class Handoffs:
         session = self._of(peer, command.session_id)
         if session is None:
             return
-        if command.mover_in_place:
-            self._attempt(session, hands.thaw)
-        else:
-            self._attempt(session, hands.hold_again)
+        if session.frozen and (obstacle := self._core.programs.obstacle(session, (session.session_id,))):
+            self._core.tell_refused(session, obstacle)
+            return
+        self._attempt(session, hands.thaw if command.mover_in_place else hands.hold_again)
+        if session.condition is Condition.SUSPENDED and not session.frozen:
+            self._core.turn(session, Condition.LIVE, ("the peer is heard again",))
+            self._core.save(session)
+            self._core.programs.live(session)
 
     def settle_held(self, peer: Peer) -> None:
         """Open the windows of those sessions whose mover has said that it is in place."""

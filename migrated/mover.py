@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, assert_never
 
 from engine import AttachmentPoint, Decision, Move, Resume, Stay, Suspend
@@ -34,9 +34,10 @@ class Mover:
         together: defaultdict[
             tuple[bytes, tuple[str, str], bool], list[tuple[ManagedSession, Move | Resume]]
         ] = defaultdict(list)
+        going = {bytes.fromhex(d.session) for d in decisions if isinstance(d, Move | Resume)}
         for decision in decisions:
             session = self._core.sessions.of_name(decision.session)
-            if session is None or self._kept_back(session, decision):
+            if session is None or self._kept_back(session, decision, going):
                 continue
             match decision:
                 case Move():
@@ -96,11 +97,11 @@ class Mover:
             departing.begun = now
             self._core.retreat_from(session, departing.to)
 
-    def _kept_back(self, session: ManagedSession, decision: Decision) -> bool:
+    def _kept_back(self, session: ManagedSession, decision: Decision, going: Collection[bytes]) -> bool:
         """Return whether a suspended session can't go on although a link is there."""
         if not session.frozen or not isinstance(decision, Move | Resume):
             return False
-        reason = self._core.programs.obstacle(session)
+        reason = self._core.programs.obstacle(session, going)
         if reason and reason not in session.because:
             self._core.turn(session, Condition.SUSPENDED, (reason,))
             self._core.tell_refused(session, reason, decision.to)

@@ -18,6 +18,7 @@ from migrated.core import Core
 from migrated.kernel.errors import RebindError
 from migrated.kernel.holders import borrowed
 from migrated.kernel.tcp import tcp_info
+from migrated.sessions import Condition, ManagedSession
 
 _RETRIES: Final = Path("/proc/sys/net/ipv4/tcp_retries2")
 _SHORTEST_RTO_S: Final = 0.2
@@ -42,7 +43,10 @@ def patience_s(retries: int) -> float:
 def park_the_distressed(core: Core) -> None:
     """Freeze live connections to silent peers that the kernel is about to give up."""
     now = core.now()
-    silent = [s for s in core.sessions if s.peer is not None and s.peer.silent and not s.frozen]
+    of_silent = [s for s in core.sessions if s.peer is not None and s.peer.silent]
+    for session in of_silent:
+        _tell_of_held(core, session)
+    silent = [session for session in of_silent if not session.frozen]
     if not silent:
         return
     limit_s = _SHARE * patience_s(int(_RETRIES.read_text()))
@@ -76,3 +80,9 @@ def resume_the_heard(core: Core) -> None:
         if waiting and session.peer is not None and not session.peer.silent:
             session.socket.distressed_since = None
             core.engine.session_suspended(session.name, core.now())
+
+
+def _tell_of_held(core: Core, session: ManagedSession) -> None:
+    """Call a connection suspended that waits, frozen, for a mover which is not heard any more."""
+    if session.frozen and session.condition is not Condition.SUSPENDED:
+        core.suspend(session, ("the peer was about to move and is silent",))

@@ -12,7 +12,7 @@ from typing import Final
 
 from migrated.applications.client import Client
 from migrated.applications.wire import Descriptors
-from migrated.control.permission import peer_credentials
+from migrated.control.permission import Credentials, peer_credentials
 from migrated.control.socketfile import identity, listen_at, remove_if
 from sessionlayer.application.messages import Denied, Request
 
@@ -70,6 +70,17 @@ class ApplicationServer:
             client.close()
         remove_if(self._path, self._identity)
 
+    def admit(self, sock: socket.socket, who: Credentials) -> Client:
+        """Let a program speak to us whose end of a socket pair we have made.
+
+        Args:
+            sock: our end, non-blocking.
+            who: the program, as the kernel can't vouch for it here.
+        """
+        client = Client(sock, who, self._on_request, self._forget)
+        self._clients.add(client)
+        return client
+
     def _accept(self) -> None:
         assert self._listener is not None
         try:
@@ -78,19 +89,19 @@ class ApplicationServer:
             _log.warning("a program could not be let in: %s", error)
             return
         sock.setblocking(False)
-        client = Client(sock, peer_credentials(sock), self._on_request, self._forget)
-        refused = self._too_many(client)
-        self._clients.add(client)
+        who = peer_credentials(sock)
+        refused = self._too_many(who)
+        client = self.admit(sock, who)
         if refused:
             reason = "too many programs speak to the daemon; end some and try again"
             client.tell(Denied(number=0, code="busy", reason=reason))
             client.close()
 
-    def _too_many(self, newcomer: Client) -> bool:
+    def _too_many(self, newcomer: Credentials) -> bool:
         by_user = Counter(client.who.uid for client in self._clients)
         ordinary = sum(not client.who.privileged for client in self._clients)
-        full = not newcomer.who.privileged and ordinary >= CLIENTS_MAX
-        return full or by_user[newcomer.who.uid] >= CLIENTS_PER_USER_MAX
+        full = not newcomer.privileged and ordinary >= CLIENTS_MAX
+        return full or by_user[newcomer.uid] >= CLIENTS_PER_USER_MAX
 
     def _forget(self, client: Client) -> None:
         self._clients.discard(client)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final, assert_never
 
 from migrated.applications.asking import Asking
 from migrated.applications.attachments import Attachment, Attachments, Phase
 from migrated.applications.client import Client
+from migrated.applications.dependents import Dependents
+from migrated.applications.holding import Holding
+from migrated.applications.invoking import Invoker
+from migrated.applications.keeper import Keeper
+from migrated.applications.lifetimes import Lifetimes
 from migrated.applications.refusal import RefusedError, own_session
+from migrated.applications.returning import Returning
 from migrated.applications.server import ApplicationServer
+from migrated.applications.takers import Takers
 from migrated.applications.wire import Descriptors
+from migrated.continuations.store import ContinuationStore
 from migrated.core import Core
+from migrated.resources import Resources
 from migrated.sessions import Condition, ManagedSession, Released
 from sessionlayer.application.messages import (
     CloseSession,
@@ -46,13 +55,29 @@ class Applications:
         core: what the daemon's parts share.
         path: of the application socket.
         want: called with the inode of a socket that a program wants to be a session.
+        store: the continuations on disk.
+        resources: what knows descriptors.
     """
 
-    def __init__(self, core: Core, path: Path, want: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        core: Core,
+        path: Path,
+        want: Callable[[int], None],
+        *,
+        store: ContinuationStore,
+        resources: Resources,
+    ) -> None:
         self._core = core
         self._server = ApplicationServer(path, self._on_request, self._on_gone)
         self._asking = Asking(core, want)
         self._attachments = Attachments()
+        self._dependents = Dependents(core)
+        self._takers = Takers(store.vectors)
+        self._keeper = Keeper(core, store, resources)
+        self._lifetimes = Lifetimes(core, self._keeper)
+        self._returning = Returning(core, self._keeper, self._lifetimes.expires_at)
+        self._invoker = Invoker(core, self._keeper, self._takers, self._server.admit)
 
     def start(self) -> None:
         """Open the application socket.
@@ -66,7 +91,13 @@ class Applications:
         """Close the application socket; programs go on by themselves."""
         self._server.close()
 
-    def check_unanswered(self) -> None:
+    def check(self) -> None:
+        """Do what is due; call it now and then."""
+        self._check_unanswered()
+        self._invoker.check()
+        self._lifetimes.check()
+
+    def _check_unanswered(self) -> None:
         """Note which handlers take too long; their sessions stay suspended with their program."""
         now = self._core.now()
         for session_id, attachment in self._attachments:
@@ -75,11 +106,18 @@ class Applications:
                 if session is not None:
                     self._amiss(session, attachment, f"its handler does not answer for {ANSWER_S:g} s")
 
+    def expire(self, session_id: bytes, reason: str) -> None:
+        """Give a suspended session up now, as if its time had come."""
+        self._lifetimes.expire(session_id, reason)
+
     # What the rest of the daemon tells.
 
-    def obstacle(self, session: ManagedSession) -> str:
+    def obstacle(self, session: ManagedSession, together: Collection[bytes]) -> str:
         """Return why a suspended session can't go on now, or nothing."""
-        return ""
+        if reason := self._dependents.obstacle(session, together):
+            return reason
+        holding = self._keeper.holdings.of(session.session_id)
+        return "" if holding is None else self._invoker.obstacle(holding)
 
     def wants(self, session: ManagedSession) -> bool:
         """Return whether a program wants to be told when the session's peer is silent."""
@@ -88,20 +126,33 @@ class Applications:
 
     def stored(self, session_id: bytes) -> Released | None:
         """Return the connection of a session that was released before the daemon started."""
-        return None
+        return self._keeper.holdings.of(session_id)
 
     def adopted(self, session: ManagedSession) -> None:
         """Answer those who wait for the session."""
         self._asking.adopted(session)
+        holding = self._keeper.holdings.of(session.session_id)
+        if holding is not None and session.socket.released is None:
+            # The daemon died when its program had it again, or had it still.
+            self._keeper.drop(session.session_id)
+        elif session.frozen:
+            self._lifetimes.suspended(session)
 
     def suspended(self, session: ManagedSession) -> None:
         """Tell the session's program, if it has a handler."""
+        self._lifetimes.suspended(session)
+        self._dependents.suspend(session)
         attachment = self._attachments.of(session.session_id)
         if attachment is not None and attachment.listens:
             self._ask(session, attachment, required=not attachment.lazy)
 
     def live(self, session: ManagedSession) -> None:
-        """Tell a program that has waited that its session goes on."""
+        """Give the session to a program, or tell the one that has waited that its session goes on."""
+        self._lifetimes.over(session)
+        self._dependents.resume(session)
+        if (holding := self._keeper.holdings.of(session.session_id)) is not None:
+            self._invoker.go_on(session, holding)
+            return
         attachment = self._attachments.of(session.session_id)
         if attachment is None or attachment.phase is Phase.UNTOLD:
             return
@@ -111,6 +162,9 @@ class Applications:
 
     def ended(self, session: ManagedSession, code: str, reason: str) -> None:
         """Tell the session's program that it is one no more."""
+        self._lifetimes.over(session)
+        self._dependents.forget(session)
+        self._keeper.drop(session.session_id)
         attachment = self._attachments.forget(session.session_id)
         if attachment is not None and attachment.client is not None:
             attachment.client.tell(Ended(session=session.session_id, code=code, reason=reason))
@@ -126,6 +180,18 @@ class Applications:
 
     def _dispatch(self, client: Client, request: Request, descriptors: Descriptors) -> None:
         match request:
+            case ReturnContinuation():
+                self._returning.take(client, request, descriptors)
+            case DependOn():
+                self._depend_on(client, request)
+            case RegisterAttachHandler():
+                self._takers.register(client, request.program)
+                client.tell(Granted(number=request.number))
+                self._retry(lambda holding: holding.program == request.program)
+            case RegisterCompatibility():
+                self._takers.offer(client, request.program, request.tags)
+                client.tell(Granted(number=request.number))
+                self._retry(lambda holding: holding.program == request.program)
             case GetSession():
                 self._get_session(client, request, descriptors)
             case RegisterHandler():
@@ -138,28 +204,39 @@ class Applications:
                 self._freeze(client, request)
             case CloseSession():
                 self._close_session(client, request)
-            case (
-                RegisterAttachHandler()
-                | RegisterCompatibility()
-                | DependOn()
-                | Export()
-                | ReturnContinuation()
-            ):
-                raise RefusedError("unsupported", "not yet")
+            case Export():
+                raise RefusedError("unsupported", "the two daemons do not exchange attributes yet")
             case _:
                 assert_never(request)
 
     def _get_session(self, client: Client, request: GetSession, descriptors: Descriptors) -> None:
         if len(descriptors) != 1:
-            raise RefusedError("no-connection", "send the connection along, and nothing else")
+            self._invoker.take(client, request.number)
+            return
         self._asking.ask(client, request, descriptors.numbers[0])
 
     def _register(self, client: Client, request: RegisterHandler) -> None:
         session = own_session(self._core, client.who, request.session)
         attachment = self._attachments.register(session.session_id, client, lazy=request.lazy)
         client.tell(Granted(number=request.number))
-        if session.condition is Condition.SUSPENDED:
+        holding = self._keeper.holdings.of(session.session_id)
+        if holding is not None:
+            holding.client = client
+            self._retry(lambda other: other is holding)
+        elif session.condition is Condition.SUSPENDED:
             self._ask(session, attachment, required=not attachment.lazy)
+
+    def _depend_on(self, client: Client, request: DependOn) -> None:
+        child = own_session(self._core, client.who, request.session)
+        self._dependents.add(child, own_session(self._core, client.who, request.parent))
+        client.tell(Granted(number=request.number))
+
+    def _retry(self, concerned: Callable[[Holding], bool]) -> None:
+        """Have the engine decide again on suspended sessions for which something has changed here."""
+        for holding in self._keeper.holdings:
+            session = self._core.sessions.of_id(holding.session_id)
+            if session is not None and session.frozen and session.departing is None and concerned(holding):
+                self._core.engine.session_suspended(session.name, self._core.now())
 
     def _keeps_running(self, client: Client, request: KeepRunning) -> None:
         _, attachment = self._answering(client, request.session)
@@ -186,6 +263,8 @@ class Applications:
 
     def _on_gone(self, client: Client) -> None:
         self._asking.gone(client)
+        self._takers.gone(client)
+        self._invoker.gone(client)
         for session_id, attachment in self._attachments.of_client(client):
             attachment.client = None
             session = self._core.sessions.of_id(session_id)

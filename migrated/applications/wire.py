@@ -44,9 +44,18 @@ class Descriptors:
         """Return their numbers, in order; they stay ours."""
         return tuple(self._numbers)
 
+    def take(self) -> Descriptors:
+        """Take them all out, for a new owner who closes them."""
+        taken, self._numbers = Descriptors(self._numbers), []
+        return taken
+
     def take_first(self) -> Descriptors:
-        """Take the first one out, with what it is then its new owner's to close."""
+        """Take the first one out."""
         return Descriptors([self._numbers.pop(0)])
+
+    def give_up(self) -> tuple[int, ...]:
+        """Return their numbers; whoever gets them closes them."""
+        return self.take().numbers
 
     def close(self) -> None:
         """Close them all. Closing twice is harmless."""

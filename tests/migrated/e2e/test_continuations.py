@@ -12,9 +12,15 @@ from tests.migrated.e2e.arena import PROGRAMS, Arena, Program
 _ports = count(3001)
 
 READER = """
-import socket, sys
+import socket, sys, time
 expected = 1
-with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as sock, sock.makefile() as lines:
+for attempt in range(50):  # neighbours may have to be found again after the test before
+    try:
+        sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+        break
+    except OSError:
+        time.sleep(0.1)
+with sock, sock.makefile() as lines:
     print("connected", flush=True)
     for line in lines:
         if int(line) != expected:
@@ -69,4 +75,25 @@ def test_a_program_that_keeps_running_is_told_of_both(arena: Arena) -> None:
         counting.plug()
         counting.server.line("resumed")
         counting.progresses()
+    counting.end()
+
+
+def test_a_program_goes_on_from_an_internal_continuation(arena: Arena) -> None:
+    counting = Counting(arena, "internal")
+    for _ in range(2):
+        counting.cut()
+        counting.server.line("granted")
+        counting.plug()
+        counting.server.line(r"invoked \d+")
+        counting.progresses()
+    counting.end()
+
+
+def test_a_process_is_started_anew_from_a_complete_continuation(arena: Arena) -> None:
+    counting = Counting(arena, "complete")
+    counting.cut()
+    counting.server.line("granted")
+    assert counting.server.process.wait(10) == 0
+    counting.plug()
+    counting.progresses()
     counting.end()

@@ -84,6 +84,7 @@ class Counter:
         self.path = path
         self.sock = sock
         self.index = index
+        self.giving_up = False
         self.session = b""
         self.daemon: Daemon | None = None
 
@@ -94,7 +95,7 @@ class Counter:
             ready, _, _ = select.select(readers, [], [], PERIOD_S)
             if ready and not self.heard():
                 return
-            if self.sock is not None and not self.send():
+            if self.sock is not None and not self.giving_up and not self.send():
                 return
 
     def send(self) -> bool:
@@ -140,11 +141,12 @@ class Counter:
                 say("granted")
                 assert self.sock is not None
                 self.sock.close()
-                self.sock = None
+                self.sock, self.giving_up = None, False
                 if self.style == "complete":
                     return False
             case Denied():
                 say("denied", answer.code)
+                self.giving_up = False
             case Invoke():
                 self.invoked(descriptors)
             case Ended():
@@ -189,6 +191,7 @@ class Counter:
             process=this_process() if self.style == "complete" else None,
         )
         memory = write_memory(encode_continuation(continuation))
+        self.giving_up = True
         request = ReturnContinuation(number=3, session=self.session, program="counter")
         self.daemon.tell(request, [memory, self.sock.fileno()])
         os.close(memory)

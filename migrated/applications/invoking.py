@@ -1,0 +1,240 @@
+"""Let sessions go on from their continuations: in a program that runs, or in a process that is started."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from migrated.applications.asking import peer_of
+from migrated.applications.client import Client
+from migrated.applications.holding import Holding
+from migrated.applications.keeper import Keeper
+from migrated.applications.refusal import RefusedError
+from migrated.applications.takers import Takers
+from migrated.applications.wire import Descriptors
+from migrated.continuations.bounds import Sender, StartRefusedError
+from migrated.continuations.spawn import STANDARD, start
+from migrated.control.permission import Credentials
+from migrated.core import Core
+from migrated.database import StoreError
+from migrated.kernel.holders import find_holders
+from migrated.sessions import Condition, ManagedSession
+from sessionlayer.application.memory import write_memory
+from sessionlayer.application.messages import Answer, Granted, Invoke
+from sessionlayer.continuations.compatibility import check_compatibility
+from sessionlayer.continuations.errors import ContinuationError
+from sessionlayer.continuations.values import Kind, Process
+
+ATTEMPTS_MAX: Final = 5
+"""How often a process is started that does not take its session up, before the session is given up."""
+
+AGAIN_S: Final = 2.0
+"""Seconds between two attempts."""
+
+REST_AGAIN_S: Final = 10.0
+"""Seconds after which descriptors that were made again in vain are given up again."""
+
+_log = logging.getLogger(__name__)
+
+
+class Invoker:
+    """Gives sessions back to programs.
+
+    Args:
+        core: what the daemon's parts share.
+        keeper: makes descriptors again.
+        takers: who takes sessions up.
+        admit: makes a client of our end of a socket; a process that we start has the other.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        keeper: Keeper,
+        takers: Takers,
+        admit: Callable[[socket.socket, Credentials], Client],
+    ) -> None:
+        self._core = core
+        self._keeper = keeper
+        self._takers = takers
+        self._admit = admit
+        self._starting: dict[bytes, asyncio.Task[None]] = {}
+        self._started: dict[Client, bytes] = {}
+        self._processes: set[asyncio.Task[None]] = set()
+        self._handed_over: dict[bytes, Client] = {}
+
+    def obstacle(self, holding: Holding) -> str:
+        """Return why a session can't go on now; if it can, its descriptors are made again, frozen."""
+        if holding.kind is not Kind.COMPLETE and self._takers.taker(holding) is None:
+            return f"no program takes it up; start `{holding.program}`"
+        try:
+            required = self._keeper.load(holding).parcel.continuation.compatibility
+        except (StoreError, ContinuationError) as error:
+            return str(error)
+        mismatches = check_compatibility(required, self._takers.offered(holding))
+        if mismatches:
+            return "incompatible: " + "; ".join(map(str, mismatches))
+        if not holding.whole and not holding.remake():
+            return holding.failure
+        return ""
+
+    def go_on(self, session: ManagedSession, holding: Holding) -> None:
+        """Give a session that is live again to a program."""
+        holding.made_at = self._core.now()
+        try:
+            if holding.kind is Kind.COMPLETE:
+                self._begin(holding)
+            else:
+                self._invoke(session, holding)
+        except OSError as error:  # no descriptor left, say
+            self._core.tell_refused(session, f"it can't be given to its program yet: {error}")
+
+    def take(self, client: Client, number: int) -> None:
+        """Answer a process that we started, and that asks for its session.
+
+        Raises:
+            RefusedError: it is none, or has it already, or the session has ended.
+        """
+        session_id = self._started.get(client, b"")
+        session = self._core.sessions.of_id(session_id)
+        holding = self._keeper.holdings.of(session_id)
+        if session is None or holding is None:
+            raise RefusedError("no-connection", "send the connection along, and nothing else")
+        answer = Granted(
+            number=number,
+            session=session_id,
+            peer=peer_of(session),
+            suspended=session.frozen,
+            continued=True,
+        )
+        self._hand_over(session, holding, client, answer)
+        if client.open:
+            del self._started[client]
+
+    def gone(self, client: Client) -> None:
+        """Take in that a program has gone away; one that had not taken its session is started again."""
+        session_id = self._started.pop(client, None)
+        if session_id is not None:
+            self._failed(session_id, "the process ended before it took its session up")
+
+    def check(self) -> None:
+        """Try again what was in vain, and let go what programs have by now."""
+        now = self._core.now()
+        for holding in self._keeper.holdings:
+            session = self._core.sessions.of_id(holding.session_id)
+            if session is None or not holding.whole:
+                continue
+            if session.condition is Condition.LIVE:
+                if now - holding.made_at >= AGAIN_S and not self._under_way(holding):
+                    self.go_on(session, holding)
+            elif session.departing is None and now - holding.made_at >= REST_AGAIN_S:
+                self._keeper.put_to_rest_again(holding)
+        for session_id, client in tuple(self._handed_over.items()):
+            self._let_go(session_id, client)
+
+    # In a program that runs.
+
+    def _invoke(self, session: ManagedSession, holding: Holding) -> None:
+        client = self._takers.taker(holding)
+        if client is not None:
+            message = Invoke(session=session.session_id, peer=peer_of(session))
+            self._hand_over(session, holding, client, message)
+
+    def _hand_over(self, session: ManagedSession, holding: Holding, client: Client, message: Answer) -> None:
+        parcel = self._keeper.load(holding).parcel
+        self._keeper.own_linger(session, holding)
+        with Descriptors([write_memory(parcel.content)]) as memory:
+            client.tell(message, (*memory.numbers, *self._keeper.descriptors(session, holding)))
+        if not client.open:
+            return
+        self._handed_over[session.session_id] = client
+        session.pid = client.who.pid
+        self._keeper.give_back(session, holding)
+        self._core.journal.tell(
+            "invoked",
+            owner=session.uid,
+            session=session.short,
+            program=session.program,
+            kind=holding.kind.value,
+            pid=client.who.pid,
+        )
+
+    def _let_go(self, session_id: bytes, client: Client) -> None:
+        """Close our duplicate of a socket once its program has it, or will never have it."""
+        session = self._core.sessions.of_id(session_id)
+        if session is not None and client.open:
+            inode = session.socket.inode
+            if inode not in find_holders([inode], [client.who.pid]):
+                return
+        del self._handed_over[session_id]
+        if session is not None and not session.frozen:
+            session.socket.let_go()
+
+    # In a process that is started.
+
+    def _under_way(self, holding: Holding) -> bool:
+        return holding.session_id in self._starting or holding.session_id in self._started.values()
+
+    def _begin(self, holding: Holding) -> None:
+        if self._under_way(holding):
+            return
+        process = self._keeper.load(holding).parcel.continuation.process
+        assert process is not None
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        task = asyncio.create_task(self._start(holding, process, ours, theirs), name="start")
+        self._starting[holding.session_id] = task
+        self._processes.add(task)
+        task.add_done_callback(self._ended)
+
+    async def _start(
+        self, holding: Holding, process: Process, ours: socket.socket, theirs: socket.socket
+    ) -> None:
+        sender = Sender(
+            pid=holding.pid,
+            uid=holding.uid,
+            gid=process.gid,
+            groups=frozenset((process.gid, process.egid, *process.groups)),
+        )
+        try:
+            started = await start(process, sender, theirs.fileno(), standard=_standard(holding))
+        except StartRefusedError as error:
+            ours.close()
+            del self._starting[holding.session_id]
+            self._failed(holding.session_id, str(error))
+            return
+        finally:
+            theirs.close()
+        del self._starting[holding.session_id]
+        who = Credentials(pid=started.pid, uid=process.euid, gid=process.egid)
+        self._started[self._admit(ours, who)] = holding.session_id
+        await started.wait()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._processes.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("starting a process failed", exc_info=error)
+
+    def _failed(self, session_id: bytes, reason: str) -> None:
+        """Take in that a process was started in vain: its session waits, live, for the next attempt."""
+        session = self._core.sessions.of_id(session_id)
+        holding = self._keeper.holdings.of(session_id)
+        if session is None or holding is None:
+            return
+        holding.attempts += 1
+        holding.made_at = self._core.now()
+        self._core.turn(session, session.condition, (reason,))
+        self._core.tell_refused(session, reason)
+        if holding.attempts >= ATTEMPTS_MAX:
+            self._core.end(session, f"it can't go on: {reason}", tell_peer=True)
+
+
+def _standard(holding: Holding) -> dict[str, int]:
+    """Return what a started process has for its standard descriptors, by name."""
+    assert holding.loaded is not None
+    names = holding.loaded.parcel.continuation.descriptors
+    beside = zip(names[len(names) - len(holding.made) :], holding.made.numbers, strict=True)
+    return {name: number for name, number in beside if name in STANDARD}

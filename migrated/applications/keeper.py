@@ -1,0 +1,277 @@
+"""Put sessions to rest that programs have given up, and make their descriptors again.
+
+To rest: what the descriptors need is collected, which changes nothing; it goes on disk, for many sessions
+at once; only then are the descriptors given up. A step that fails leaves the program with all it had.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from migrated.applications.holding import Holding, Holdings, Loaded, Parcel
+from migrated.applications.refusal import RefusedError
+from migrated.applications.wire import Descriptors
+from migrated.continuations.store import ContinuationStore, StoredContinuation
+from migrated.core import Core
+from migrated.database import StoreError
+from migrated.resources import (
+    Collected,
+    ResourceError,
+    ResourceLostError,
+    Resources,
+    released_connections,
+)
+from migrated.sessions import ManagedSession
+from sessionlayer.continuations.codec import decode
+from sessionlayer.continuations.errors import ContinuationError
+from sessionlayer.continuations.values import CONNECTION
+
+_CLOSE_AT_ONCE: Final = struct.pack("=ii", 1, 0)
+"""Of ``SO_LINGER``: a socket that its only holder leaves by dying is gone at once, and its place is free."""
+
+
+class Keeper:
+    """Moves sessions between programs and the disk.
+
+    Args:
+        core: what the daemon's parts share.
+        store: the continuations on disk.
+        resources: what knows descriptors.
+    """
+
+    def __init__(self, core: Core, store: ContinuationStore, resources: Resources) -> None:
+        self._core = core
+        self._store = store
+        self._resources = resources
+        self.holdings = Holdings()
+        for session_id, entry in store.entries.items():
+            self.holdings.add(
+                Holding(
+                    session_id=session_id,
+                    uid=entry.uid,
+                    pid=0,
+                    kind=entry.kind,
+                    program=entry.program,
+                    client=None,
+                    make=self.make,
+                )
+            )
+
+    def put_to_rest(self, parcels: Sequence[Parcel]) -> dict[bytes, RefusedError]:
+        """Take sessions over; the descriptors of those that are taken are ours.
+
+        Returns:
+            Why others were not, by session. They are as they were, and their descriptors the caller's.
+        """
+        refused: dict[bytes, RefusedError] = {}
+        collected: dict[bytes, tuple[Parcel, Collected]] = {}
+        for parcel in parcels:
+            try:
+                collected[parcel.session_id] = parcel, self._collect(parcel)
+            except ResourceError as error:
+                refused[parcel.session_id] = RefusedError("resources", str(error))
+        for session_id, refusal in self._save(collected).items():
+            self._withdraw(collected.pop(session_id)[1])
+            refused[session_id] = refusal
+        for session_id, (parcel, found) in collected.items():
+            try:
+                found.release()
+            except ResourceError as error:
+                self._withdraw(found)
+                self.forget_stored(session_id)
+                refused[session_id] = RefusedError("resources", str(error))
+            else:
+                self._rest(parcel, found)
+        return refused
+
+    def make(self, holding: Holding) -> bool:
+        """Make the descriptors of a holding again; its connection is the session's then, frozen."""
+        session = self._core.sessions.of_id(holding.session_id)
+        assert session is not None
+        try:
+            loaded = self.load(holding)
+            restored = self._resources.restore(loaded.resources, holding.kept.numbers, loaded.parcel.owner)
+        except (StoreError, ContinuationError, ResourceError) as error:
+            holding.failure = str(error)
+            if isinstance(error, ResourceLostError):
+                self._core.end(session, f"it can't go on: {error}", tell_peer=True)
+            return False
+        for report in restored.reports:
+            self._core.tell_refused(session, report)
+        holding.kept.give_up()
+        holding.made = Descriptors(restored.descriptors)
+        holding.whole, holding.made_at, holding.failure = True, self._core.now(), ""
+        if CONNECTION in restored.names:
+            self._connect(session, holding)
+        return True
+
+    def put_to_rest_again(self, holding: Holding) -> None:
+        """Give up what was made again in vain; the session is suspended as before."""
+        session = self._core.sessions.of_id(holding.session_id)
+        assert session is not None
+        assert holding.loaded is not None
+        self.own_linger(session, holding)
+        with Descriptors(os.dup(number) for number in self.descriptors(session, holding)) as duplicates:
+            refused = self.put_to_rest([replace(holding.loaded.parcel, descriptors=duplicates)])
+        if refused:
+            holding.made_at = self._core.now()
+            self._core.tell_refused(session, refused[session.session_id].reason)
+        else:
+            holding.close()
+
+    def own_linger(self, session: ManagedSession, holding: Holding) -> None:
+        """Give a connection back what its program had set, before it has it again."""
+        if holding.linger and session.socket.kept is not None:
+            session.socket.kept.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, holding.linger)
+            holding.linger = b""
+
+    def give_back(self, session: ManagedSession, holding: Holding) -> None:
+        """Forget a session that its program has again. Our duplicate of its socket stays for a while."""
+        session.socket.entrusted = False
+        self.holdings.forget(session.session_id)
+        self.forget_stored(session.session_id)
+        holding.close()
+        self._core.save(session)
+
+    def forget_stored(self, session_id: bytes) -> None:
+        """Forget what is on disk of a session. A disk that fails keeps it until it expires."""
+        try:
+            self._store.remove([session_id])
+        except StoreError as error:
+            self._core.journal.tell("not-stored", level=logging.ERROR, reason=str(error))
+
+    def drop(self, session_id: bytes) -> None:
+        """Forget a session that has ended, with everything that was kept for it."""
+        holding = self.holdings.forget(session_id)
+        if holding is None:
+            return
+        try:
+            if not holding.whole and (stored := self._store.load(session_id)) is not None:
+                self._resources.discard(stored.resources)
+        except (StoreError, ResourceError) as error:
+            self._core.journal.tell("not-cleaned-up", level=logging.WARNING, reason=str(error))
+        self.forget_stored(session_id)
+        holding.close()
+
+    def _collect(self, parcel: Parcel) -> Collected:
+        session = self._core.sessions.of_id(parcel.session_id)
+        assert session is not None
+        return self._resources.collect(
+            parcel.continuation.descriptors,
+            parcel.descriptors.numbers,
+            parcel.owner,
+            {session.socket.inode: session.socket.own},
+        )
+
+    def _save(self, collected: dict[bytes, tuple[Parcel, Collected]]) -> dict[bytes, RefusedError]:
+        rows = [_stored(parcel, found.state) for parcel, found in collected.values()]
+        try:
+            over_quota = self._store.save(rows) if rows else {}
+        except StoreError as error:
+            return {session_id: RefusedError("store", str(error)) for session_id in collected}
+        return {session_id: RefusedError("quota", reason) for session_id, reason in over_quota.items()}
+
+    def _rest(self, parcel: Parcel, found: Collected) -> None:
+        session = self._core.sessions.of_id(parcel.session_id)
+        assert session is not None
+        parcel.descriptors.give_up()
+        holding = Holding(
+            session_id=parcel.session_id,
+            uid=parcel.uid,
+            pid=parcel.pid,
+            kind=parcel.continuation.kind,
+            program=parcel.program,
+            client=parcel.client,
+            make=self.make,
+            kept=Descriptors(found.kept),
+        )
+        self.holdings.add(holding)
+        if CONNECTION in parcel.continuation.descriptors:
+            if released_connections(found.state):
+                self._disconnect(session, holding)
+            else:
+                self._keep_open(session, found.kept)
+        self._core.save(session)
+
+    def _disconnect(self, session: ManagedSession, holding: Holding) -> None:
+        state = session.socket
+        state.entrusted, state.released = False, holding
+        state.let_go()
+        self._core.sessions.change_socket(session, 0)
+
+    def _keep_open(self, session: ManagedSession, kept: Sequence[int]) -> None:
+        state = session.socket
+        if state.kept is None:
+            number = next(n for n in kept if os.fstat(n).st_ino == state.inode)
+            state.kept = socket.socket(fileno=os.dup(number))
+        state.entrusted = True
+
+    def _connect(self, session: ManagedSession, holding: Holding) -> None:
+        (number,) = holding.made.take_first().give_up()
+        state = session.socket
+        if state.released is None:  # it was kept open all the time
+            os.close(number)
+            return
+        state.kept = socket.socket(fileno=number)
+        holding.linger = state.kept.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_CLOSE_AT_ONCE))
+        state.kept.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _CLOSE_AT_ONCE)
+        state.entrusted, state.released = True, None
+        self._core.sessions.change_socket(session, os.fstat(number).st_ino)
+
+    def load(self, holding: Holding) -> Loaded:
+        """Read what is on disk of a session, once.
+
+        Raises:
+            StoreError: it is not there, was altered, or the disk fails.
+            ContinuationError: it is damaged, or of a newer version.
+        """
+        if holding.loaded is not None:
+            return holding.loaded
+        stored = self._store.load(holding.session_id)
+        if stored is None:
+            raise StoreError("its continuation is not in the store any more")
+        parcel = Parcel(
+            session_id=holding.session_id,
+            uid=stored.uid,
+            pid=holding.pid,
+            program=stored.program,
+            client=holding.client,
+            continuation=decode(stored.content),
+            content=stored.content,
+            descriptors=Descriptors(),
+            expires_at=stored.expires_at,
+        )
+        holding.loaded = Loaded(parcel=parcel, resources=stored.resources)
+        return holding.loaded
+
+    def descriptors(self, session: ManagedSession, holding: Holding) -> tuple[int, ...]:
+        """Return what was made again, in the continuation's order; all of it stays ours."""
+        kept = session.socket.kept
+        connection = () if kept is None or not session.socket.entrusted else (kept.fileno(),)
+        return (*connection, *holding.made.numbers)
+
+    def _withdraw(self, found: Collected) -> None:
+        try:
+            found.withdraw()
+        except ResourceError as error:
+            self._core.journal.tell("not-cleaned-up", level=logging.WARNING, reason=str(error))
+
+
+def _stored(parcel: Parcel, resources: bytes) -> StoredContinuation:
+    return StoredContinuation(
+        session_id=parcel.session_id,
+        uid=parcel.uid,
+        program=parcel.program,
+        kind=parcel.continuation.kind,
+        stored_at=time.time(),
+        expires_at=parcel.expires_at,
+        content=parcel.content,
+        resources=resources,
+    )
