@@ -28,7 +28,10 @@ ALTERED = "altered"
 """The kind that is shown for a row that is not what this daemon stored; only root sees it."""
 
 Expire = Callable[[bytes, str], None]
-"""Give up the session with this id, for this reason, as if it had expired."""
+"""Give up the session with this id, for this reason, as if it had expired, and forget its continuation.
+
+A session that is not suspended any more is left alone, and so is its continuation.
+"""
 
 
 class ContinuationReports:
@@ -36,7 +39,7 @@ class ContinuationReports:
 
     Args:
         store: the continuations of this host.
-        expire: gives up a session; what is left of it in the store afterwards is removed here.
+        expire: gives up a session.
     """
 
     def __init__(self, store: ContinuationStore, expire: Expire) -> None:
@@ -81,12 +84,17 @@ class ContinuationReports:
         chosen = self._chosen(request.session, who)
         if isinstance(chosen, Refused):
             return chosen
-        self._expire(chosen, f"by hand, by {_user(who.uid)}")
         try:
-            self._store.remove([chosen])
+            if chosen in self._store.altered:
+                self._store.remove([chosen])
         except StoreError as error:
             return Refused(reason=str(error), code="store")
-        return Done(message=f"session {chosen.hex()[:8]} is given up")
+        self._expire(chosen, f"by hand, by {_user(who.uid)}")
+        short = chosen.hex()[:8]
+        if chosen in self._store.entries:
+            reason = f"session {short} is about to go on, so it was left alone; try again if it does not"
+            return Refused(reason=reason, code="busy")
+        return Done(message=f"session {short} is given up")
 
     def _chosen(self, prefix: str, who: Credentials) -> bytes | Refused:
         owners = {id_.hex(): entry.uid for id_, entry in self._store.entries.items()}

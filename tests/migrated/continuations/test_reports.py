@@ -36,12 +36,18 @@ def number(text: int) -> str:
 
 
 class Daemon:
-    """A store, what answers for it, and a note of what was given up."""
+    """A store, what answers for it, and a note of what was given up; ``live`` are not suspended."""
 
     def __init__(self, folder: Path) -> None:
         self.store = ContinuationStore(folder, HOST_KEY)
+        self.live: set[bytes] = set()
         self.given_up: list[tuple[bytes, str]] = []
-        self.reports = ContinuationReports(self.store, lambda id_, why: self.given_up.append((id_, why)))
+        self.reports = ContinuationReports(self.store, self._expire)
+
+    def _expire(self, session_id: bytes, why: str) -> None:
+        if session_id not in self.live:
+            self.given_up.append((session_id, why))
+            self.store.remove([session_id])
 
     def listed(self, who: Credentials) -> list[str]:
         answer = self.reports.handle(Continuations(), who)
@@ -136,6 +142,15 @@ def test_expire_by_hand(daemon: Daemon) -> None:
     assert daemon.listed(ROOT) == [number(2)]
 
 
+def test_one_that_is_about_to_go_on_is_left_alone(daemon: Daemon) -> None:
+    daemon.store.save([stored(1)])
+    daemon.live.add(stored(1).session_id)
+    answer = daemon.reports.handle(ExpireContinuation(session=number(1)), OWNER)
+    assert isinstance(answer, Refused)
+    assert answer.code == "busy"
+    assert daemon.listed(OWNER) == [number(1)]
+
+
 def test_an_altered_one_is_roots_business(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path)
     daemon.store.save([stored(1)])
@@ -149,6 +164,7 @@ def test_an_altered_one_is_roots_business(tmp_path: Path) -> None:
         answer = daemon.shown(number(1), who)
         assert isinstance(answer, Refused)
         assert answer.code == code
+    daemon.live.add(stored(1).session_id)
     assert isinstance(daemon.reports.handle(ExpireContinuation(session=number(1)), ROOT), Done)
     assert daemon.store.altered == frozenset()
     daemon.store.close()
