@@ -75,7 +75,7 @@ def _paint(screen: Screen, modes: Modes, client_rows: int) -> bytes:
 
 
 def _lines(lines: Sequence[Line], x: int, y: int, fill: int = 0) -> bytes:
-    """Write lines, at least ``fill``, up to the last that is not blank or has the cursor; place the cursor."""
+    """Write lines up to the last that is not blank or has the cursor, and place the cursor."""
     last = max([y, fill - 1, *(number for number, line in enumerate(lines) if _width(line))])
     parts = [b"\r\n".join(_text(line) for line in lines[: last + 1])]
     if last > y:
