@@ -18,7 +18,7 @@ from migrated.streams.client import Gateway, Say, associate, speaker, tell_outag
 from migrated.streams.listening import listening
 from migrated.streams.network import network_changes
 from migrated.streams.outcomes import Outcome, StreamProgramError
-from migrated.streams.relay import Ends, relay
+from migrated.streams.relay import Ends, give_up, relay
 from migrated.streams.words import reason
 from sessionlayer.aio import StreamError, StreamRefusedError, StreamSession
 
@@ -168,10 +168,10 @@ class _Forwarder:
             far = await session.open_connection(str(remote).encode())
         except StreamRefusedError as error:
             self._say(error.reason)
-            near[1].transport.abort()
+            give_up(near[1])
         except StreamError as error:
             self._say(f"no connection to {remote}: {error}")
-            near[1].transport.abort()
+            give_up(near[1])
         else:
             await self._relay(near, far, remote)
 

@@ -10,7 +10,7 @@ from migrated.streams.addresses import AddressError, Endpoint, read_destination
 from migrated.streams.admission import Admission
 from migrated.streams.dial import DialError, dial
 from migrated.streams.outcomes import Outcome, StreamProgramError
-from migrated.streams.relay import Ends, relay
+from migrated.streams.relay import Ends, give_up, relay
 from migrated.streams.words import reason
 from sessionlayer.aio import (
     Closed,
@@ -88,7 +88,7 @@ class Gateway:
         """Give up the destination of a client that went away before it was told that there is one."""
         ends = self._dialled.pop(task, None)
         if ends:
-            ends[1].transport.abort()
+            give_up(ends[1])
 
     def _follow(self, session: StreamSession) -> None:
         """Log what happens to a session from its first connection on."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import socket
+import struct
 from typing import Final
 
 CHUNK: Final = 256 * 1024
 """Bytes that are read at once, at most; with what the two transports buffer, all that one relay holds."""
+
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+"""Closing drops what is unsent and sends a reset. Source: socket(7), SO_LINGER."""
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -30,10 +34,12 @@ async def relay(one: Ends, other: Ends) -> None:
             for task in watching:
                 task.cancel()
     except BaseExceptionGroup as errors:
-        _abort(writers)
+        for writer in writers:
+            give_up(writer)
         raise first_error(errors) from None
     except asyncio.CancelledError:
-        _abort(writers)
+        for writer in writers:
+            give_up(writer)
         raise
     for writer in writers:
         writer.close()
@@ -54,9 +60,12 @@ async def _until_broken(writer: asyncio.StreamWriter) -> None:
     await writer.wait_closed()
 
 
-def _abort(writers: Iterable[asyncio.StreamWriter]) -> None:
-    for writer in writers:
-        writer.transport.abort()
+def give_up(writer: asyncio.StreamWriter) -> None:
+    """End a connection at once, and such that the other end hears of a reset, where it can."""
+    sock = writer.get_extra_info("socket")
+    if sock is not None and sock.fileno() >= 0:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    writer.transport.abort()
 
 
 def first_error(error: BaseException) -> BaseException:
