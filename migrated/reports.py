@@ -61,7 +61,7 @@ class Reports:
         *,
         control_port: int,
         monitors: Callable[[], HostStatus],
-        continuations: ContinuationReports | None = None,
+        continuations: ContinuationReports,
     ) -> None:
         self._core = core
         self._peers = peers
@@ -91,8 +91,6 @@ class Reports:
             case Explain():
                 return self._explain(request, who)
             case Continuations() | ShowContinuation() | ExpireContinuation():
-                if self._continuations is None:
-                    return Refused(reason="this daemon keeps no continuations", code="unavailable")
                 return self._continuations.handle(request, who)
             case _:
                 assert_never(request)
