@@ -5,12 +5,13 @@ Source: ``include/uapi/linux/netfilter/{nfnetlink,nf_tables}.h``; ``net/netfilte
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import struct
+import threading
 from collections.abc import Sequence
 from enum import IntEnum
+from pathlib import Path
 from typing import Final
 
 ELEMENTS_MAX: Final = 1000
@@ -38,6 +39,8 @@ _FAMILY: Final = struct.Struct("!BBH")  # struct nfgenmsg: family, version, reso
 _ATTRIBUTE: Final = struct.Struct("=HH")
 _ERROR: Final = struct.Struct("=i")
 _ANSWER_S: Final = 5.0
+_SEQUENCE_SPACE: Final = 1 << 32
+_NAMESPACE: Final = Path("/proc/thread-self/ns/net")
 
 
 class Change(IntEnum):
@@ -45,6 +48,50 @@ class Change(IntEnum):
 
     ADD = 12
     DELETE = 14
+
+
+class _Netlink:
+    """The socket to one network namespace, which stays open.
+
+    In closing it the kernel would wait some 15 ms until the memory of deleted elements is free (an RCU grace
+    period: ``nft_rcv_nl_event``), and hold every other transaction up for so long.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._namespace = 0
+        self._socket: socket.socket | None = None
+        self._sequence = 0
+
+    def transact(self, change: Change, table: str, name: str, keys: Sequence[bytes]) -> int:
+        """Carry a transaction out; return the number of the error that undid it, or 0."""
+        with self._lock:
+            netlink = self._of_this_namespace()
+            self._sequence = (self._sequence + 1) % _SEQUENCE_SPACE
+            netlink.send(_batch(change, table, name, keys, self._sequence))
+            return self._answer(netlink)
+
+    def _of_this_namespace(self) -> socket.socket:
+        """Return the socket; a thread may be in another namespace than the one before."""
+        namespace = _NAMESPACE.stat().st_ino
+        if self._socket is None or namespace != self._namespace:
+            if self._socket is not None:
+                self._socket.close()
+            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+            self._socket.settimeout(_ANSWER_S)
+            self._namespace = namespace
+        return self._socket
+
+    def _answer(self, netlink: socket.socket) -> int:
+        """Wait for the one message that asks for an answer; one that fails may be followed by more."""
+        while True:
+            answer = netlink.recv(1 << 16)
+            _, kind, _, sequence, _ = _HEADER.unpack_from(answer)
+            if kind == _NLMSG_ERROR and sequence == self._sequence:
+                return -int(_ERROR.unpack_from(answer, _HEADER.size)[0])
+
+
+_netlink: Final = _Netlink()
 
 
 def change_elements(change: Change, table: str, name: str, keys: Sequence[bytes]) -> None:
@@ -62,38 +109,28 @@ def change_elements(change: Change, table: str, name: str, keys: Sequence[bytes]
         FileNotFoundError: the table or the set is not there, or an element to delete is not.
         OSError: the kernel refuses.
     """
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as netlink:
-        netlink.settimeout(_ANSWER_S)
-        netlink.bind((0, 0))
-        netlink.send(_batch(change, table, name, keys))
-        number = _answer(netlink)
+    number = _netlink.transact(change, table, name, keys)
     if number:
         raise OSError(number, os.strerror(number))
 
 
-def _answer(netlink: socket.socket) -> int:
-    """Return the first error, or 0: the kernel acknowledges the one message that asks for it."""
-    answer = netlink.recv(1 << 16)
-    _, kind, _, _, _ = _HEADER.unpack_from(answer)
-    if kind != _NLMSG_ERROR:
-        return errno.EPROTO
-    return -int(_ERROR.unpack_from(answer, _HEADER.size)[0])
-
-
-def _batch(change: Change, table: str, name: str, keys: Sequence[bytes]) -> bytes:
+def _batch(change: Change, table: str, name: str, keys: Sequence[bytes], sequence: int) -> bytes:
     elements = b"".join(_nested(_ELEMENT, _nested(_KEY, _attribute(_VALUE, key))) for key in keys)
     body = _attribute(_TABLE, _text(table)) + _attribute(_SET, _text(name)) + _nested(_ELEMENTS, elements)
     flags = _REQUEST | _ACK | (_CREATE if change is Change.ADD else 0)
     return (
-        _message(_BATCH_BEGIN, _REQUEST, 0, _SUBSYSTEM)
-        + _message(_SUBSYSTEM << 8 | change, flags, _NFPROTO_INET, 0, body)
-        + _message(_BATCH_END, _REQUEST, 0, _SUBSYSTEM)
+        _message(_BATCH_BEGIN, _REQUEST, sequence, _family(0, _SUBSYSTEM))
+        + _message(_SUBSYSTEM << 8 | change, flags, sequence, _family(_NFPROTO_INET, 0) + body)
+        + _message(_BATCH_END, _REQUEST, sequence, _family(0, _SUBSYSTEM))
     )
 
 
-def _message(kind: int, flags: int, family: int, resource: int, body: bytes = b"") -> bytes:
-    content = _FAMILY.pack(family, 0, resource) + body
-    return _HEADER.pack(_HEADER.size + len(content), kind, flags, 1, 0) + content
+def _message(kind: int, flags: int, sequence: int, content: bytes) -> bytes:
+    return _HEADER.pack(_HEADER.size + len(content), kind, flags, sequence, 0) + content
+
+
+def _family(family: int, resource: int) -> bytes:
+    return _FAMILY.pack(family, 0, resource)
 
 
 def _nested(kind: int, content: bytes) -> bytes:

@@ -30,6 +30,9 @@ _SEQUENCE: Final = tcp.SEQUENCE_SPACE
 _WINDOW: Final = struct.Struct("=5I")
 _OPTION: Final = struct.Struct("=II")
 
+_LARGEST_MAXSEG: Final = 32_767
+"""Bytes that may be set by ``TCP_MAXSEG``; segments on a loopback interface are larger."""
+
 SMALLEST_WINDOW: Final = 1200
 """Bytes that both ends take for granted after a move.
 
@@ -204,7 +207,7 @@ def connect_restored(
     tcp.set_sequence(sock, options.SEND_QUEUE, send_from)
     tcp.set_sequence(sock, options.RECEIVE_QUEUE, snapshot.rcv_nxt - len(snapshot.unread))
     # Known only after the connect, the segment size would begin at the smallest that hosts must take.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, snapshot.mss)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, min(snapshot.mss, _LARGEST_MAXSEG))
     sock.connect(socket_address(sock, remote))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 0)
     _restore_options(sock, snapshot)
