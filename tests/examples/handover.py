@@ -1,7 +1,7 @@
 """Serve one SSH connection, and hand it to a new process at SIGUSR1, as the daemon would.
 
 A program of the tests: the state, the connection and the terminals travel in one message with SCM_RIGHTS.
-It prints its port, then the id of each process that serves the connection.
+It prints its port, then the id of each process that serves the connection and the bytes that it had to send.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ import msgspec
 from examples.shell_server import resume, suspendable
 from sessionlayer.application.grip import Buffered, grip_of
 from sessionlayer.application.streams import open_streams
+
+SEND_BUFFER = 16_384
+"""Bytes that the kernel takes: little, so that much is in the process's memory."""
 
 
 def say(what: object) -> None:
@@ -56,19 +59,21 @@ async def take_over(channel: int, arguments: argparse.Namespace) -> None:
     reader, writer = await open_streams(socket.socket(fileno=connection), Buffered(unsent=unsent))
     shell = suspendable.restore(attributes, dict(zip(names, given, strict=True)))
     options = suspendable.options(arguments)
-    await serve(await resume.resume(attributes["ssh"], reader, writer, options, shell))
+    ssh = await resume.resume(attributes["ssh"], reader, writer, options, shell)
+    await serve(ssh, len(unsent))
 
 
-async def serve(ssh: asyncssh.SSHServerConnection) -> None:
-    """Serve until the client is gone or SIGUSR1 comes."""
+async def serve(ssh: asyncssh.SSHServerConnection, unsent: int) -> None:
+    """Serve until the client is gone or SIGUSR1 comes; say who does, and what was left to be sent."""
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, hand_over, ssh)
-    say(os.getpid())
+    say(f"{os.getpid()} {unsent}")
     await ssh.wait_closed()
 
 
 async def begin(connection: socket.socket, arguments: argparse.Namespace) -> None:
     """Serve a new connection."""
-    await serve(await asyncssh.run_server(connection, **suspendable.options(arguments)))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    await serve(await asyncssh.run_server(connection, **suspendable.options(arguments)), 0)
 
 
 def main() -> None:

@@ -90,16 +90,5 @@ class Keys:
     def client(self, port: int, *arguments: str, host: str = "127.0.0.1") -> list[str]:
         """Return the command line of ssh(1)."""
         quiet = [f"-o{name}={value}" for name, value in _QUIET.items()]
-        return [
-            "ssh",
-            "-F",
-            "none",
-            "-i",
-            str(self.user),
-            "-p",
-            str(port),
-            *quiet,
-            *arguments[:-1],
-            host,
-            *arguments[-1:],
-        ]
+        identity = ["-F", "none", "-i", str(self.user), "-p", str(port)]
+        return ["ssh", *identity, *quiet, host, *arguments]
