@@ -1,0 +1,174 @@
+"""Stream sockets: what is theirs alone. What every stream socket does is in test_testing.py."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from sessionlayer.aio import StreamOptions, StreamRefusedError, StreamSession, UntrustedPeerError
+from sessionlayer.sockets import create_connection, create_server
+from sessionlayer.sockets.background import background
+from tests.sessionlayer.sockets.pairs import CLIENT, SERVER, connect_to, listening, streams, trust
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_a_listener_is_readable_when_a_connection_waits() -> None:
+    with listening() as listener:
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+        with connect_to(listener, purpose=b"mail"):
+            assert select.select([listener], [], [], 10)[0]
+            served, address = listener.accept()
+            with served:
+                assert address == served.getpeername()
+                assert served.purpose == b"mail"
+                assert served.stream_session.peer_key == CLIENT.public_bytes
+
+
+def test_accepting_and_connecting_have_time_outs() -> None:
+    with listening() as listener:
+        listener.settimeout(0.01)
+        with pytest.raises(TimeoutError):
+            listener.accept()
+        with connect_to(listener, timeout=3.0) as client:
+            assert client.gettimeout() == 3.0
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(TimeoutError):
+        create_connection(silent.getsockname(), 0.05, identity=CLIENT, judge=trust)
+
+
+def test_a_closed_listener_takes_nobody_but_its_connections_live_on() -> None:
+    client, served = streams()  # which closes the listener
+    with client, served:
+        client.sendall(b"still there")
+        assert served.recv(100) == b"still there"
+
+
+def test_a_stranger_and_a_purpose_can_be_refused() -> None:
+    async def admit(session: StreamSession, purpose: bytes) -> str:
+        return "" if purpose == b"mail" else "only mail is taken here"
+
+    with create_server(("127.0.0.1", 0), identity=SERVER, judge=trust, admit=admit) as listener:
+        with pytest.raises(StreamRefusedError, match="only mail"):
+            connect_to(listener, purpose=b"web")
+        with pytest.raises(UntrustedPeerError):
+            create_connection(
+                listener.getsockname(), 10, identity=CLIENT, judge=lambda key: "nobody is trusted"
+            )
+
+
+def test_options_of_tcp_are_taken() -> None:
+    client, served = streams()
+    with client, served:
+        assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with client.dup() as other:
+            assert other.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        assert client.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+
+
+def test_a_stream_that_has_expired_is_an_error_and_no_end_of_file() -> None:
+    options = StreamOptions(expire_s=0.05, heartbeat_s=0.01, silence_s=0.02)
+    with create_server(("127.0.0.1", 0), identity=SERVER, judge=trust) as listener:
+        client = create_connection(listener.getsockname(), 10, identity=CLIENT, judge=trust, options=options)
+        served, _ = listener.accept()
+    with client, served:
+        served.sendall(b"before")
+        assert client.recv(6) == b"before"
+        background.call(served.stream_session.freeze)  # the server falls silent without a word
+        with pytest.raises(ConnectionResetError, match=r"the stream was lost: .*could not be reached"):
+            client.recv(1)
+        assert client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+        with pytest.raises(ConnectionResetError), client.makefile("rb") as file:
+            file.read()
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+
+def test_nothing_is_left_of_closed_streams() -> None:
+    streams_closed()  # what stays for the process is there
+    before = descriptors(), threading.active_count()
+    for _ in range(20):
+        streams_closed()
+    assert (descriptors(), threading.active_count()) == before
+
+
+def streams_closed() -> None:
+    one, other = streams()
+    with one, other:
+        one.sendall(b"x")
+        one.shutdown(socket.SHUT_WR)
+        assert (other.recv(10), other.recv(1)) == (b"x", b"")
+        other.close()
+        assert one.recv(1) == b""
+
+    async def quiet() -> None:
+        mine = asyncio.current_task()
+        while len(asyncio.all_tasks()) > 1 or sockets_in_loop() > 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert mine is not None
+
+    background.run(quiet(), 10)
+
+
+def sockets_in_loop() -> int:
+    """Return how many descriptors the background's loop minds; one is its own."""
+    selector = background.loop()._selector  # type: ignore[attr-defined]
+    return len(selector.get_map())
+
+
+PROGRAM = """
+import sys
+from tests.sessionlayer.sockets.pairs import CLIENT, trust
+from sessionlayer.sockets import create_connection
+connection = create_connection(("127.0.0.1", int(sys.argv[1])), 10, identity=CLIENT, judge=trust)
+connection.sendall(bytes(4_000_000))
+"""
+
+
+def test_what_was_written_arrives_though_the_program_ends() -> None:
+    with listening() as listener:
+        port = str(listener.getsockname()[1])
+        with subprocess.Popen([sys.executable, "-c", PROGRAM, port], cwd=ROOT) as program:
+            listener.settimeout(20)
+            served, _ = listener.accept()
+            with served:
+                count = 0
+                while data := served.recv(1 << 20):
+                    count += len(data)
+            assert count == 4_000_000
+            assert program.wait(20) == 0
+
+
+def test_a_forked_process_has_a_loop_of_its_own() -> None:
+    with listening() as listener:
+        port = str(listener.getsockname()[1])
+        program = (
+            "import os, sys\n"
+            "from tests.sessionlayer.sockets import pairs\n"
+            "with pairs.listening() as own: pairs.connect_to(own).close()\n"
+            "child = os.fork()\n"
+            f"address = ('127.0.0.1', {port})\n"
+            "if child: sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+            "with pairs.create_connection(address, 10, identity=pairs.CLIENT, judge=pairs.trust) as s:\n"
+            "    s.sendall(b'from the child')\n"
+        )
+        with subprocess.Popen([sys.executable, "-W", "ignore", "-c", program], cwd=ROOT) as process:
+            listener.settimeout(20)
+            served, _ = listener.accept()
+            with served, served.makefile("rb") as file:
+                assert file.read() == b"from the child"
+            assert process.wait(20) == 0
