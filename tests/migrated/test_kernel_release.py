@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -189,6 +191,67 @@ def test_megabytes_survive(two: Two) -> None:
     assert client.hear() == "sent"
     sock.close()
     client.end()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_times_at_random_not_a_byte_is_lost(two: Two, seed: int) -> None:
+    rng = random.Random(seed)
+    ends = InProcess(two)
+    for _ in range(25):
+        for end in (0, 1):
+            ends.write(end, rng.randbytes(rng.choice((0, 1, 100, 20_000, 300_000))))
+            ends.read(end, rng.choice((0, 10, 50_000, 1_000_000)))
+        ends.release_and_remake(rng.randrange(2))
+    ends.check()
+
+
+class InProcess:
+    """Both ends of a connection in this process, and what was written to and read from each."""
+
+    def __init__(self, two: Two) -> None:
+        self.hosts = (two.a, two.b)
+        listener = two.b.call(lambda: socket.create_server(("10.9.0.2", 0)))
+        client = two.a.call(lambda: socket.create_connection(listener.getsockname()))
+        server, _ = listener.accept()
+        listener.close()
+        self.sockets = [client, server]
+        for sock in self.sockets:
+            sock.setblocking(False)
+        self.written = [bytearray(), bytearray()]
+        self.heard = [bytearray(), bytearray()]
+
+    def write(self, end: int, data: bytes) -> None:
+        with suppress(BlockingIOError):
+            self.written[end] += data[: self.sockets[end].send(data)]
+
+    def read(self, end: int, length: int) -> None:
+        with suppress(BlockingIOError):
+            self.heard[end] += self.sockets[end].recv(length) if length else b""
+
+    def release_and_remake(self, end: int) -> None:
+        host, sock = self.hosts[end], self.sockets[end]
+        frozen = freeze_connection(ours(sock))
+        released = read_released(sock, frozen.own)
+        ends = [Ends(local=local_end(sock), remote=remote_end(sock))]
+        host.call(lambda: guard(ends))
+        give_up(sock)
+        sock.close()
+        self.sockets[end] = host.call(lambda: remake(released))
+        self.sockets[end].settimeout(0)
+        host.call(lambda: unguard(ends))
+        thaw_connection(ours(self.sockets[end]), frozen.own)
+
+    def check(self) -> None:
+        for end, sock in enumerate(self.sockets):
+            sock.settimeout(20)
+            other = self.written[1 - end]
+            while len(self.heard[end]) < len(other):
+                self.read(1 - end, 1_000_000)
+                self.heard[end] += sock.recv(1_000_000)
+            assert self.heard[end] == other
+            sock.settimeout(0)
+        for sock in self.sockets:
+            sock.close()
 
 
 SET = (
