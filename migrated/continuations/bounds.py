@@ -68,9 +68,6 @@ def _peer_groups(connection: socket.socket) -> frozenset[int]:
 def check_process(process: Process, sender: Sender) -> None:
     """Refuse a process that is malformed, or more than its sender could start itself.
 
-    Call it when the continuation is returned, while the kernel still knows the sender; then the program
-    still has its connection if the answer is no.
-
     Raises:
         StartRefusedError: it is refused.
     """

@@ -80,6 +80,19 @@ class StartedProcess:
         return self._process.wait()
 
 
+def check_start(process: Process, sender: Sender) -> None:
+    """Refuse a process that is more than its sender, or that this daemon has no right to start.
+
+    Call it when a continuation is returned, with `Sender.of` the program's connection: only then does the
+    kernel still know the sender's groups, and the program still has its own connection if the answer is no.
+
+    Raises:
+        StartRefusedError: it is refused.
+    """
+    check_process(process, sender)
+    _check_rights(process)
+
+
 async def start(
     process: Process,
     sender: Sender,
@@ -94,7 +107,7 @@ async def start(
 
     Args:
         process: what to start.
-        sender: who returned the continuation. Its groups are checked by `check_process` when it does, and
+        sender: who returned the continuation. `check_start` has to have judged its groups when it did; they
             may be taken from the record afterwards.
         conversation: a descriptor that the program inherits, named by ``MIGRATE_CONT``; the caller's.
         standard: descriptors for some of ``stdin``, ``stdout`` and ``stderr``; ``/dev/null`` for the others.
@@ -102,8 +115,7 @@ async def start(
     Raises:
         StartRefusedError: it is refused, or can't be started; nothing was.
     """
-    check_process(process, sender)
-    _check_rights(process)
+    check_start(process, sender)
     options = _options(process, sender, conversation, standard or {})
     result: Future[subprocess.Popen[bytes]] = Future()
     nice = process.nice if sender.uid == 0 else max(process.nice, 0)

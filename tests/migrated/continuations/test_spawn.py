@@ -250,6 +250,8 @@ def test_without_the_right_others_are_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(spawn, "missing_for_other_users", lambda: ("CAP_SETUID",))
     other = msgspec.structs.replace(ME, uid=4711, euid=4711, gid=4711, egid=4711, groups=())
     assert "may not start programs as user 4711: CAP_SETUID missing" in refused(other)
+    with pytest.raises(StartRefusedError, match="CAP_SETUID missing"):
+        spawn.check_start(other, sender_of(other))
     check(told_by(ME), ME)
 
 
