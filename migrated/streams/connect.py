@@ -9,7 +9,7 @@ from migrated.streams.addresses import Destination
 from migrated.streams.client import Gateway, associate, speaker, tell_outages
 from migrated.streams.network import network_changes
 from migrated.streams.outcomes import Outcome, StreamProgramError
-from migrated.streams.relay import first_error
+from migrated.streams.relay import first_error, until_broken
 from migrated.streams.stdio import Input, Output
 from migrated.streams.words import reason
 from sessionlayer.aio import StreamRefusedError, StreamSession
@@ -62,9 +62,10 @@ async def _converse(session: StreamSession, destination: Destination) -> None:
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         async with asyncio.TaskGroup() as group:
-            watching = group.create_task(writer.wait_closed())
-            ways = (_send(Input(), writer), _receive(reader, Output()))
-            await asyncio.wait([group.create_task(way) for way in ways])
+            sending = group.create_task(_send(Input(), writer))
+            receiving = group.create_task(_receive(reader, Output()))
+            watching = group.create_task(until_broken(writer, sending))
+            await asyncio.wait([sending, receiving])
             watching.cancel()
     except BaseExceptionGroup as errors:
         raise first_error(errors) from None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 import struct
 from typing import Final
@@ -28,9 +30,14 @@ async def relay(one: Ends, other: Ends) -> None:
     writers = one[1], other[1]
     try:
         async with asyncio.TaskGroup() as group:
-            watching = [group.create_task(_until_broken(writer)) for writer in writers]
             ways = (one[0], other[1]), (other[0], one[1])
-            await asyncio.wait([group.create_task(_carry(*way)) for way in ways])
+            carrying = [group.create_task(_carry(*way)) for way in ways]
+            into_other, into_one = carrying
+            watching = [
+                group.create_task(until_broken(one[1], into_one)),
+                group.create_task(until_broken(other[1], into_other)),
+            ]
+            await asyncio.wait(carrying)
             for task in watching:
                 task.cancel()
     except BaseExceptionGroup as errors:
@@ -52,12 +59,19 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     writer.write_eof()
 
 
-async def _until_broken(writer: asyncio.StreamWriter) -> None:
-    """Wait until a connection breaks; one that is closed in order is none of our business.
+async def until_broken(writer: asyncio.StreamWriter, sending: asyncio.Task[None]) -> None:
+    """Wait until a connection is over, in case it breaks when nothing is read from it or written to it.
 
-    A side whose output has ended is not read any more, so that nothing else would notice.
+    Args:
+        writer: of the connection.
+        sending: what writes to it, and ends when it has written the end.
+
+    Raises:
+        OSError: it broke.
     """
     await writer.wait_closed()
+    if not sending.done():  # whoever has ended its own output may still give the connection up
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
 
 
 def give_up(writer: asyncio.StreamWriter) -> None:

@@ -75,6 +75,13 @@ def perform(tmp_path: Path) -> Callable[[Callable[[Scene], Awaitable[None]]], No
     return run
 
 
+async def write_for_ever(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0)
+
+
 Perform = Callable[[Callable[[Scene], Awaitable[None]]], None]
 
 
@@ -131,6 +138,19 @@ def test_a_client_that_gives_up_is_a_reset_to_the_destination(perform: Perform) 
             writer.transport.abort()
             with pytest.raises(ConnectionResetError):
                 await read_all(there)
+
+    perform(play)
+
+
+def test_a_destination_that_has_ended_can_still_give_up(perform: Perform) -> None:
+    async def play(scene: Scene) -> None:
+        reader, writer = await scene.session.open_connection(scene.purpose)
+        there = await scene.accept()
+        there.shutdown(socket.SHUT_WR)
+        assert await reader.read() == b""
+        there.close()  # what comes now is answered with a reset
+        with pytest.raises(ConnectionError):
+            await write_for_ever(writer)
 
     perform(play)
 
