@@ -46,7 +46,7 @@ class Daemon:
         notice: called from the reading thread with each notice and its descriptors; must return at once.
         returned: called from the reading thread when a daemon that had gone is back; may make requests but
             not wait for them.
-        path: of the daemon's socket; by default where it usually is.
+        connection: to the daemon, if there is one already.
 
     Raises:
         UnavailableError: there is no daemon now.
@@ -56,16 +56,15 @@ class Daemon:
         self,
         notice: Callable[[Notice, tuple[int, ...]], None],
         returned: Callable[[], None],
-        path: str | None = None,
+        connection: socket.socket | None = None,
     ) -> None:
         self._notice = notice
         self._returned = returned
-        self._path = path
         self._numbers = count(1)
         self._lock = threading.Lock()
         self._pending: dict[int, Outcome[Reply]] = {}
         self._closed = threading.Event()
-        self._connection: socket.socket | None = connect(path)
+        self._connection: socket.socket | None = connection or connect()
         self._reader = threading.Thread(target=self._read, name="migrate-reader", daemon=True)
         self._reader.start()
 
@@ -120,12 +119,16 @@ class Daemon:
 
     def _read(self) -> None:
         while not self._closed.is_set():
-            assert self._connection is not None
             try:
-                self._dispatch(*receive(self._connection))
+                self._dispatch(*receive(self._connected()))
             except DaemonGoneError as error:
                 self._lose(error)
                 self._look()
+        self._lose(DaemonGoneError("the conversation with the Migrate daemon was ended"))
+
+    def _connected(self) -> socket.socket:
+        assert self._connection is not None  # only this thread takes it away
+        return self._connection
 
     def _dispatch(self, answer: Answer, descriptors: list[int]) -> None:
         match answer:
@@ -159,14 +162,12 @@ class Daemon:
         wait_s = 0.0
         while not self._closed.wait(wait_s):
             try:
-                connection = connect(self._path)
+                connection = connect()
             except UnavailableError:
                 wait_s = min(max(2 * wait_s, FIRST_WAIT_S), LAST_WAIT_S)
                 continue
             with self._lock:
                 self._connection = connection
-            if self._closed.is_set():
-                _shut(connection)
             self._returned()
             return
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sessionlayer.application.errors import MigrateError, RefusedError, UnavailableError
-from sessionlayer.application.grip import Connection, Owner, SocketGrip, grip_of
+from sessionlayer.application.grip import Connection, Owner, grip_of
 from sessionlayer.application.hub import Hub
 from sessionlayer.application.inert import Inert
 from sessionlayer.application.outcome import Outcome
@@ -23,10 +23,10 @@ from sessionlayer.application.session import Session
 from sessionlayer.continuations.values import Tag
 
 CONTINUATION_VARIABLE: Final = "MIGRATE_CONT"
-"""The environment variable that holds, in a continued process, the descriptor of its connection."""
+"""The environment variable with the descriptor on which a continued process speaks with the daemon."""
 
 PREVIOUS_VARIABLE: Final = "MIGRATE_PID"
-"""The environment variable that holds, in a continued process, the process id of the one before."""
+"""The environment variable with the process id of the process before a continued one."""
 
 SESSION_WAIT_S: Final = 5.0
 """How long a connection may take to become a session: a handshake with the peer, some round trips."""
@@ -127,9 +127,11 @@ def continued() -> Session | None:
         UnavailableError: the daemon has gone.
         MigrateError: it does not know the session any more.
     """
-    if _process.continued is None and CONTINUATION_VARIABLE in os.environ:
-        _process.continued = _take_up(int(os.environ[CONTINUATION_VARIABLE]))
-    return _process.continued
+    with _process.lock:
+        if _process.continued is None and CONTINUATION_VARIABLE in os.environ:
+            _process.hub = Hub(_conversation(os.environ[CONTINUATION_VARIABLE]))
+            _process.continued = _process.hub.continued().result()
+        return _process.continued
 
 
 def register_attach_handler(program: str, handler: Callable[..., Any]) -> Outcome[None]:
@@ -183,10 +185,9 @@ def _inert(connection: Connection, owner: Owner) -> Session:
     return session
 
 
-def _take_up(descriptor: int) -> Session:
-    os.set_inheritable(descriptor, False)
-    connection = socket.socket(fileno=descriptor)
-    return hub().get_session(connection, SocketGrip(connection), SESSION_WAIT_S).result()
+def _conversation(number: str) -> socket.socket:
+    os.set_inheritable(int(number), False)
+    return socket.socket(fileno=int(number))
 
 
 def _finished(outcome: Outcome[None]) -> Outcome[None]:

@@ -47,6 +47,7 @@ class Giving:
         self._handling = False
         self._urgent = False
         self._kept: Record | None = None
+        self._asked: Outcome[None] | None = None
         self._unsettled: Callable[[], None] | None = None
         self._resumed: Outcome[Any] | None = None
 
@@ -121,15 +122,17 @@ class Giving:
             outcome.result()  # no other code may run meanwhile, also of a loop
             end_process()
         granted: Outcome[None] = Outcome()
+        self._asked = outcome
         self._unsettled = lambda: self._settle(outcome, continuation, record, taken, granted)
         outcome.when_done(lambda: session.runner.call(self.settle))
         return granted
 
     def settle(self) -> None:
         """Close what was given up, or keep it: once, when the answer is known and before going on."""
-        settle, self._unsettled = self._unsettled, None
-        if settle is not None:
-            settle()
+        if self._unsettled is None or self._asked is None or not self._asked.done:
+            return
+        settle, self._unsettled, self._asked = self._unsettled, None, None
+        settle()
 
     def _record(self, continuation: Continuation, buffered: Buffered) -> Record:
         session = self._session

@@ -6,15 +6,17 @@ What is registered is remembered, and said again to a daemon that comes back.
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from sessionlayer.application.channel import close_all
 from sessionlayer.application.daemon import Daemon, Reply
 from sessionlayer.application.errors import RefusedError
-from sessionlayer.application.grip import Connection, Grip
+from sessionlayer.application.grip import Connection, Grip, SocketGrip
 from sessionlayer.application.keeper import Keeper
 from sessionlayer.application.memory import read_memory
 from sessionlayer.application.messages import (
@@ -31,7 +33,7 @@ from sessionlayer.application.messages import (
 )
 from sessionlayer.application.outcome import Outcome
 from sessionlayer.application.report import log_error
-from sessionlayer.application.runners import Runner, ThreadRunner, runner_here
+from sessionlayer.application.runners import Runner, ThreadRunner, runner_here, socket_of
 from sessionlayer.application.session import Session
 from sessionlayer.continuations.limits import ENCODED_MAX
 from sessionlayer.continuations.values import CONNECTION, Continuation, Kind, Tag
@@ -71,18 +73,18 @@ class Hub:
     """This process and the daemon.
 
     Args:
-        path: of the daemon's socket; by default where it usually is.
+        connection: to the daemon, if there is one already.
 
     Raises:
         UnavailableError: there is no daemon.
     """
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(self, connection: socket.socket | None = None) -> None:
         self._sessions: dict[bytes, Session] = {}
         self._threads = ThreadRunner()
         self._attachments: dict[str, Attachment] = {}
         self._vectors: dict[str, tuple[Tag, ...]] = {}
-        self._daemon = Daemon(self._notice, self._register_again, path)
+        self._daemon = Daemon(self._notice, self._register_again, connection)
         self._keeper = Keeper(self._daemon, self._program, self._forget)
 
     def close(self) -> None:
@@ -99,28 +101,43 @@ class Hub:
         )
         return asked.then(lambda reply: self._found(reply, connection, grip, runner))
 
+    def continued(self) -> Outcome[Session]:
+        """Return an outcome of the session for which this process was started."""
+        asked = self._daemon.request(lambda number: GetSession(number=number))
+        return asked.then(self._taken_up)
+
     def attach(self, program: str, handler: Callable[..., Any] | None) -> Outcome[None]:
         """Offer to go on with sessions of a program, whichever process of it has given them up."""
         self._attachments[program] = Attachment(handler, runner_here(self._threads))
-        return self._ask(lambda number: RegisterAttachHandler(number=number, program=program))
+        return self._ask_attach(program)
 
     def offer(self, program: str, tags: tuple[Tag, ...]) -> Outcome[None]:
         """Say what this host offers to a program."""
         self._vectors[program] = tags
         return self._ask(lambda number: RegisterCompatibility(number=number, program=program, tags=tags))
 
+    def _ask_attach(self, program: str) -> Outcome[None]:
+        return self._ask(lambda number: RegisterAttachHandler(number=number, program=program))
+
     def _found(self, reply: Reply, connection: Connection, grip: Grip, runner: Runner) -> Session:
         granted = reply.granted
+        close_all(reply.descriptors)
         session = self._session(granted.session, granted.peer, runner)
         session.hold(connection, grip)
         session.suspended = granted.suspended
         session.imported.update(granted.imported)
-        if granted.continued:
-            opened = open_continuation(reply.descriptors)
-            close_all(() if opened.connection is None else (opened.connection,))
-            session.giving.restore(opened.record, opened.others)
-        else:
-            close_all(reply.descriptors)
+        return session
+
+    def _taken_up(self, reply: Reply) -> Session:
+        granted = reply.granted
+        opened = open_continuation(reply.descriptors)
+        session = self._session(granted.session, granted.peer, self._threads)
+        session.suspended = granted.suspended
+        session.imported.update(granted.imported)
+        session.giving.restore(opened.record, opened.others)
+        if opened.connection is not None:
+            found = socket_of(opened.connection)
+            session.hold(found, SocketGrip(found))
         return session
 
     def _session(self, identifier: bytes, peer: str, runner: Runner) -> Session:
@@ -191,16 +208,28 @@ class Hub:
         else:
             session.giving.invoke(opened.record, opened.connection, handler)
 
-    # --- a daemon that came back; in the reading thread ---
+    # --- a daemon that came back ---
 
     def _register_again(self) -> None:
         for program in self._attachments:
-            self._ask(lambda number, program=program: RegisterAttachHandler(number=number, program=program))  # type: ignore[misc]
+            self._ask_attach(program)
         for program, tags in self._vectors.items():
             self.offer(program, tags)
         for session in list(self._sessions.values()):
-            if session.connection is not None:
-                self._find_again(session)
+            session.runner.call(partial(self._rejoin, session))
+
+    def _rejoin(self, session: Session) -> None:
+        """Ask for a session again; in the program's context, as it may just be giving it up."""
+        session.giving.settle()
+        if session.connection is None:
+            self._wait_again(session)
+        else:
+            self._find_again(session)
+
+    def _wait_again(self, session: Session) -> None:
+        """Say that this process waits for a session that it has given up."""
+        asked = self._keeper.listen(session, lazy=session.callbacks.lazy)
+        asked.when_done(lambda: self._lose(session, asked))
 
     def _find_again(self, session: Session) -> None:
         """Ask for a session by its connection, as the daemon may have lost it or know it by another id."""
@@ -213,13 +242,18 @@ class Hub:
 
     def _found_again(self, session: Session, asked: Outcome[Reply]) -> None:
         if asked.error is None:
-            self._rejoin(session, asked.result())
-        elif isinstance(asked.error, RefusedError):
+            self._rejoined(session, asked.result())
+        else:
+            self._lose(session, asked)
+
+    def _lose(self, session: Session, asked: Outcome[Any]) -> None:
+        """End a session that the daemon does not know any more."""
+        if isinstance(asked.error, RefusedError):
             reason = asked.error.reason
             self._forget(session)
             session.runner.call(lambda: session.tell_ended("lost", reason))
 
-    def _rejoin(self, session: Session, reply: Reply) -> None:
+    def _rejoined(self, session: Session, reply: Reply) -> None:
         close_all(reply.descriptors)
         granted: Granted = reply.granted
         self._forget(session)

@@ -119,10 +119,9 @@ def test_another_process_goes_on_with_the_index(daemon: FakeDaemon) -> None:
             daemon.expect(KeepRunning)
             record, descriptors = daemon.take_continuation()
             assert process.wait(WAIT_S) == 0
-        daemon.stop()
-        daemon.start()
-        os.set_inheritable(served.fileno(), True)
-        continued = {"MIGRATE_CONT": str(served.fileno()), "MIGRATE_PID": str(process.pid)}
+        conversation = daemon.converse()
+        os.set_inheritable(conversation, True)
+        continued = {"MIGRATE_CONT": str(conversation), "MIGRATE_PID": str(process.pid)}
         with program(name, path=daemon.path, variables=continued) as process:
             request = daemon.expect(GetSession)
             memory = write_memory(encode(record))
@@ -132,7 +131,7 @@ def test_another_process_goes_on_with_the_index(daemon: FakeDaemon) -> None:
             daemon.say(granted, (memory, *descriptors))
             daemon.grant(daemon.expect(RegisterHandler).number)
             after = numbers(client, int(record.attributes["index"]) - len(before) + 3)
-        for descriptor in (memory, *descriptors):
+        for descriptor in (memory, conversation, *descriptors):
             os.close(descriptor)
     assert before + after == list(range(len(before + after)))
 

@@ -70,6 +70,14 @@ class FakeDaemon:
         self._program, _ = self._listener.accept()
         self._program.settimeout(PATIENCE_S)
 
+    def converse(self) -> int:
+        """Return the program's end of a new conversation, as a process is started with it."""
+        if self._program is not None:
+            self._program.close()
+        self._program, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._program.settimeout(PATIENCE_S)
+        return theirs.detach()
+
     def drop_received(self) -> None:
         close_all(self.received)
         self.received = []

@@ -36,13 +36,12 @@ else:
 """
 
 
-def start(daemon: FakeDaemon, program: socket.socket, **variables: str) -> subprocess.Popen[bytes]:
+def start(daemon: FakeDaemon, inherited: int, **variables: str) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "MIGRATE_APPLICATION_SOCKET": daemon.path, "PYTHONPATH": str(ROOT)}
-    descriptor = str(program.fileno())
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, descriptor],
+        [sys.executable, "-c", PROGRAM, str(inherited)],
         env={**environment, **variables},
-        pass_fds=[program.fileno()],
+        pass_fds=[inherited],
         stdout=subprocess.PIPE,
         cwd=ROOT,
     )
@@ -50,7 +49,7 @@ def start(daemon: FakeDaemon, program: socket.socket, **variables: str) -> subpr
 
 def test_a_process_ends_and_another_goes_on(daemon: FakeDaemon, connection: Ends) -> None:
     program, client = connection
-    with start(daemon, program) as first:
+    with start(daemon, program.fileno()) as first:
         daemon.grant_session()
         daemon.grant(daemon.expect(RegisterHandler).number)
         daemon.say(Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=False))
@@ -61,15 +60,15 @@ def test_a_process_ends_and_another_goes_on(daemon: FakeDaemon, connection: Ends
     assert record.kind is Kind.COMPLETE
     assert process.argv == (sys.executable, "-c", PROGRAM, str(program.fileno()))
     assert (process.directory, process.uid) == (str(ROOT), os.getuid())
-    daemon.stop()
-    daemon.start()
-    with start(daemon, program, MIGRATE_CONT=str(program.fileno()), MIGRATE_PID=str(first.pid)) as second:
+    conversation = daemon.converse()
+    with start(daemon, conversation, MIGRATE_CONT=str(conversation), MIGRATE_PID=str(first.pid)) as second:
         request = daemon.expect(GetSession)
+        assert daemon.received == []
         memory = write_memory(encode(record))
         granted = Granted(number=request.number, session=SESSION, peer="192.0.2.1 port 80", continued=True)
         daemon.say(granted, (memory, *descriptors))
         assert second.wait(WAIT_S) == 0
         assert second.stdout is not None
     assert client.recv(200) == b"hello from the next process %d ['log']" % first.pid
-    for descriptor in (memory, *descriptors):
+    for descriptor in (memory, conversation, *descriptors):
         os.close(descriptor)

@@ -260,6 +260,24 @@ def test_a_daemon_that_comes_back_is_told_everything_again(daemon: FakeDaemon, c
     daemon.expect(KeepRunning)
 
 
+def test_a_session_that_was_given_up_waits_also_for_a_daemon_that_comes_back(
+    daemon: FakeDaemon, connection: Ends
+) -> None:
+    session = session_of(daemon, connection[0], lambda session: migrate.system())
+    daemon.say(SUSPEND)
+    record, descriptors = daemon.take_continuation()
+    outcome = session.resumed()
+    daemon.stop()
+    daemon.start()
+    request = daemon.expect(RegisterHandler)
+    assert request.session == SESSION
+    daemon.grant(request.number)
+    daemon.invoke(record, descriptors)
+    with outcome.result(10) as found:
+        found.sendall(b"back")
+        assert connection[1].recv(100) == b"back"
+
+
 def test_a_session_that_the_daemon_has_lost_has_ended(daemon: FakeDaemon, connection: Ends) -> None:
     session = session_of(daemon, connection[0], lambda session: None)
     told = threading.Event()
