@@ -26,8 +26,8 @@ class ControlOwner(Protocol):
 class ControlLink:
     """A control transport that is open.
 
-    It asks for more to say only when all before is with the kernel, so that a peer that doesn't read costs one
-    set of statements and no more.
+    It asks for more to say only when all before is with the kernel, so that a peer that doesn't read costs
+    one set of statements and no more.
     """
 
     def __init__(self, sock: socket.socket, owner: ControlOwner) -> None:

@@ -282,7 +282,11 @@ class StreamServer:
     async def _admitted(self, session: StreamSession, transport: StreamTransport) -> None:
         """Ask whether a new connection is taken, and give it to the program."""
         core, connection = _core_of(session), transport.connection
-        refusal = await self._admit(session, connection.purpose) if self._admit else ""
+        try:
+            refusal = await self._admit(session, connection.purpose) if self._admit else ""
+        except BaseException:
+            transport.abort()
+            raise
         answer = core.refuse(connection, refusal) if refusal else core.admit(connection)
         pipe = transport.pipe
         if answer and pipe:
@@ -295,9 +299,13 @@ class StreamServer:
         if pipe:
             pipe.listen(paused=transport.paused_reading)
         session.pump()
-        outcome = self._connected(session, reader, writer)
-        if inspect.iscoroutine(outcome):
-            await outcome
+        try:
+            outcome = self._connected(session, reader, writer)
+            if inspect.iscoroutine(outcome):
+                await outcome
+        except BaseException:
+            transport.abort()
+            raise
 
     def _serve(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

@@ -33,8 +33,8 @@ they are."""
 RING_MIN = 256 * 1024
 """Bytes that a connection may always have unacknowledged."""
 
-ACK_BYTES = 64 * 1024
-"""Bytes after which what was received is acknowledged at once: a quarter of the smallest ring."""
+ACK_BYTES = 128 * 1024
+"""Bytes after which what was received is acknowledged at once: half of the smallest ring."""
 
 ACK_DELAY_S = 0.025
 """Seconds after which fewer bytes are acknowledged (RFC 9000, section 13.2.1, has the same default)."""

@@ -65,7 +65,7 @@ class Liveness:
             case SessionPhase.CONNECTED:
                 return self._beat_at
             case SessionPhase.INTERRUPTED:
-                return self._lost_at + SUSPEND_S
+                return min(self._lost_at + SUSPEND_S, self.heard_at + self._options.silence_s)
             case SessionPhase.SUSPENDED:
                 return self._lost_at + self._options.expire_s
             case SessionPhase.CLOSED:

@@ -84,6 +84,7 @@ class ServerSession(Session):
         if connection.phase is not ConnectionPhase.OPENING:
             return b""
         connection.machine.feed(ConnectionEvent.ADMIT)
+        self._dirty.add(connection.number)  # a client that gave it up meanwhile says so when it hears of it
         return self._answer(connection, connection.opening_key)
 
     def refuse(self, connection: Connection, reason: str) -> bytes:

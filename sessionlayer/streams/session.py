@@ -1,7 +1,7 @@
 """The state machine of a session: its connections, and what is said on the control transport.
 
-What only one of the two ends does about transports is in ``client`` and ``server``. The shell moves the bytes of
-connections by itself (``Connection.ring``, ``Connection.receive``) and asks here what they mean: openings,
+What only one of the two ends does about transports is in ``client`` and ``server``. The shell moves the bytes
+of connections by itself (``Connection.ring``, ``Connection.receive``) and asks here what they mean: openings,
 statements and time go in, effects (``take_effects``) and bytes for the control transport (``control_output``)
 come out.
 """
