@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Final, TextIO
 
 from migrated.commands.client import duration
 from migrated.log import printable
@@ -28,6 +28,11 @@ from sessionlayer.aio import (
     connect,
 )
 from sessionlayer.protocol.keys import HostKey, fingerprint
+
+EXPIRE_S: Final = 365 * 86_400.0
+"""Seconds after which we give up: longer than any gateway that decides on this should wait."""
+
+CLOSE_S: Final = 10.0
 
 Say = Callable[[str], None]
 """Tell the user something in one line."""
@@ -72,8 +77,13 @@ def key_line(key: HostKey) -> str:
     return f"{key_text(key.public_bytes)} {user}@{socket.gethostname()}"
 
 
-async def associate(gateway: Gateway, say: Say, options: StreamOptions | None = None) -> StreamSession:
+async def associate(gateway: Gateway, say: Say, *, close_s: float = CLOSE_S) -> StreamSession:
     """Make an association with a gateway.
+
+    Args:
+        gateway: which one.
+        say: how to tell the user.
+        close_s: how long closing it waits, at most, until the gateway has everything.
 
     Raises:
         StreamProgramError: it does not answer, or one of the two does not trust the other.
@@ -81,10 +91,9 @@ async def associate(gateway: Gateway, say: Say, options: StreamOptions | None = 
     key = user_key(say)
     known = _Known(gateway)
     place = gateway.place
+    options = StreamOptions(expire_s=EXPIRE_S, close_s=close_s)
     try:
-        session = await connect(
-            place.host, place.port, identity=key, judge=known.judge, options=options or StreamOptions()
-        )
+        session = await connect(place.host, place.port, identity=key, judge=known.judge, options=options)
     except UntrustedPeerError as error:
         raise StreamProgramError(known.refusal or str(error), Outcome.UNTRUSTED) from error
     except StreamRefusedError as error:

@@ -6,7 +6,7 @@ import asyncio
 import sys
 
 from migrated.streams.addresses import Destination
-from migrated.streams.client import Gateway, associate, speaker, tell_outages
+from migrated.streams.client import EXPIRE_S, Gateway, associate, speaker, tell_outages
 from migrated.streams.network import network_changes
 from migrated.streams.outcomes import Outcome, StreamProgramError
 from migrated.streams.relay import first_error, until_broken
@@ -33,15 +33,15 @@ async def connect_stdio(gateway: Gateway, destination: Destination, *, quiet: bo
         StreamProgramError: there is no connection, or it broke.
     """
     say = speaker(quiet=quiet)
-    session = await associate(gateway, say)
+    session = await associate(gateway, say, close_s=EXPIRE_S)  # the end comes late rather than cut off
     tell_outages(session, speaker(quiet=quiet or not sys.stderr.isatty()))
     try:
         with network_changes(session.retry_now):
             await _converse(session, destination)
+            await session.close()
     except BaseException:
         session.abort()
         raise
-    await session.close()
     return Outcome.DONE
 
 
