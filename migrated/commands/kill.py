@@ -27,8 +27,8 @@ def kill(name: str, host: str | None, server: str) -> None:
         kill_far(Far(host=host, server=server), name)
         return
     from migrated.commands.client import CannotReachError, DeniedError
-    from migrated.terminal.ask import HolderError, ask
-    from migrated.terminal.place import Place, PlaceError
+    from migrated.terminal.ask import ask
+    from migrated.terminal.place import HolderError, Place, PlaceError
     from migrated.terminal.requests import Kill, Refused
 
     try:

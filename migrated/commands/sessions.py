@@ -59,8 +59,7 @@ def sessions(socket: Path | None, as_json: bool) -> None:
 
 
 def _terminals() -> tuple[TerminalReport, ...]:
-    from migrated.terminal.ask import HolderError
-    from migrated.terminal.place import PlaceError
+    from migrated.terminal.place import HolderError, PlaceError
 
     try:
         return local_terminals()

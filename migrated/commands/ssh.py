@@ -214,6 +214,8 @@ def _run(far: Far, ready: Ready, identity: Any) -> int:  # noqa: ANN401
         end = asyncio.run(attach(destination, identity, sys.stdin.fileno()))
     except UnreachableHolderError as error:
         raise SshError(str(error)) from error
+    except OSError as error:
+        raise SshError(f"your terminal is gone: {(error.strerror or str(error)).lower()}") from error
     if end.message:
         click.echo(f"migrate: {end.message}", err=True)
     return end.status

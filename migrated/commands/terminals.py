@@ -30,11 +30,15 @@ def local_terminals() -> tuple[TerminalReport, ...]:
         HolderError: the process that holds them does not answer.
         PlaceError: the user has no home folder.
     """
-    from migrated.terminal.ask import ask
     from migrated.terminal.place import Place
+
+    place = Place.usual()
+    if not place.socket.exists():
+        return ()
+    from migrated.terminal.ask import ask
     from migrated.terminal.requests import List, TerminalList
 
-    answer = ask(Place.usual(), List())
+    answer = ask(place, List())
     return answer.terminals if isinstance(answer, TerminalList) else ()
 
 

@@ -7,11 +7,15 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Final
 
 from migrated.terminal.ask import become_holder
 from migrated.terminal.holder import Holder
 from migrated.terminal.place import Place
+
+_LOG_BYTES: Final = 256 * 1024
 
 
 async def hold(place: Place, started: Callable[[], None]) -> None:
@@ -42,8 +46,10 @@ async def hold(place: Place, started: Callable[[], None]) -> None:
 def main() -> None:
     """Become the holder."""
     descriptor, folder, host = sys.argv[1:]
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     place = Place(folder=Path(folder), host=host)
+    handler = RotatingFileHandler(place.log, maxBytes=_LOG_BYTES, backupCount=1, delay=True)
+    form = "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(format=form, level=logging.INFO, handlers=[handler])
     become_holder(place, int(descriptor), lambda where, tell: asyncio.run(hold(where, tell)))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from migrated.terminal.names import unknown
-from migrated.terminal.place import Place
+from migrated.terminal.place import HolderError, Place
 from migrated.terminal.requests import (
     Answer,
     Kill,
@@ -30,10 +30,6 @@ from migrated.terminal.requests import (
 
 ANSWER_S: Final = 30.0
 _STARTED: Final = b"ready\n"
-
-
-class HolderError(Exception):
-    """Say why there is no holder, or no answer of it."""
 
 
 def ask(place: Place, request: Request) -> Answer:
@@ -67,7 +63,10 @@ def become_holder(place: Place, started: int, run: Callable[[Place, Callable[[],
     os.setsid()
     if os.fork():
         os._exit(0)
-    os.chdir("/")
+    try:
+        os.chdir(Path.home())  # where shells begin
+    except OSError:
+        os.chdir("/")
     os.umask(0o077)
     log = os.open(place.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDWR)

@@ -36,6 +36,32 @@ class Destination:
     addresses: Sequence[str]
 
 
+class HolderKey:
+    """The key that came over ssh, and whether anybody with another one answered since.
+
+    Somebody else's answer must not end a session: the network may lead elsewhere for a while. But it may also
+    mean that the holder is no more, which the user should be told.
+
+    Attributes:
+        host: the other host, as its user calls it.
+        expected: the holder's public key, 32 bytes.
+    """
+
+    def __init__(self, host: str, expected: bytes) -> None:
+        self.host = host
+        self.expected = expected
+        self._stranger = False
+
+    def judge(self, key: bytes) -> str:
+        """Return why a key is not trusted, or an empty string."""
+        self._stranger = key != self.expected
+        return "somebody else answers there: the key is not the one of ssh" if self._stranger else ""
+
+    def hint(self) -> str:
+        """Return what is known of why there is no connection."""
+        return f"somebody else answers, has `{self.host}` been started anew?" if self._stranger else ""
+
+
 async def attach(destination: Destination, identity: HostKey, descriptor: int) -> End:
     """Show a terminal of another host on the terminal ``descriptor`` until it ends.
 
@@ -51,16 +77,17 @@ async def attach(destination: Destination, identity: HostKey, descriptor: int) -
     """
     console = Console(descriptor)
     try:
-        session = await reach(destination, identity)
+        known = HolderKey(destination.host, destination.ready.key)
+        session = await reach(destination, identity, known)
         try:
-            return await _converse(console, session, destination)
+            return await _converse(console, session, known)
         finally:
             await _part(session)
     finally:
         console.close()
 
 
-async def reach(destination: Destination, identity: HostKey) -> StreamSession:
+async def reach(destination: Destination, identity: HostKey, known: HolderKey) -> StreamSession:
     """Return a session with the holder, over the first address that leads to it.
 
     Raises:
@@ -74,7 +101,7 @@ async def reach(destination: Destination, identity: HostKey) -> StreamSession:
                     address,
                     ready.port,
                     identity=identity,
-                    judge=lambda key: _judge(key, ready.key),
+                    judge=known.judge,
                     options=_STREAMS,
                 )
         except TimeoutError:
@@ -90,17 +117,13 @@ async def reach(destination: Destination, identity: HostKey) -> StreamSession:
     )
 
 
-def _judge(key: bytes, expected: bytes) -> str:
-    return "" if key == expected else "somebody else answers there: the key is not the one that came over ssh"
-
-
-async def _converse(console: Console, session: StreamSession, destination: Destination) -> End:
+async def _converse(console: Console, session: StreamSession, known: HolderKey) -> End:
     try:
         reader, writer = await session.open_connection(b"terminal", sealed=True)
     except ConnectionError as error:
-        return End(status=FAILED, message=f"`{destination.host}`: {error}")
+        return End(status=FAILED, message=f"`{known.host}`: {error}")
     kind = os.environ.get("TERM", "")
-    client = Client(console, session, reader, writer, host=destination.host, terminal_kind=kind)
+    client = Client(console, session, reader, writer, host=known.host, terminal_kind=kind, hint=known.hint)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGWINCH, client.resized)
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -171,7 +171,9 @@ class Attachment:
         if isinstance(event, Closed):
             # The reader fails or ends too, but whoever waits for the program to read does not notice that.
             self._present = False
-            self._terminal.client_left(self, heard_the_end=False)
+            # A client that has heard of the end says so and closes; the word may be overtaken by the closing.
+            heard = self._told_status and event.code == "closed"
+            self._terminal.client_left(self, heard_the_end=heard)
             return
         self._present = isinstance(event, Resumed)
         assert isinstance(event, (Resumed, Suspended))

@@ -7,7 +7,7 @@ import contextlib
 import os
 import re
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
@@ -64,6 +64,7 @@ class Client:
         writer: where to answer.
         host: the other host, as its user calls it.
         terminal_kind: ``TERM``.
+        hint: returns what is known of why there is no connection, if anything.
     """
 
     def __init__(
@@ -75,12 +76,14 @@ class Client:
         *,
         host: str,
         terminal_kind: str,
+        hint: Callable[[], str],
     ) -> None:
         self._console = console
         self._session = session
         self._reader = reader
         self._writer = writer
         self._host = host
+        self._hint = hint
         self._titled = terminal_kind not in _NO_TITLE
         self._loop = asyncio.get_running_loop()
         self._name = ""
@@ -212,6 +215,7 @@ class Client:
                 self._console.give_back()
                 os.kill(os.getpid(), signal.SIGTSTP)
                 self._console.take()
+                self._session.retry_now()
                 self.resized()
             case _:
                 assert_never(wish)
@@ -264,8 +268,9 @@ class Client:
         """Say in the window's title for how long the network has been gone, until it is back."""
         await self._put(_PUSH_TITLE)
         while self._away.is_set():
-            for_s = int(self._loop.time() - since)
-            await self._put(f"\x1b]2;{self._host}: suspended for {for_s} s; ~. to leave\a".encode())
+            state = f"suspended for {int(self._loop.time() - since)} s"
+            words = "; ".join(filter(None, (state, self._hint(), "~. to leave")))
+            await self._put(f"\x1b]2;{self._host}: {words}\a".encode())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._here.wait(), _NOTE_EVERY_S)
         await self._put(_POP_TITLE)

@@ -1,7 +1,7 @@
 """What client and holder say to each other over the sealed stream: small messages with a length before each.
 
 A message is msgpack; its length, four bytes, comes first. Unknown fields are ignored, an unknown kind of
-message is an error: a new kind needs a new `PROTOCOL`.
+message is an error: a new kind needs a new `requests.PROTOCOL`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,6 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
-
-PROTOCOL: Final = 1
-"""Version of these messages and of those in `requests`; it must be the same at both ends."""
 
 DATA_MAX: Final = 32 * 1024
 """Most bytes of input or output in one message."""

@@ -24,6 +24,10 @@ class PlaceError(Exception):
     """Say why the folder can't be used, and what to do."""
 
 
+class HolderError(Exception):
+    """Say why there is no holder here, or no answer of it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """The folder and the host's name."""

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Final
+from unicodedata import east_asian_width
 
 from pyte.screens import Char
 
@@ -27,6 +29,7 @@ _COLOURS: Final = ("black", "red", "green", "brown", "blue", "magenta", "cyan", 
 _ATTRIBUTES: Final = (
     ("bold", 1), ("italics", 3), ("underscore", 4), ("blink", 5), ("reverse", 7), ("strikethrough", 9),
 )  # fmt: skip
+_WIDE: Final = frozenset("WF")
 _PLAIN: Final = b"\x1b[m"
 _FIRST_STATE: Final = b"\x1b[?1049l\x1b[r\x1b[m\x1b(B\x0f\x1b[?6l\x1b[?25h\x1b[?7h"
 
@@ -95,8 +98,7 @@ def _width(line: Line) -> int:
 def _text(line: Line) -> bytes:
     parts: list[bytes] = []
     rendition = _PLAIN
-    for x in range(_width(line)):
-        char = line.get(x, Char(" "))
+    for char in _whole([line.get(x, Char(" ")) for x in range(_width(line) + 1)]):
         if (wanted := _rendition(char)) != rendition:
             parts.append(wanted)
             rendition = wanted
@@ -104,6 +106,15 @@ def _text(line: Line) -> bytes:
     if rendition != _PLAIN:
         parts.append(_PLAIN)
     return b"".join(parts)
+
+
+def _whole(cells: Sequence[Char]) -> Iterator[Char]:
+    """Return all cells but the last, with blanks for halves of wide characters whose other half is gone."""
+    wide = False
+    for char, after in pairwise(cells):
+        stub_alone = not char.data and not wide
+        wide = bool(char.data) and east_asian_width(char.data[0]) in _WIDE
+        yield char._replace(data=" ") if stub_alone or (wide and after.data) else char
 
 
 def _rendition(char: Char) -> bytes:

@@ -10,8 +10,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from migrated.terminal.messages import PROTOCOL
-from sessionlayer.protocol.keys import KEY_BYTES
+PROTOCOL: Final = 1
+"""Version of these messages and of those in `messages`; it must be the same at both ends."""
 
 LINE_MAX: Final = 1 << 20
 """Longest line; the environment of the shell and the command are most of it."""
@@ -20,8 +20,9 @@ EXPIRE_S: Final = 30 * 86_400.0
 """Seconds that a terminal lives after its last client, unless somebody says otherwise."""
 
 EXPIRE_MAX_S: Final = 3650 * 86_400.0
+_KEY_BYTES: Final = 32
 
-Key = Annotated[bytes, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
+Key = Annotated[bytes, Meta(min_length=_KEY_BYTES, max_length=_KEY_BYTES)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
 

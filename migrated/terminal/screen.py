@@ -51,7 +51,7 @@ class Screen(pyte.Screen):
         """Move down; a line that leaves the main screen at its top becomes history."""
         top, bottom = self.margins or (0, self.lines - 1)
         if self.aside is None and top == 0 and self.cursor.y == bottom:
-            self.history.append(dict(self.buffer[0]))
+            self.history.append(self._line(0))
         super().index()
 
     def erase_in_display(self, how: int = 0, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
@@ -85,7 +85,11 @@ class Screen(pyte.Screen):
 
     def main_lines(self) -> list[Line]:
         """Return the lines of the screen that is shown."""
-        return [dict(self.buffer[y]) for y in range(self.lines)]
+        return [self._line(y) for y in range(self.lines)]
+
+    def _line(self, y: int) -> Line:
+        # Inserting makes pyte keep what it moves past the right margin.
+        return {x: char for x, char in self.buffer[y].items() if x < self.columns}
 
 
 class Reader:

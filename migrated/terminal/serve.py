@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 
-from migrated.terminal.ask import HolderError, ask
-from migrated.terminal.place import Place, PlaceError
+from migrated.terminal.ask import ask
+from migrated.terminal.place import HolderError, Place, PlaceError
 from migrated.terminal.requests import (
     LINE_MAX,
     Answer,

@@ -1,6 +1,6 @@
 """A program in a pseudo-terminal of its own, as the leader of a session.
 
-Source: pty(7), pidfd_open(2), credentials(7).
+Source: pty(7), posix_spawn(3), pidfd_open(2), credentials(7).
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import pty
 import pwd
 import signal
 import struct
@@ -18,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_CANNOT_START: Final = 127
 _SIGNALLED: Final = 128
-_LATE_SIGNALS: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD)
+_AT_FIRST: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD)
+_IUTF8: Final = 0o40000
 
 
 class ShellError(Exception):
@@ -67,7 +66,7 @@ class Shell:
     """
 
     def __init__(self, program: Program, rows: int, columns: int) -> None:
-        """Start a program.
+        """Start a program, in the folder where this process is.
 
         Args:
             program: what to start.
@@ -75,18 +74,22 @@ class Shell:
             columns: its width.
 
         Raises:
-            ShellError: there is no process or pseudo-terminal to be had.
+            ShellError: it can't be started.
         """
         try:
-            self.pid, self.master = pty.fork()
+            self.master, slave = os.openpty()
         except OSError as error:
-            raise ShellError(
-                f"no pseudo-terminal for a shell: {(error.strerror or str(error)).lower()}"
-            ) from error
-        if self.pid == 0:
-            _become(program, rows, columns)
+            raise ShellError(f"no pseudo-terminal for a shell: {_reason(error)}") from error
+        try:
+            self.resize(rows, columns)
+            _expect_utf8(slave)
+            self.pid = _spawn(program, os.ttyname(slave))
+        except OSError as error:
+            os.close(self.master)
+            raise ShellError(f"cannot start `{program.path}`: {_reason(error)}") from error
+        finally:
+            os.close(slave)
         os.set_blocking(self.master, False)
-        os.set_inheritable(self.master, False)
         self.exited = os.pidfd_open(self.pid)
 
     def resize(self, rows: int, columns: int) -> None:
@@ -114,23 +117,30 @@ class Shell:
         os.close(self.master)
 
 
-def _become(program: Program, rows: int, columns: int) -> None:
-    """Become the program, in the new process; never return."""
-    try:
-        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        for number in _LATE_SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        with contextlib.suppress(OSError):
-            os.chdir(program.environment["HOME"])
-        os.execve(program.path, program.argv, program.environment)  # noqa: S606 - it is the shell that is wanted
-    except OSError as error:
-        os.write(
-            2,
-            f"migrate: cannot start `{program.path}`: {(error.strerror or str(error)).lower()}\r\n".encode(),
-        )
-    finally:
-        os._exit(_CANNOT_START)
+def _spawn(program: Program, terminal: str) -> int:
+    # A leader of a session that has no controlling terminal gets the first that it opens.
+    opened = (os.POSIX_SPAWN_OPEN, 0, terminal, os.O_RDWR, 0)
+    actions = (opened, *((os.POSIX_SPAWN_DUP2, 0, to) for to in (1, 2)))
+    return os.posix_spawn(
+        program.path,
+        program.argv,
+        program.environment,
+        file_actions=actions,
+        setsid=True,
+        setsigmask=(),
+        setsigdef=_AT_FIRST,
+    )
+
+
+def _expect_utf8(slave: int) -> None:
+    """Have the erase key take whole characters. Source: termios(3), IUTF8."""
+    attributes = termios.tcgetattr(slave)
+    attributes[0] |= _IUTF8
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def size_of(descriptor: int) -> tuple[int, int]:

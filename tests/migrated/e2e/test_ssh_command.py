@@ -63,6 +63,11 @@ class Window:
         ]
         return [*history, *self.display]
 
+    @property
+    def modes(self) -> set[int]:
+        """The private modes that are set and are not at first."""
+        return {mode >> 5 for mode in self._reader.screen.mode} & {1, 1000, 1049, 2004}
+
     def look(self, for_s: float = 0.0) -> None:
         while select.select([self._master], [], [], for_s)[0]:
             self._reader.feed(understood(os.read(self._master, 65536)))
@@ -195,6 +200,17 @@ def test_detached_listed_attached_and_killed(far: Far) -> None:
     assert again.end() == 255
     assert far.there("kill", "wren").returncode == 1
     assert far.there("sessions").returncode == 2  # there is no daemon either
+
+
+def test_a_client_that_is_terminated_leaves_its_window_as_it_was(far: Far) -> None:
+    window = far.window("--name", "teal", SERVER_V4, "printf 'ready\\033[?2004h\\n'; cat")
+    window.await_line("ready")
+    window.process.send_signal(signal.SIGTERM)
+    assert window.end() == 255
+    assert any("ended by SIGTERM" in line for line in window.lines)
+    assert window.modes == set(), "bracketed paste was left on"
+    assert far.state("teal") == "detached"
+    assert far.there("kill", "teal").returncode == 0
 
 
 def test_a_host_without_migrate(far: Far) -> None:

@@ -72,6 +72,10 @@ class Wire:
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
+    def lead_to(self, port: int) -> None:
+        """Carry what is connected from now on to another port."""
+        self._target = port
+
     def cut(self) -> None:
         """Carry nothing any more, and say nothing of it."""
         self._open.clear()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from migrated.terminal.client import FAILED
+from migrated.terminal.attach import Destination, HolderKey, UnreachableHolderError, reach
+from migrated.terminal.client import FAILED, End
 from migrated.terminal.held import KILL_AFTER_S
 from migrated.terminal.holder import IDLE_S, TICKET_S
 from migrated.terminal.requests import (
@@ -22,6 +23,7 @@ from migrated.terminal.requests import (
     TerminalList,
     TerminalReport,
 )
+from sessionlayer.protocol.keys import HostKey
 from tests.migrated.terminal.rig import Rig, clock, run, until
 
 HOUR_S = 3600.0
@@ -264,12 +266,55 @@ def test_kill_is_gentle_first(tmp_path: Path) -> None:
     run(story)
 
 
+def test_a_client_says_when_somebody_else_answers_in_the_holders_place(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with Rig(tmp_path / "1") as rig, Rig(tmp_path / "2") as other:
+            person = await rig.person()
+            await person.prompted()
+            rig.wire.cut()
+            rig.wire.lead_to(other.holder.port)
+            rig.wire.plug()
+            clock().skip(10)
+            await until(lambda: b"has `far` been started anew?" in person.raw)
+            person.type("~.")
+            assert (await person.end()).status == 0
+            assert termios.tcgetattr(person.slave) == person.before
+
+    run(story)
+
+
+def test_a_key_that_was_not_let_in_gets_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with Rig(tmp_path) as rig:
+            ready = await rig.holder.answer(Open(client_key=bytes(32), name="one"))
+            assert isinstance(ready, Ready)
+            stranger = HostKey.generate(os.urandom)
+            destination = Destination(host="far", ready=ready, addresses=["127.0.0.1"])
+            with pytest.raises(UnreachableHolderError, match="TCP port"):
+                await reach(destination, stranger, HolderKey("far", ready.key))
+
+    run(story)
+
+
+def test_a_holder_with_another_key_is_not_trusted(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with Rig(tmp_path) as rig:
+            identity = HostKey.generate(os.urandom)
+            ready = await rig.holder.answer(Open(client_key=identity.public_bytes, name="one"))
+            assert isinstance(ready, Ready)
+            destination = Destination(host="far", ready=ready, addresses=["127.0.0.1"])
+            with pytest.raises(UnreachableHolderError, match="somebody else answers there"):
+                await reach(destination, identity, HolderKey("far", bytes(32)))
+
+    run(story)
+
+
 def test_a_shell_that_cannot_start_says_why(tmp_path: Path) -> None:
     async def story() -> None:
         async with Rig(tmp_path) as rig:
             person = await rig.person(environment={"SHELL": "/nowhere/zsh"}, columns=80)
-            assert (await person.end()).status == 127
-            await person.sees("migrate: cannot start `/nowhere/zsh`: no such file or directory")
+            end = await person.end()
+            assert end == End(status=FAILED, message="cannot start `/nowhere/zsh`: no such file or directory")
 
     run(story)
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrated.terminal.output import OutputLog
@@ -17,7 +17,8 @@ def everything(log: OutputLog, step: int = 10_000) -> bytes:
     return b"".join(parts)
 
 
-@given(st.lists(st.integers(1, 3 * BLOCK), max_size=12), st.integers(1, 100_000))
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 3 * BLOCK), max_size=12), st.integers(1000, 100_000))
 def test_the_log_is_the_end_of_what_was_written(lengths: list[int], step: int) -> None:
     log, whole = OutputLog(4 * BLOCK), b""
     for number, length in enumerate(lengths):

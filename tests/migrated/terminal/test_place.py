@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from migrated.terminal.ask import HolderError, ask
-from migrated.terminal.place import Place, PlaceError
+from migrated.terminal.ask import ask
+from migrated.terminal.place import HolderError, Place, PlaceError
 from migrated.terminal.requests import Done, Kill, List, Open, Ready, Refused, TerminalList
 from tests.migrated.terminal.rig import Rig, run
 

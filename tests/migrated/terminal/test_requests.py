@@ -3,8 +3,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from migrated.terminal.messages import PROTOCOL
 from migrated.terminal.requests import (
+    PROTOCOL,
     Answer,
     Done,
     Kill,
