@@ -15,7 +15,7 @@ counts as IPv4.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -106,11 +106,6 @@ def names_in(rules: Rules, port: int) -> frozenset[str]:
     )
 
 
-def described(rules: Iterable[Rule]) -> str:
-    """Return the rules as they are written, in one line."""
-    return ", ".join(map(_as_text, rules)) or "nothing"
-
-
 def _read_host(text: str) -> Network | str | None:
     if text == "*":
         return None
@@ -142,13 +137,3 @@ def _read_ports(text: str) -> tuple[int, int]:
     if lowest > highest:
         raise AddressError(f"the range {quoted(text)} runs backwards; did you mean `{highest}-{lowest}`?")
     return lowest, highest
-
-
-def _as_text(rule: Rule) -> str:
-    if isinstance(rule, UnixEndpoint):
-        return str(rule)
-    host = "*" if rule.host is None else str(rule.host)
-    host = host.removesuffix("/32") if "." in host else host.removesuffix("/128")
-    ports = str(rule.lowest) if rule.lowest == rule.highest else f"{rule.lowest}-{rule.highest}"
-    shown = "*" if (rule.lowest, rule.highest) == (1, PORT_MAX) else ports
-    return f"[{host}]:{shown}" if ":" in host else f"{host}:{shown}"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrated.streams.addresses import AddressError, UnixEndpoint
-from migrated.streams.rules import Names, described, may_reach, names_in, plain_address, read_rule
+from migrated.streams.rules import Names, may_reach, names_in, plain_address, read_rule
 
 NAMES: Names = {"localhost": frozenset({ip_address("127.0.0.1"), ip_address("::1")})}
 
@@ -70,13 +70,6 @@ def test_an_address_and_its_port_allow_nothing_else(address: object, port: int) 
 def test_only_names_that_matter_are_asked_for() -> None:
     rules = tuple(map(read_rule, ("a:22", "b:20-25", "c:80", "10.0.0.1:22", "*:22", "unix:/x")))
     assert names_in(rules, 22) == {"a", "b"}
-
-
-@pytest.mark.parametrize(
-    "text", ["localhost:22", "192.0.2.7:80-89", "10.0.0.0/8:*", "[2001:db8::/32]:443", "*:443", "unix:/run/x"]
-)
-def test_a_rule_is_shown_as_it_was_written(text: str) -> None:
-    assert described([read_rule(text)]) == text
 
 
 @pytest.mark.parametrize(
