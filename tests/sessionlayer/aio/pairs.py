@@ -125,9 +125,10 @@ class Relay:
                 reset(near)
                 continue
             far = socket.create_connection((LOOPBACK, self._target))
-            near.setblocking(False)
-            far.setblocking(False)
             both = (near, far)
+            for sock in both:
+                sock.setblocking(False)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.passed += 1
             ways = ((near, far), (far, near))
             self._passing[both] = [self._start(self._pass(*way, both)) for way in ways]
