@@ -9,7 +9,7 @@ RUN := $(VENV)/bin
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow lint bench wheel lock clean demo-programs test-programs
+.PHONY: help demo test slow lint bench wheel lock clean demo-programs test-programs slow-programs
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -20,7 +20,7 @@ demo: demo-programs $(READY) ## watch an ssh session move between links (about h
 test: test-programs $(READY) ## run the tests, without the slow ones
 	@$(RUN)/python -m pytest -m "not slow"
 
-slow: test-programs $(READY) ## run the slow tests
+slow: slow-programs $(READY) ## run the slow tests
 	@$(RUN)/python -m pytest -m slow
 
 lint: $(READY) ## check style, types, the import table, change fragments and the lock
@@ -53,6 +53,9 @@ demo-programs:
 
 test-programs:
 	@tools/setup programs ip nft unshare setpriv ssh sshd scp
+
+slow-programs: test-programs
+	@tools/setup programs ffmpeg
 
 $(READY): requirements.lock pyproject.toml tools/setup
 	@tools/setup environment "$(PYTHON)" $(VENV)

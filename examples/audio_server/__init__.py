@@ -1,0 +1,1 @@
+"""An internet radio whose listeners outlive their connections."""
