@@ -11,10 +11,10 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sessionlayer.aio.greeting import Greeted, hear, say, shake_hands_as_client
+from sessionlayer.aio.race import Hint, race_to_connect
 from sessionlayer.aio.sockets import Address, connect_tcp, read_exactly
 from sessionlayer.protocol.errors import RemoteProtocolError
 from sessionlayer.protocol.keys import HostKey
@@ -55,7 +55,7 @@ class Dialer:
         self._core = session.core
         self._identity = identity
         self._judge = judge
-        self._hurry = asyncio.Event()
+        self._hint = Hint()
         self._control_lost = asyncio.Event()
         self._reachable = asyncio.Event()
         self._needed: dict[StreamTransport, asyncio.Event] = {}
@@ -84,7 +84,7 @@ class Dialer:
 
     def retry_now(self) -> None:
         """Try again at once what waits."""
-        self._hurry.set()
+        self._hint.give()
         self._reachable.set()
 
     def pipe_died(self, transport: StreamTransport) -> None:
@@ -129,7 +129,7 @@ class Dialer:
 
     async def _resume_control(self, attempt: int) -> bool:
         session = self._session
-        sock = await self._connect()
+        sock = await race_to_connect(self.address, self._hint)
         self._reachable.set()
         try:
             opening = self._core.control_opening()
@@ -158,7 +158,7 @@ class Dialer:
     async def _inquire(self) -> None:
         """Ask the server whether it knows the session: without its key it has no other way to say no."""
         async with asyncio.timeout(2 * CONNECT_TIMEOUT_S):
-            sock = await self._connect()
+            sock = await race_to_connect(self.address, self._hint)
             with sock:
                 greeted = await shake_hands_as_client(sock, self._identity, self._judge)
                 if greeted.peer_key != self._session.peer_key:
@@ -179,7 +179,7 @@ class Dialer:
 
     async def _resume_data(self, transport: StreamTransport) -> bool:
         session, connection = self._session, transport.connection
-        sock = await self._connect()
+        sock = await race_to_connect(self.address, self._hint)
         if connection.phase is ConnectionPhase.RESET:
             sock.close()
             return True
@@ -214,10 +214,6 @@ class Dialer:
 
     # -- attempts ----------------------------------------------------------------------------------------
 
-    async def _connect(self) -> socket.socket:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            return await connect_tcp(*self.address)
-
     async def _insist(self, attempt: Callable[[int], Awaitable[bool]]) -> None:
         """Try at once, and then again and again, ever slower up to once a second."""
         delay = RETRY_FIRST_S
@@ -236,10 +232,7 @@ class Dialer:
 
     async def _pause(self, delay_s: float, *, is_control: bool) -> None:
         if is_control:
-            self._hurry.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(delay_s):
-                    await self._hurry.wait()
+            await self._hint.wait(delay_s)
             return
         if self._core.phase is not SessionPhase.CONNECTED:
             self._reachable.clear()

@@ -182,3 +182,100 @@ def test_a_server_that_was_started_anew_says_that_the_session_is_unknown() -> No
             assert events[-1].code == "unknown"
 
     asyncio.run(main())
+
+
+def test_what_raises_in_a_server_gives_its_connection_up() -> None:
+    async def admit(_session: aio.StreamSession, purpose: bytes) -> str:
+        if purpose == b"admit":
+            raise ZeroDivisionError("in admit")
+        return ""
+
+    async def connected(
+        _session: aio.StreamSession, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.read(1)
+        raise ZeroDivisionError("in connected")
+
+    async def main() -> None:
+        reported: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _loop, context: reported.append(str(context["exception"]))
+        )
+        server = await aio.start_server(
+            connected, LOOPBACK, 0, identity=new_key(), judge=trusting, admit=admit
+        )
+        session = await aio.connect(LOOPBACK, port_of(server), identity=new_key(), judge=trusting)
+        with pytest.raises(aio.StreamRefusedError):
+            await session.open_connection(b"admit")
+        reader, writer = await session.open_connection(b"connected")
+        writer.write(b"x")
+        with pytest.raises(aio.StreamError):
+            await reader.read()
+        writer.close()
+        assert reported == ["in admit", "in connected"]
+        await session.close()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_opening_leaves_nothing_behind() -> None:
+    admitting = asyncio.Event()
+
+    async def admit(_session: aio.StreamSession, purpose: bytes) -> str:
+        if purpose == b"slow":
+            admitting.set()
+            await asyncio.sleep(3600)
+        return ""
+
+    async def main() -> None:
+        async with pair(admit=admit) as both:
+            opening = asyncio.create_task(both.session.open_connection(b"slow"))
+            await admitting.wait()
+            opening.cancel()
+            await asyncio.wait({opening})
+            reader, _, _, far_writer = await both.streams()
+            far_writer.write(b"x")
+            assert await reader.readexactly(1) == b"x"
+            for end in (both.session, both.serving):
+                assert [transport.connection.number for transport in end.transports] == [2]
+                assert list(end.core.connections) == [2]
+
+    asyncio.run(main())
+
+
+def test_connections_resume_side_by_side() -> None:
+    async def main() -> None:
+        async with pair() as both:
+            streams = [await both.streams(bytes([number])) for number in range(50)]
+            both.relay.reset_all()
+            for number, (_, writer, _, far_writer) in enumerate(streams):
+                writer.write(bytes([number]))
+                far_writer.write(bytes([100 + number]))
+            for number, (reader, _, far_reader, _) in enumerate(streams):
+                assert await far_reader.readexactly(1) == bytes([number])
+                assert await reader.readexactly(1) == bytes([100 + number])
+
+    asyncio.run(main())
+
+
+def test_a_key_with_too_many_sessions_loses_the_longest_suspended_one() -> None:
+    async def main() -> None:
+        async with pair(options=aio.StreamOptions(sessions_per_key=2)) as both:
+            port = port_of(both.server)
+            second = await aio.connect(LOOPBACK, port, identity=both.identity, judge=trusting)
+            with pytest.raises(aio.StreamRefusedError, match="your key has 2 sessions"):
+                await aio.connect(LOOPBACK, port, identity=both.identity, judge=trusting)
+            first = both.server.sessions[0]
+            both.relay.open = False
+            both.relay.reset_all()
+            await asyncio.sleep(5.0)
+            assert first.state == "suspended"
+            third = await aio.connect(LOOPBACK, port, identity=both.identity, judge=trusting)
+            assert first.state == "closed"
+            assert len(both.server.sessions) == 2
+            for session in (second, third):
+                await session.close()
+
+    run(main())
