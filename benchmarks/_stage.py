@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -37,13 +37,16 @@ class BenchmarkError(RuntimeError):
 
 
 class Daemon:
-    """A running daemon. ``events`` grows while it runs; ``started_s`` is how long it took to answer."""
+    """A running daemon. ``events`` grows while it runs; ``started_s`` is how long it took to answer.
+
+    Its state is in ``folder / "state"``, its sockets are in ``folder``.
+    """
 
     def __init__(self, host: Host, folder: Path) -> None:
         self.host = host
         self.events: list[EventReport] = []
         self._changed = threading.Condition()
-        self._folder = folder
+        self.folder = folder
         self._log = folder / "log"
         configuration = _write_configuration(folder)
         command = [sys.executable, "-m", "migrated", "--config", str(configuration), "--log-level", "warning"]
@@ -56,7 +59,7 @@ class Daemon:
 
     def ask(self, message: Request) -> Answer:
         """Ask the daemon one thing."""
-        return request(self._folder / "control.sock", message)
+        return request(self.folder / "control.sock", message)
 
     def await_event(self, name: str, since: int, *, timeout_s: float = 10.0, **fields: object) -> EventReport:
         """Wait for an event of this name with these fields, not among the first ``since``.
@@ -65,21 +68,34 @@ class Daemon:
             BenchmarkError: it did not come.
         """
 
-        def found() -> EventReport | None:
-            wanted = fields.items()
-            return next(
-                (e for e in self.events[since:] if e.event == name and wanted <= e.fields.items()), None
-            )
+        return self.await_events(name, since, 1, timeout_s=timeout_s, **fields)[0]
 
+    def await_events(
+        self, name: str, since: int, count: int, *, timeout_s: float = 10.0, **fields: object
+    ) -> list[EventReport]:
+        """Wait for so many events of this name with these fields, not among the first ``since``.
+
+        Raises:
+            BenchmarkError: they did not come.
+        """
+        found: list[EventReport] = []
+
+        def enough() -> bool:
+            nonlocal since
+            wanted = fields.items()
+            found.extend(e for e in self.events[since:] if e.event == name and wanted <= e.fields.items())
+            since = len(self.events)
+            return len(found) >= count
+
+        first = since
         with self._changed:
-            event = self._changed.wait_for(found, timeout_s)
-        if event is None:
-            happened = [f"{e.event} {e.fields}" for e in self.events[since:]]
-            raise BenchmarkError(
-                f"the daemon of {self.host.name} reported no `{name}` {fields}, but {happened}"
-                f"\n{self._log.read_text()[-2000:]}"
-            )
-        return event
+            if self._changed.wait_for(enough, timeout_s):
+                return found
+        happened = [f"{e.event} {e.fields}" for e in self.events[first:]][-20:]
+        raise BenchmarkError(
+            f"the daemon of {self.host.name} reported {len(found)} of {count} `{name}` {fields}, "
+            f"and at last {happened}\n{self._log.read_text()[-2000:]}"
+        )
 
     def close(self) -> None:
         """End the daemon."""
@@ -99,7 +115,7 @@ class Daemon:
 
     def _listen(self) -> None:
         try:
-            for event in watch(self._folder / "control.sock"):
+            for event in watch(self.folder / "control.sock"):
                 with self._changed:
                     self.events.append(event)
                     self._changed.notify_all()
@@ -160,20 +176,23 @@ class Stage:
         return daemon
 
 
-class Program:
-    """A running ``_traffic.py`` on a host. ``on_line`` gets each of its lines, on another thread."""
+class Running:
+    """A program that runs on a host. ``on_line`` gets each line that it says, on another thread."""
 
-    def __init__(self, host: Host, *words: str, on_line: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        host: Host,
+        argv: Sequence[str],
+        *,
+        on_line: Callable[[str], None] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._ready = threading.Event()
         self._on_line = on_line
         self.process = host.popen(
-            [sys.executable, "-I", str(_TRAFFIC), *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment
         )
-        self._name = " ".join(words)
+        self._name = " ".join(argv)
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -183,7 +202,7 @@ class Program:
         Raises:
             BenchmarkError: it is not in time.
         """
-        if not self._ready.wait(10):
+        if not self._ready.wait(_START_LIMIT_S):
             raise BenchmarkError(f"`{self._name}` did not get ready")
 
     def close(self) -> None:
@@ -203,6 +222,13 @@ class Program:
                 self._ready.set()
             elif self._on_line is not None:
                 self._on_line(line)
+
+
+class Program(Running):
+    """A running ``_traffic.py``."""
+
+    def __init__(self, host: Host, *words: str, on_line: Callable[[str], None] | None = None) -> None:
+        super().__init__(host, [sys.executable, "-I", str(_TRAFFIC), *words], on_line=on_line)
 
 
 def _write_configuration(folder: Path) -> Path:

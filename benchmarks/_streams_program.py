@@ -1,10 +1,10 @@
-"""The client and the server whose connections are measured: the same program over native TCP and over streams.
+"""The client and the server whose connections are measured: one program, over native TCP and over streams.
 
     _streams_program.py serve KIND ADDRESS
     _streams_program.py call KIND ADDRESS PORT CONNECTIONS
 
-The server prints `ready PORT`, the client `ready`. The client then carries out each line of its input, and answers
-with one JSON object a line:
+The server prints `ready PORT`, the client `ready`. The client then carries out each line of its input, and
+answers with one JSON object a line:
 
     burst BYTES COUNT    send so many blocks of so many bytes, until the server has read them all
     echo BYTES COUNT     send a message and wait for its echo, again and again

@@ -1,12 +1,11 @@
 """Throughput, latency and processor time of streams against native TCP, over the loopback.
 
-Pairs of neighbours are compared: each burst of ours follows one of native TCP's, of the same bytes from the same
-program.
+Pairs of neighbours are compared: each burst of ours follows one of native TCP's, of the same bytes from the
+same program.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
@@ -82,9 +81,9 @@ def compare(native: Pair, ours: Pair, block: int, rounds: int, burst_s: float) -
 
 
 def compare_latency(native: Pair, ours: Pair, rounds: int, messages: int) -> Latency:
-    pairs = []
-    for _ in range(rounds):
-        pairs.append([pair.ask("echo", MESSAGE_BYTES, messages)["us"] for pair in (native, ours)])
+    pairs = [
+        [pair.ask("echo", MESSAGE_BYTES, messages)["us"] for pair in (native, ours)] for _ in range(rounds)
+    ]
     return Latency(
         kind=ours.kind,
         native_us=summary([time for plain, _ in pairs for time in plain]),
@@ -130,11 +129,5 @@ def print_latencies(latencies: list[Latency]) -> None:
     for row in latencies:
         print(f"  {row.kind:16}{'native':8}{row.native_us}")
         print(f"  {'':16}{'ours':8}{row.us}")
-        print(
-            f"  {'':16}ratio of medians {row.ratio.median:.2f} ({row.ratio.least:.2f} to {row.ratio.most:.2f})"
-        )
-
-
-def as_json(rates: list[Rate], latencies: list[Latency]) -> Mapping[str, object]:
-    """Return both tables."""
-    return {"throughput": rates, "latency": latencies}
+        ratio = f"{row.ratio.median:.2f} ({row.ratio.least:.2f} to {row.ratio.most:.2f})"
+        print(f"  {'':16}ratio of medians {ratio}")

@@ -2,8 +2,8 @@
 
 Measured is the time from the reset of every TCP connection of a session, control transport included, to the
 first and to the last connection whose new message has come back. TCP's own handshake is in it: one round trip
-more than the aim speaks of. Plain TCP is the same program, which makes all its connections anew and forgets what
-was in them.
+more than the aim speaks of. Plain TCP is the same program, which makes all its connections anew and forgets
+what was in them.
 """
 
 from __future__ import annotations
@@ -88,8 +88,9 @@ def compare(rtt_ms: float, count: int, rounds: int, where: dict[str, Any]) -> Re
 def print_resumptions(rows: list[Resumption]) -> None:
     print("\nresumption after a reset of all transports, in ms: median of the time until echoes come again")
     print(
-        f"  {'RTT':>4} {'connections':>12} {'first':>9} {'last':>9} {'p99 last':>9}   {'TCP anew':>9}   aim   paper"
+        f"  {'RTT':>4} {'connections':>12} {'first':>9} {'last':>9} {'p99 last':>9}   {'TCP anew':>9}", end=""
     )
+    print("     aim   paper")
     for row in rows:
         figures = f"{row.first_ms.median:9.2f} {row.last_ms.median:9.2f} {row.last_ms.p99:9.2f}"
         bounds = f"{row.aim_ms:5.1f}   {row.paper_ms:5.1f}"

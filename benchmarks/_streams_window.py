@@ -1,7 +1,7 @@
 """A terminal window in which somebody types, and a program whose echo is watched.
 
-What is typed are numbers, a line each, which the far end sends back. They are read off the screen, not out of the
-bytes that arrive: Mosh sends what has changed of a screen, and not what was written to it.
+What is typed are numbers, a line each, which the far end sends back. They are read off the screen, not out of
+the bytes that arrive: Mosh sends what has changed of a screen, and not what was written to it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Window:
         os.close(slave)
 
     def await_echo(self, limit_s: float, *, newer_than: int = 0) -> int | None:
-        """Type until a number above ``newer_than`` is on the screen; return it, or ``None`` if none comes in time."""
+        """Type until a number above ``newer_than`` is on the screen; return it, ``None`` if none comes in time."""
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline and self._process.poll() is None:
             self._type_if_due()
