@@ -99,8 +99,11 @@ class SessionShell:
         for kept in state.connections:
             if kept.reset is None:
                 transport = self.add_stream(self.core.connections[kept.number])
-                transport.keep_unread(kept.unread)
-                self._restored.append(transport)
+                if kept.closing:
+                    transport.resume_reading()
+                else:
+                    transport.keep_unread(kept.unread)
+                    self._restored.append(transport)
 
     def add_stream(self, connection: Connection) -> StreamTransport:
         """Return the transport of a connection that begins here."""

@@ -44,7 +44,7 @@ class Connection:
         self.opening_key = b""
         self.end = state.end
         self.end_acknowledged = state.end_acknowledged
-        self.closing = False
+        self.closing = state.closing
         self.reason = state.reset or ""
         self.reported = state.received
 
@@ -190,6 +190,7 @@ class Connection:
             end_acknowledged=self.end_acknowledged,
             peer_end=self.inbound.end,
             ended=self.inbound.ended,
+            closing=self.closing,
             unread=unread,
             records_sent=self.sealer.count if self.sealer else 0,
             records_received=self.opener.count if self.opener else 0,

@@ -321,7 +321,6 @@ class Session:
             connections=tuple(
                 connection.state(unread.get(connection.number, b""))
                 for connection in self.connections.values()
-                if not (connection.closing and connection.phase is ConnectionPhase.OPENING)
             ),
         )
 

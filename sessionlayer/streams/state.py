@@ -19,6 +19,7 @@ class ConnectionState(Struct, frozen=True, kw_only=True):
         end: where our stream ends, if that is settled; ``end_acknowledged`` if the peer knows.
         received: offset up to which we have everything.
         peer_end: where the peer's stream ends, if it has said so; ``ended`` if its end was handed out.
+        closing: whether the program has closed it, so that only the peer waits for something.
         unread: bytes received (and opened) that the program has not read.
         records_sent: number of the next record to make, ``records_received`` to open, if sealed.
         partial_record: the first bytes of that one.
@@ -37,6 +38,7 @@ class ConnectionState(Struct, frozen=True, kw_only=True):
     end_acknowledged: bool = False
     peer_end: int | None = None
     ended: bool = False
+    closing: bool = False
     unread: bytes = b""
     records_sent: int = 0
     records_received: int = 0

@@ -169,6 +169,26 @@ def test_freeze_and_restore_both_ends() -> None:
     asyncio.run(main())
 
 
+def test_what_was_closed_before_freezing_arrives_after_restoring() -> None:
+    async def main() -> None:
+        async with pair() as both:
+            _, writer, far_reader, far_writer = await both.streams()
+            both.relay.open = False
+            both.relay.reset_all()
+            writer.write(b"last words")
+            writer.close()
+            near = aio.StreamSession.restore(both.session.freeze(), identity=both.identity, judge=trusting)
+            assert near.take_streams() == []
+            both.relay.open = True
+            near.retry_now()
+            assert await far_reader.read() == b"last words"
+            far_writer.close()
+            await far_writer.wait_closed()
+            await near.close()
+
+    asyncio.run(main())
+
+
 def test_a_server_that_was_started_anew_says_that_the_session_is_unknown() -> None:
     async def main() -> None:
         async with pair() as both:
