@@ -25,7 +25,7 @@ from migrated.demo.openssh import PORT, OpenSsh
 from migrated.demo.traffic import TrafficError, await_listener
 from migrated.lab import SERVER_V4, Host, Lab, two_links
 from migrated.lab.topology import TwoLinks
-from migrated.terminal.screen import Reader, understood
+from tests.migrated.terminal.emulator import Emulator
 
 OUTAGE_S = float(os.environ.get("MIGRATE_OUTAGE_S", "20"))
 PATIENCE_S = 30.0
@@ -49,28 +49,25 @@ class Window:
         )
         self.before = termios.tcgetattr(slave)
         self.slave = slave
-        self._reader = Reader(columns, rows)
+        self._emulator = Emulator(rows, columns)
 
     @property
     def display(self) -> list[str]:
         self.look()
-        return [line.rstrip() for line in self._reader.screen.display]
+        return self._emulator.display
 
     @property
     def lines(self) -> list[str]:
-        history = [
-            "".join(line[x].data for x in sorted(line)).rstrip() for line in self._reader.screen.history
-        ]
-        return [*history, *self.display]
+        self.look()
+        return self._emulator.lines
 
     @property
     def modes(self) -> set[int]:
-        """The private modes that are set and are not at first."""
-        return {mode >> 5 for mode in self._reader.screen.mode} & {1, 1000, 1049, 2004}
+        return self._emulator.modes
 
     def look(self, for_s: float = 0.0) -> None:
         while select.select([self._master], [], [], for_s)[0]:
-            self._reader.feed(understood(os.read(self._master, 65536)))
+            self._emulator.feed(os.read(self._master, 65536))
 
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())

@@ -14,8 +14,8 @@ from migrated.terminal.client import End
 from migrated.terminal.holder import Holder, HolderOptions
 from migrated.terminal.place import Place
 from migrated.terminal.requests import Open, Ready
-from migrated.terminal.screen import Reader, understood
 from sessionlayer.protocol.keys import HostKey
+from tests.migrated.terminal.emulator import Emulator
 
 T = TypeVar("T")
 ROWS, COLUMNS = 10, 60
@@ -128,7 +128,7 @@ class Person:
 
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.before = termios.tcgetattr(self.slave)
-        self._reader = Reader(columns, rows)
+        self._emulator = Emulator(rows, columns)
         self.raw = b""
         self.stopped = False
         asyncio.get_running_loop().add_reader(self._master, self._look)
@@ -142,13 +142,11 @@ class Person:
     @property
     def lines(self) -> list[str]:
         """What is on the screen and in its history."""
-        screen = self._reader.screen
-        history = ["".join(line[x].data for x in sorted(line)).rstrip() for line in screen.history]
-        return [*history, *(line.rstrip() for line in screen.display)]
+        return self._emulator.lines
 
     @property
     def display(self) -> list[str]:
-        return [line.rstrip() for line in self._reader.screen.display]
+        return self._emulator.display
 
     async def sees(self, line: str) -> None:
         await until(lambda: line in self.lines, lambda: (line, self.lines, self.client))
@@ -177,7 +175,7 @@ class Person:
         with suppress(BlockingIOError):
             data = os.read(self._master, 65536)
             self.raw += data
-            self._reader.feed(understood(data))
+            self._emulator.feed(data)
 
 
 class Rig:
