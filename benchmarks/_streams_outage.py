@@ -158,7 +158,7 @@ def result(system: System, gaps: list[float | None], limit_s: float) -> Gap:
     lost = len(gaps) - len(there)
     note = "" if system.keeps else "a new session each time: the program at the other end is lost"
     if lost:
-        note = f"{lost} of {len(gaps)} times no echo within {limit_s:g} s"
+        note = f"no echo within {limit_s:g} s in {lost} of {len(gaps)} cuts"
     if system.missing:
         note = f"not installed: apt install {system.missing}"
     return Gap(
@@ -227,7 +227,8 @@ def start_sshd(place: Scene) -> None:
 def start_gateway(place: Scene) -> None:
     """Start a gateway that lets the client's user in, and to OpenSSH's server."""
     printing = [MIGRATE, "connect", "--print-key"]
-    line = subprocess.check_output(printing, env=place.environment("here"), text=True)
+    environment = place.environment("here")
+    line = subprocess.check_output(printing, env=environment, text=True, stderr=subprocess.DEVNULL)
     keys = place.folder / "authorized_keys"
     keys.write_text(line)
     command = [MIGRATE, "gateway", "--authorized-keys", str(keys), "--allow", f"localhost:{PORT}"]

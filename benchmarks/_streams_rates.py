@@ -50,7 +50,7 @@ class Latency:
 def blocks_in_a_burst(pair: Pair, block: int, burst_s: float) -> int:
     """Return how many blocks a connection carries in the time of a burst."""
     count = max(1, TRIAL_BYTES // block)
-    while (took := pair.ask("burst", block, count)["seconds"]) < TRIAL_S:
+    while (took := float(pair.ask("burst", block, count)["seconds"])) < TRIAL_S:
         count *= 4
     return max(1, round(count * burst_s / took))
 
@@ -65,7 +65,7 @@ def compare(native: Pair, ours: Pair, block: int, rounds: int, burst_s: float) -
         return summary([8e-9 * size / pair[side]["seconds"] for pair in pairs])
 
     def s_per_gb(side: int, end: str) -> float:
-        return median(pair[side][end] / (1e-9 * size) for pair in pairs)
+        return median(float(pair[side][end]) / (1e-9 * size) for pair in pairs)
 
     return Rate(
         kind=ours.kind,

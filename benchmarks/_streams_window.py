@@ -46,7 +46,7 @@ class Window:
         os.close(slave)
 
     def await_echo(self, limit_s: float, *, newer_than: int = 0) -> int | None:
-        """Type until a number above ``newer_than`` is on the screen; return it, ``None`` if none comes in time."""
+        """Type until a number above ``newer_than`` is on the screen; return it, ``None`` after the limit."""
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline and self._process.poll() is None:
             self._type_if_due()

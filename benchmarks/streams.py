@@ -1,4 +1,4 @@
-"""Virtual streams: rates, latency, processor time and resumption against native TCP, an outage against others."""
+"""Virtual streams: rates, latency and resumption against native TCP, and an outage against other programs."""
 
 from __future__ import annotations
 
