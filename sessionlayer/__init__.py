@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from sessionlayer.application.alone import start_server
     from sessionlayer.application.continuation import Continuation, complete, internal, system
     from sessionlayer.application.entry import (
         aio_session,
@@ -56,6 +57,7 @@ _HOMES: Final = {
     "python_tag": "sessionlayer.application.tags",
     "register_attach_handler": "sessionlayer.application.entry",
     "register_compat_vector": "sessionlayer.application.entry",
+    "start_server": "sessionlayer.application.alone",
     "system": "sessionlayer.application.continuation",
 }
 
@@ -83,6 +85,7 @@ __all__ = [
     "python_tag",
     "register_attach_handler",
     "register_compat_vector",
+    "start_server",
     "system",
 ]
 

@@ -9,6 +9,8 @@ from sessionlayer.application.outcome import Outcome
 from sessionlayer.continuations.values import Continuation
 
 if TYPE_CHECKING:
+    from asyncio import StreamReader, StreamWriter
+
     from sessionlayer.application.session import Session
 
 
@@ -38,3 +40,6 @@ class Backend(Protocol):
 
     def close(self, session: Session) -> Outcome[None]:
         """Forget the session; its connection is left to the program."""
+
+    async def open(self, session: Session) -> tuple[StreamReader, StreamWriter]:
+        """Return a reader and a writer of a connection that has come back, and let the session hold them."""

@@ -97,7 +97,8 @@ async def aio_session(
     ``connection_lost`` is called.
 
     Args:
-        connection: a writer or a transport of a TCP connection.
+        connection: a writer or a transport of a TCP connection; or a writer of a virtual stream, which needs
+            no daemon.
         wait_s: how long it may take to become a session, if it is none yet.
         optional: where it can't be a session, return one in name only, instead of an error: it is never
             suspended, so that the program need not care.
@@ -109,6 +110,11 @@ async def aio_session(
     """
     from asyncio import current_task
 
+    stream = connection.get_extra_info("session")
+    if stream is not None:
+        from sessionlayer.application.alone import stream_session
+
+        return stream_session(connection, stream, current_task())
     try:
         return await _ask(connection, current_task(), wait_s)
     except (UnavailableError, RefusedError):

@@ -13,9 +13,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from sessionlayer.application.errors import MigrateError
 from sessionlayer.application.functions import find
 from sessionlayer.application.grip import Buffered, SocketGrip
 from sessionlayer.application.outcome import Outcome
@@ -34,6 +37,25 @@ UNREAD: Final = "migrate:unread"
 """The attributes that carry what was in the program's memory."""
 
 
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """A continuation on its way.
+
+    Attributes:
+        continuation: as the program has returned it.
+        record: as it is sent.
+        taken: the connection, if it was taken out of the program's hands.
+        asked: what the backend says.
+        told: what the program is told.
+    """
+
+    continuation: Continuation
+    record: Record
+    taken: int | None
+    asked: Outcome[None]
+    told: Outcome[None] = field(default_factory=Outcome)
+
+
 class Giving:
     """One session's continuations.
 
@@ -47,8 +69,8 @@ class Giving:
         self._handling = False
         self._urgent = False
         self._kept: Record | None = None
-        self._asked: Outcome[None] | None = None
-        self._unsettled: Callable[[], None] | None = None
+        self._busy = threading.Lock()
+        self._passing: Passing | None = None
         self._resumed: Outcome[Any] | None = None
 
     # --- suspension ---
@@ -108,31 +130,61 @@ class Giving:
         """Ask for the session to be taken over; a complete continuation that is granted does not return.
 
         Raises:
-            MigrateError: what is in memory can't be taken along. Nothing has changed.
-            ContinuationError: the continuation breaks a bound. Nothing has changed.
-            OSError: there is no memory or no descriptor left. Nothing has changed.
+            MigrateError: it was given up before, or what is in memory can't be taken along.
+            ContinuationError: the continuation breaks a bound.
+            OSError: there is no memory or no descriptor left.
         """
-        session, final = self._session, continuation.kind is Kind.COMPLETE
+        if not self._busy.acquire(blocking=False):
+            raise MigrateError("the session is given up already")
+        try:
+            if self._session.connection is None:
+                raise MigrateError("the session has been given up already")
+            if continuation.kind is Kind.COMPLETE:
+                self._end(continuation)
+            return self._pass_on(continuation)
+        except BaseException:
+            self._busy.release()
+            raise
+
+    def _end(self, continuation: Continuation) -> NoReturn:
+        """Give the session up together with this process."""
+        session = self._session
+        record = self._record(continuation, session.grip.buffered())
+        descriptors = (session.grip.descriptor(), *continuation.numbers())
+        # No other code of the program may run until the answer is there, and so a loop stands still.
+        session.backend.give_up(session, record, descriptors).result()
+        end_process()
+
+    def _pass_on(self, continuation: Continuation) -> Outcome[None]:
+        """Give the session up; this process lives on."""
+        session = self._session
         record = self._record(continuation, session.grip.buffered())
         numbers = continuation.numbers()
-        taken = None if final else session.grip.detach()
+        taken = session.grip.detach()
         first = session.grip.descriptor() if taken is None else taken
-        outcome = session.backend.give_up(session, record, (first, *numbers))
-        if final:
-            outcome.result()  # no other code may run meanwhile, also of a loop
-            end_process()
-        granted: Outcome[None] = Outcome()
-        self._asked = outcome
-        self._unsettled = lambda: self._settle(outcome, continuation, record, taken, granted)
-        outcome.when_done(lambda: session.runner.call(self.settle))
-        return granted
+        try:
+            asked = session.backend.give_up(session, record, (first, *numbers))
+        except BaseException:
+            self._keep(record, taken)
+            raise
+        passing = self._passing = Passing(continuation, record, taken, asked)
+        asked.when_done(lambda: session.runner.call(self.settle))
+        return passing.told
 
     def settle(self) -> None:
         """Close what was given up, or keep it: once, when the answer is known and before going on."""
-        if self._unsettled is None or self._asked is None or not self._asked.done:
+        passing = self._passing
+        if passing is None or not passing.asked.done:
             return
-        settle, self._unsettled, self._asked = self._unsettled, None, None
-        settle()
+        self._passing = None
+        if passing.asked.error is None:
+            self._drop(passing)
+            self._busy.release()
+            passing.told.finish(None)
+        else:
+            self._keep(passing.record, passing.taken)
+            self._busy.release()
+            passing.told.fail(passing.asked.error)
 
     def _record(self, continuation: Continuation, buffered: Buffered) -> Record:
         session = self._session
@@ -150,38 +202,24 @@ class Giving:
             on_expiry=continuation.on_expiry,
         )
 
-    def _settle(
-        self,
-        outcome: Outcome[None],
-        continuation: Continuation,
-        record: Record,
-        taken: int | None,
-        granted: Outcome[None],
-    ) -> None:
-        if outcome.error is None:
-            self._drop(continuation, taken)
-            granted.finish(None)
-            return
-        if taken is not None:
-            self._keep(record, taken)
-        granted.fail(outcome.error)
-
-    def _drop(self, continuation: Continuation, taken: int | None) -> None:
+    def _drop(self, passing: Passing) -> None:
         session = self._session
         session.grip.drop()
-        if taken is not None:
-            os.close(taken)
-        for item in continuation.descriptors.values():
+        if passing.taken is not None:
+            os.close(passing.taken)
+        for item in passing.continuation.descriptors.values():
             SocketGrip(item).drop()
         session.hold(None, SocketGrip(-1))
 
-    def _keep(self, record: Record, taken: int) -> None:
-        session = self._session
+    def _keep(self, record: Record, taken: int | None) -> None:
+        """Let a connection that was taken out of the program's hands wait here, with its continuation."""
+        if taken is None:
+            return
         connection = socket_of(taken)
-        session.hold(connection, SocketGrip(connection))
+        self._session.hold(connection, SocketGrip(connection))
         self.buffered = buffered_of(record)
         self._kept = record
-        if not session.suspended:
+        if not self._session.suspended:
             self.resume()
 
     # --- resumption ---
@@ -202,7 +240,7 @@ class Giving:
         """Go on with what waits here: whoever awaits `resumed`, or a continuation that was not taken."""
         kept, self._kept = self._kept, None
         if kept is not None:
-            self._go_on(kept)
+            self.go_on(kept)
         else:
             self._wake()
 
@@ -218,8 +256,7 @@ class Giving:
         self.settle()
         found = socket_of(connection)
         session.hold(found, SocketGrip(found))
-        session.suspended, session.because = False, ()
-        self._go_on(record, handler)
+        self.go_on(record, handler)
 
     def restore(self, record: Record, descriptors: tuple[int, ...]) -> None:
         """Take the attributes and descriptors of a continuation."""
@@ -238,8 +275,10 @@ class Giving:
         if waiting is not None:
             waiting.fail(error)
 
-    def _go_on(self, record: Record, handler: Callable[..., Any] | None = None) -> None:
+    def go_on(self, record: Record, handler: Callable[..., Any] | None = None) -> None:
+        """Let the handler go on, or the function that the record names, or whoever awaits `resumed`."""
         session = self._session
+        session.suspended, session.because = False, ()
         function = handler or (find(record.function) if record.function else None)
         if function is not None:
             session.runner.invoke(function, session)

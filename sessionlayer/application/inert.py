@@ -10,6 +10,8 @@ from sessionlayer.application.outcome import Outcome
 from sessionlayer.continuations.values import Continuation
 
 if TYPE_CHECKING:
+    from asyncio import StreamReader, StreamWriter
+
     from sessionlayer.application.session import Session
 
 
@@ -45,6 +47,10 @@ class Inert:
     def close(self, session: Session) -> Outcome[None]:
         """Forget it, which needs nothing."""
         return Outcome.of(None)
+
+    async def open(self, session: Session) -> tuple[StreamReader, StreamWriter]:
+        """Refuse: its connection never went away."""
+        raise RefusedError("inert", "the session was never suspended; go on with its connection")
 
 
 def _refused(reason: str) -> Outcome[None]:

@@ -23,6 +23,8 @@ from sessionlayer.application.outcome import Outcome
 from sessionlayer.continuations.values import Continuation
 
 if TYPE_CHECKING:
+    from asyncio import StreamReader, StreamWriter
+
     from sessionlayer.application.session import Session
 
 
@@ -86,6 +88,12 @@ class Keeper:
         """Forget the session here and there."""
         self._forget(session)
         return self._ask(lambda number: CloseSession(number=number, session=session.id))
+
+    async def open(self, session: Session) -> tuple[StreamReader, StreamWriter]:
+        """Make streams of the socket that came back."""
+        from sessionlayer.application.streams import open_session
+
+        return await open_session(session)
 
     def ask_again(self, session: Session) -> None:
         """Ask a daemon that came back for all that was asked for this session; nobody waits for it."""

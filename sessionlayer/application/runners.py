@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from sessionlayer.application.errors import MigrateError
 from sessionlayer.application.outcome import Outcome
@@ -138,7 +138,7 @@ def in_loop() -> bool:
     return True
 
 
-def end_process() -> None:
+def end_process() -> NoReturn:
     """End this process at once: nothing but its standard streams is flushed, nothing is cleaned up."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and not stream.closed:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sessionlayer.application.errors import SessionEndedError
 from sessionlayer.application.giving import Giving
-from sessionlayer.application.grip import Buffered, Connection, Grip, SocketGrip, TransportGrip
+from sessionlayer.application.grip import Connection, Grip, SocketGrip
 from sessionlayer.application.outcome import Outcome
 from sessionlayer.application.report import log_failure
 from sessionlayer.application.runners import LoopRunner, Runner, ThreadRunner
@@ -231,16 +231,9 @@ class Session:
         Raises:
             SessionEndedError: there is no connection any more.
         """
-        from asyncio import current_task
-
-        from sessionlayer.application.streams import open_streams
-
         self.check_alive()
         self.runner = LoopRunner()
-        buffered, self.giving.buffered = self.giving.buffered, Buffered()
-        reader, writer = await open_streams(self.connection, buffered)
-        self.connection, self.grip = writer, TransportGrip.of(writer, current_task())
-        return reader, writer
+        return await self.backend.open(self)
 
     def check_alive(self) -> None:
         """Do nothing for a session that is one.

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import TYPE_CHECKING, Final
 
-from sessionlayer.application.grip import Buffered
+from sessionlayer.application.grip import Buffered, TransportGrip
 
-READER_LIMIT = 65_536
+if TYPE_CHECKING:
+    from sessionlayer.application.session import Session
+
+READER_LIMIT: Final = 65_536
 """Bytes that a reader takes ahead; asyncio's own default."""
+
+
+async def open_session(session: Session) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return the streams of a session whose connection is a socket; the calling task is its owner.
+
+    Raises:
+        OSError: the connection is not one.
+    """
+    buffered, session.giving.buffered = session.giving.buffered, Buffered()
+    reader, writer = await open_streams(session.connection, buffered)
+    session.hold(writer, TransportGrip.of(writer, asyncio.current_task()))
+    return reader, writer
 
 
 async def open_streams(

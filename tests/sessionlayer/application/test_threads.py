@@ -184,6 +184,8 @@ def test_a_system_continuation_brings_the_connection_back(daemon: FakeDaemon, co
     daemon.say(SUSPEND)
     record, descriptors = daemon.take_continuation()
     assert record.kind is Kind.SYSTEM
+    with pytest.raises(migrate.MigrateError, match="given up already"):
+        session.return_cont(migrate.system())
     outcome = session.resumed()
     daemon.invoke(record, descriptors)
     with outcome.result(10) as found:

@@ -1,0 +1,222 @@
+"""Sessions without a daemon: a virtual stream keeps its connections itself, in the program's own process.
+
+A session that is given up loses its transports, readers, writers and tasks. What is left of it is its state,
+which waits in the server for the client to come back. Only asyncio programs have such sessions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from msgspec.structs import replace
+
+from sessionlayer.aio import (
+    Admit,
+    Closed,
+    Connected,
+    HostKey,
+    Judge,
+    Resumed,
+    StreamEvent,
+    StreamOptions,
+    StreamServer,
+    StreamSession,
+    Suspended,
+)
+from sessionlayer.aio import start_server as start_stream_server
+from sessionlayer.application.errors import RefusedError
+from sessionlayer.application.grip import Buffered, Owner
+from sessionlayer.application.outcome import Outcome
+from sessionlayer.application.runners import LoopRunner
+from sessionlayer.application.session import Session
+from sessionlayer.continuations.values import Continuation, Kind
+from sessionlayer.streams.limits import SUSPEND_S
+
+_CODES: Final = {"expired": "expired", "closed": "closed", "aborted": "closed"}
+"""What the end of a stream's session is called towards programs; anything else is a loss."""
+
+_servers: Final[WeakKeyDictionary[StreamSession, StreamServer]] = WeakKeyDictionary()
+_sessions: Final[WeakKeyDictionary[StreamSession, Session]] = WeakKeyDictionary()
+
+
+async def start_server(
+    connected: Connected,
+    host: str | None,
+    port: int,
+    *,
+    identity: HostKey,
+    judge: Judge,
+    options: StreamOptions | None = None,
+    admit: Admit | None = None,
+) -> StreamServer:
+    """Listen for virtual streams whose sessions can be given up; see `sessionlayer.aio.start_server`.
+
+    Raises:
+        OSError: the address can't be listened on.
+    """
+
+    async def remember(
+        session: StreamSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        _servers[session] = server
+        outcome = connected(session, reader, writer)
+        if inspect.isawaitable(outcome):
+            await outcome
+
+    server = await start_stream_server(
+        remember, host, port, identity=identity, judge=judge, options=options, admit=admit
+    )
+    return server
+
+
+def stream_session(writer: asyncio.StreamWriter, stream: StreamSession, owner: Owner) -> Session:
+    """Return the session of a virtual stream; all connections of its association have the same."""
+    session = _sessions.get(stream)
+    if session is None:
+        session = Session(stream.id, peer=stream.peer, backend=StreamKeeper(stream), runner=LoopRunner())
+        _keeper(session).watch(session)
+        _sessions[stream] = session
+    _keeper(session).grips.append(grip := StreamGrip(writer, owner))
+    session.hold(writer, grip)
+    return session
+
+
+class StreamGrip:
+    """A hold on one virtual stream. Its bytes are taken along by the stream's own state."""
+
+    def __init__(self, writer: asyncio.StreamWriter, owner: Owner) -> None:
+        self._writer = writer
+        self._owner = owner
+
+    def descriptor(self) -> int:
+        """Return -1: there is no descriptor."""
+        return -1
+
+    def buffered(self) -> Buffered:
+        """Return nothing: freezing the stream takes it."""
+        return Buffered()
+
+    def detach(self) -> None:
+        """Do nothing: freezing the stream takes it out of the program's hands."""
+
+    def end(self) -> None:
+        """End the task that serves the connection."""
+        if self._owner is not None:
+            self._owner.cancel("its session has been suspended")
+
+    def drop(self) -> None:
+        """Do nothing: the writer is dead with its stream."""
+
+
+class StreamKeeper:
+    """The `Backend` of the session of one association."""
+
+    def __init__(self, stream: StreamSession) -> None:
+        self.grips: list[StreamGrip] = []
+        self._stream = stream
+        self._record: Continuation | None = None
+        self._streams: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    def watch(self, session: Session) -> None:
+        """Tell the session what happens to its stream."""
+
+        def heard(event: StreamEvent) -> None:
+            self._heard(session, event)
+
+        self._stream.on_event(heard)
+
+    # --- what the session asks for ---
+
+    def listen(self, session: Session, *, lazy: bool) -> Outcome[None]:
+        """Do nothing: the session is told of everything anyway."""
+        return Outcome.of(None)
+
+    def export(self, session: Session, values: Mapping[str, bytes]) -> Outcome[None]:
+        """Refuse: streams carry the program's bytes only."""
+        return _refused("without a daemon attributes are not exchanged; send them through the stream")
+
+    def depend(self, session: Session, parent: Session) -> Outcome[None]:
+        """Refuse: whoever suspends such sessions is the network alone."""
+        return _refused("without a daemon sessions do not depend on each other")
+
+    def give_up(self, session: Session, record: Continuation, descriptors: Sequence[int]) -> Outcome[None]:
+        """Freeze the stream. Its connections go on with the record's function when the client is back."""
+        server = _servers.get(self._stream)
+        if record.kind is Kind.COMPLETE or record.descriptors[1:]:
+            return _refused("without a daemon nobody keeps descriptors or starts processes")
+        if server is None:
+            return _refused("a session is given up by servers that `migrate.start_server` has started")
+        for grip in self.grips:
+            grip.end()
+        self.grips.clear()
+        self._record = record
+        state = self._stream.freeze()
+        # Whoever comes back within the first second of an interruption comes back untold.
+        self._stream = server.restore(replace(state, suspended_s=max(state.suspended_s, SUSPEND_S)))
+        _servers[self._stream], _sessions[self._stream] = server, session
+        self.watch(session)
+        return Outcome.of(None)
+
+    def keep_running(self, session: Session) -> None:
+        """Do nothing: the stream waits by itself."""
+
+    def fail(self, session: Session, reason: str) -> None:
+        """Do nothing: the stream waits by itself."""
+
+    def freeze(self, session: Session) -> Outcome[None]:
+        """Ask the handler of a suspended session, with urgency."""
+        if not session.suspended:
+            return _refused("the session is not suspended")
+        session.runner.call(lambda: session.giving.suspend(session.because, required=True))
+        return Outcome.of(None)
+
+    def close(self, session: Session) -> Outcome[None]:
+        """Forget the session; its streams are left to the program."""
+        _sessions.pop(self._stream, None)
+        return Outcome.of(None)
+
+    async def open(self, session: Session) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return the streams of the next connection that goes on."""
+        reader, writer = self._streams.pop(0)
+        self.grips.append(grip := StreamGrip(writer, asyncio.current_task()))
+        session.hold(writer, grip)
+        return reader, writer
+
+    # --- what the stream tells ---
+
+    def _heard(self, session: Session, event: StreamEvent) -> None:
+        match event:
+            case Suspended() if self._record is None:
+                required = not session.callbacks.lazy
+                session.runner.call(lambda: session.giving.suspend((event.reason,), required=required))
+            case Resumed():
+                session.runner.call(lambda: self._resume(session))
+            case Suspended() | Closed(code="frozen"):
+                return  # given up already; its successor tells what comes
+            case Closed():
+                code = _CODES.get(event.code, "lost")
+                session.runner.call(lambda: session.tell_ended(code, event.reason))
+
+    def _resume(self, session: Session) -> None:
+        record, self._record = self._record, None
+        if record is None:
+            session.tell_resumed({})
+            return
+        self._streams += self._stream.take_streams()
+        for _ in tuple(self._streams):
+            session.giving.go_on(record)
+
+
+def _keeper(session: Session) -> StreamKeeper:
+    assert isinstance(session.backend, StreamKeeper)
+    return session.backend
+
+
+def _refused(reason: str) -> Outcome[None]:
+    outcome: Outcome[None] = Outcome()
+    outcome.fail(RefusedError("alone", reason))
+    return outcome

@@ -1,0 +1,211 @@
+"""An asyncio program without a daemon: its sessions are virtual streams."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import pytest
+
+import sessionlayer as migrate
+from sessionlayer.aio import HostKey, StreamOptions, StreamServer, StreamSession, connect
+from sessionlayer.aio import start_server as start_stream_server
+
+SERVER, CLIENT = HostKey.generate(os.urandom), HostKey.generate(os.urandom)
+OPTIONS = StreamOptions(heartbeat_s=0.02, silence_s=0.1, expire_s=60)
+
+
+def trust(key: bytes) -> str:
+    return ""
+
+
+class Door:
+    """A relay between client and server that can be shut, so that nothing passes, and opened."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._pipes: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
+        self._open = True
+
+    async def start(self) -> int:
+        self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def shut(self) -> None:
+        self._open = False
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    def open(self) -> None:
+        self._open = True
+
+    async def stop(self) -> None:
+        self.shut()
+        self._server.close()
+        await asyncio.gather(*self._pipes, return_exceptions=True)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._open:
+            writer.transport.abort()
+            return
+        there = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers += [writer, there[1]]
+        for source, sink in ((reader, there[1]), (there[0], writer)):
+            task = asyncio.create_task(_copy(source, sink))
+            self._pipes.add(task)
+            task.add_done_callback(self._pipes.discard)
+
+
+async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await source.read(65_536):
+            sink.write(data)
+            await sink.drain()
+        sink.write_eof()
+
+
+class World:
+    """A server, a door before it, and a client."""
+
+    def __init__(
+        self, serve: Callable[[StreamSession, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+    ) -> None:
+        self._serve = serve
+
+    async def __aenter__(self) -> World:
+        async def connected(
+            session: StreamSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        ) -> None:
+            await self._serve(session, reader, writer)
+
+        self.server: StreamServer = await migrate.start_server(
+            connected, "127.0.0.1", 0, identity=SERVER, judge=trust, options=OPTIONS
+        )
+        self.door = Door(self.server.sockets[0].getsockname()[1])
+        port = await self.door.start()
+        self.client = await connect("127.0.0.1", port, identity=CLIENT, judge=trust, options=OPTIONS)
+        return self
+
+    async def __aexit__(self, *reason: object) -> None:
+        self.client.abort()
+        await self.client.wait_closed()
+        self.server.close()
+        await self.server.wait_closed()
+        await self.door.stop()
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(20):
+            await test()
+
+    asyncio.run(bounded())
+
+
+def test_an_internal_continuation_goes_on_with_every_connection() -> None:
+    """Nothing that was written or sent is lost or repeated, and the task that served is gone meanwhile."""
+
+    async def serve(
+        stream: StreamSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, index: int = 0
+    ) -> None:
+        session = await migrate.aio_session(writer)
+        session.register_handler(lambda session: migrate.internal("alone-count"))
+        number = int(writer.get_extra_info("connection"))
+        try:
+            while data := await reader.readline():
+                index += 1
+                session.store(f"index-{number}", b"%d" % index)
+                writer.write(b"%d %s" % (index, data))
+                await writer.drain()
+        finally:
+            served.append(number)
+            writer.close()  # which must not end the connection of a session that was given up
+
+    @migrate.function("alone-count")
+    async def count(
+        session: migrate.Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        assert session.suspended is False
+        number = writer.get_extra_info("connection")
+        await serve(
+            writer.get_extra_info("session"), reader, writer, int(session.retrieve(f"index-{number}"))
+        )
+
+    served: list[int] = []
+
+    async def test() -> None:
+        async with World(serve) as world:
+            streams = [await world.client.open_connection() for _ in range(2)]
+            for round_number in range(3):
+                for reader, writer in streams:
+                    writer.write(b"hello\n")
+                    assert await reader.readline() == b"%d hello\n" % (2 * round_number + 1)
+                world.door.shut()
+                while len(served) < 2 * (round_number + 1):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                for _, writer in streams:
+                    writer.write(b"again\n")
+                world.door.open()
+                for reader, _ in streams:
+                    assert await reader.readline() == b"%d again\n" % (2 * round_number + 2)
+
+    run(test)
+
+
+def test_a_program_that_keeps_running_is_told_of_both() -> None:
+    told: list[str] = []
+
+    async def serve(
+        stream: StreamSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        session = await migrate.aio_session(writer)
+        session.register_handler(lambda session: told.append("suspended"))
+        session.on_resume(lambda session: told.append("resumed"))
+        session.on_end(lambda session: told.append(session.ended.code if session.ended else ""))
+        with pytest.raises(migrate.RefusedError, match="without a daemon"):
+            await session.return_cont(migrate.complete(session))
+        writer.write(await reader.readexactly(2))
+
+    async def test() -> None:
+        async with World(serve) as world:
+            reader, writer = await world.client.open_connection()
+            writer.write(b"a")
+            world.door.shut()
+            while told != ["suspended"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            world.door.open()
+            while told != ["suspended", "resumed"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            writer.write(b"b")
+            assert await reader.readexactly(2) == b"ab"
+        assert told == ["suspended", "resumed", "closed"]
+
+    run(test)
+
+
+def test_a_server_that_does_not_know_migrate_can_not_give_up() -> None:
+    async def serve(
+        stream: StreamSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        session = await migrate.aio_session(writer)
+        try:
+            await session.return_cont(migrate.system())
+        except migrate.RefusedError as error:
+            writer.write(str(error).encode())
+        writer.close()
+
+    async def test() -> None:
+        server = await start_stream_server(serve, "127.0.0.1", 0, identity=SERVER, judge=trust)
+        port = server.sockets[0].getsockname()[1]
+        client = await connect("127.0.0.1", port, identity=CLIENT, judge=trust)
+        reader, _ = await client.open_connection()
+        assert b"migrate.start_server" in await reader.read()
+        await client.close()
+        server.close()
+        await server.wait_closed()
+
+    run(test)
