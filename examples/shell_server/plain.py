@@ -16,6 +16,7 @@ import os
 import pwd
 import socket
 import socketserver
+from contextlib import suppress
 
 import asyncssh
 
@@ -175,7 +176,8 @@ class Listener(socketserver.ForkingMixIn, socketserver.TCPServer):
     def finish_request(self, request: socket.socket | tuple[bytes, socket.socket], _client: object) -> None:
         assert isinstance(request, socket.socket)
         self.socket.close()  # this is a process of the connection's own
-        asyncio.run(serve(request, self.arguments))
+        with suppress(asyncssh.Error, OSError):  # the client has gone, or may not come in
+            asyncio.run(serve(request, self.arguments))
 
 
 def main() -> None:

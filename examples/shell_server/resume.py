@@ -144,7 +144,7 @@ async def resume(
     read = msgspec.msgpack.decode(state, type=ConnectionState)
     made = asyncssh.SSHServerConnectionOptions(**options)
     ssh = _Continued(asyncio.get_running_loop(), made, read, session)
-    carrier = cast(asyncio.Transport, writer.transport)
+    carrier = cast("asyncio.Transport", writer.transport)
     carrier.pause_reading()
     reader.feed_eof()  # so that reading ends with what is there
     early = await reader.read()

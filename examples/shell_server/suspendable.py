@@ -19,6 +19,7 @@ import pwd
 import socket
 import socketserver
 from collections.abc import Callable
+from contextlib import suppress
 
 import asyncssh
 import msgspec
@@ -251,7 +252,8 @@ class Listener(socketserver.ForkingMixIn, socketserver.TCPServer):
     def finish_request(self, request: socket.socket | tuple[bytes, socket.socket], _client: object) -> None:
         assert isinstance(request, socket.socket)
         self.socket.close()  # this is a process of the connection's own
-        asyncio.run(serve(request, self.arguments))
+        with suppress(asyncssh.Error, OSError):  # the client has gone, or may not come in
+            asyncio.run(serve(request, self.arguments))
 
 
 def main() -> None:

@@ -32,6 +32,12 @@ class Output:
         self._poll.register(descriptor, select.POLLIN)
         self._unread = b""
 
+    @classmethod
+    def of(cls, process: subprocess.Popen[bytes]) -> Output:
+        """Return that of a process with a pipe."""
+        assert process.stdout is not None
+        return cls(process.stdout.fileno())
+
     def until(self, end: bytes) -> bytes:
         """Return everything up to and with ``end``."""
         deadline = time.monotonic() + PATIENCE_S
@@ -41,6 +47,16 @@ class Output:
             self._unread += more
         found, _, self._unread = self._unread.partition(end)
         return found + end
+
+    def take(self, size: int) -> bytes:
+        """Return the next so many bytes."""
+        deadline = time.monotonic() + PATIENCE_S
+        while len(self._unread) < size:
+            more = self._more(deadline)
+            assert more, f"ended after {len(self._unread)} of {size} bytes"
+            self._unread += more
+        found, self._unread = self._unread[:size], self._unread[size:]
+        return found
 
     def rest(self) -> bytes:
         """Return everything up to the end."""

@@ -49,9 +49,8 @@ def radio(name: str) -> Iterator[Output]:
     """Run a server; give what it says."""
     command = [sys.executable, "-m", f"examples.audio_server.{name}", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
-        assert process.stdout is not None
         try:
-            yield Output(process.stdout.fileno())
+            yield Output.of(process)
         finally:
             process.kill()
 

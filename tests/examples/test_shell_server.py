@@ -29,9 +29,8 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 def running(command: list[str]) -> Iterator[Output]:
     """Run a server; give what it says."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
-        assert process.stdout is not None
         try:
-            yield Output(process.stdout.fileno())
+            yield Output.of(process)
         finally:
             process.kill()
 
@@ -73,9 +72,8 @@ def ssh(keys: Keys, port: int, *arguments: str) -> Iterator[tuple[subprocess.Pop
     with subprocess.Popen(
         keys.client(port, *arguments), stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, bufsize=0
     ) as process:
-        assert process.stdout is not None
         try:
-            yield process, Output(process.stdout.fileno())
+            yield process, Output.of(process)
             process.wait(PATIENCE_S)
         finally:
             process.kill()
