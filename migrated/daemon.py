@@ -149,7 +149,7 @@ class Daemon:
             self._loop.add_signal_handler(number, stop.set)
         self._loop.add_signal_handler(signal.SIGHUP, self.reload)
         await self._control.start()
-        self._applications.start()
+        self._applications.start(self._restorer.waiting)
         self._datagrams.start()
         listeners = await asyncio.start_server(
             self._peers.accept, port=self._configuration.control_port, reuse_address=True

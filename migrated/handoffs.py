@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from migrated import hands
 from migrated.core import Core
@@ -164,13 +164,19 @@ class Handoffs:
 
     def settle_held(self, peer: Peer) -> None:
         """Open the windows of those sessions whose mover has said that it is in place."""
-        for session in self._core.sessions:
-            if session.peer is peer and session.socket.held is not None:
-                state = peer.association.session_state(session.session_id)
-                if state not in (SessionState.HOLDING, SessionState.FROZEN):
-                    self._attempt(session, hands.settle)
-                    if self._core.sessions.of_id(session.session_id) is session:  # it may have ended
-                        self._core.save(session)
+        held = [s for s in self._core.sessions if s.socket.held is not None and self._is_over(s, peer)]
+        connections = hands.reach_all(held) if held else {}
+        for session in held:
+            self._attempt(session, hands.settle, connections)
+            if self._core.sessions.of_id(session.session_id) is session:  # it may have ended
+                self._core.save(session)
+
+    def _is_over(self, session: ManagedSession, peer: Peer) -> bool:
+        """Return whether the mover of a held session has said that it is in place."""
+        if session.peer is not peer or session.socket.released is not None:
+            return False
+        state = peer.association.session_state(session.session_id)
+        return state not in (SessionState.HOLDING, SessionState.FROZEN)
 
     def _of(self, peer: Peer, session_id: bytes) -> ManagedSession | None:
         """Return a session that belongs to this peer: an id alone gives nobody a right to it."""
@@ -234,10 +240,14 @@ class Handoffs:
         self._core.retreat_from(session, departing.to)
 
     def _attempt(
-        self, session: ManagedSession, work: Callable[[ManagedSession, Connection | None], None]
+        self,
+        session: ManagedSession,
+        work: Callable[[ManagedSession, Connection | None], None],
+        connections: Mapping[int, Connection] | None = None,
     ) -> None:
         try:
-            work(session, hands.locate_one(session))
+            found = hands.locate_all([session]) if connections is None else connections
+            work(session, hands.first(found, session))
         except SocketGoneError as error:
             self._core.end(session, str(error), tell_peer=True)
         except RebindError as error:

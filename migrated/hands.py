@@ -26,7 +26,7 @@ from migrated.kernel.rebind import (
     thaw_connection,
 )
 from migrated.sessions import Departing, ManagedSession
-from sessionlayer.protocol.values import Arrival, Departure, Rebinding
+from sessionlayer.protocol.values import Arrival, Departure, Rebinding, Role
 
 _census = Census()
 
@@ -55,18 +55,30 @@ def locate_all(sessions: Collection[ManagedSession]) -> Mapping[int, Connection]
     }
 
 
+def reach_all(sessions: Collection[ManagedSession]) -> Mapping[int, Connection]:
+    """Find one holder at least of all these sessions' sockets, for what stops no program; ourselves will do."""
+    kept = {
+        s.socket.inode: Connection(inode=s.socket.inode, holders=(_keeper(s),))
+        for s in sessions
+        if s.socket.kept is not None
+    }
+    others = [s for s in sessions if s.socket.inode not in kept]
+    return kept | dict(locate_all(others)) if others else kept
+
+
 def depart(session: ManagedSession, connection: Connection | None, departing: Departing) -> Departure:
-    """Freeze a session that is to move, with a port reserved where it goes.
+    """Freeze a session that is to move, with a port reserved where it goes unless it keeps its own.
 
     Raises:
         RebindError: it can't be done; the connection is as it was, or frozen.
     """
     held = _present(session, connection)
-    try:
-        departing.reservation = reserve_port(departing.to.address)
-    except OSError as error:
-        raise RebindError(f"no port can be had on {departing.to.address}: {error.strerror}") from error
-    departing.port = departing.reservation.getsockname()[1]
+    here = session.record().connection
+    if here.role is Role.SERVER and here.local_address == departing.to.address:
+        # A server's end keeps its port where it can: firewalls know it, and its socket may be locked to it.
+        departing.port = here.local_port
+    else:
+        _reserve(departing)
     try:
         frozen = freeze_connection(held, session.socket.own if session.socket.frozen else None)
     except RebindError:
@@ -84,6 +96,14 @@ def depart(session: ManagedSession, connection: Connection | None, departing: De
         sent=frozen.sent,
         in_place=False,
     )
+
+
+def _reserve(departing: Departing) -> None:
+    try:
+        departing.reservation = reserve_port(departing.to.address)
+    except OSError as error:
+        raise RebindError(f"no port can be had on {departing.to.address}: {error.strerror}") from error
+    departing.port = departing.reservation.getsockname()[1]
 
 
 def arrive(session: ManagedSession, connection: Connection | None, arrival: Arrival) -> Rebound:
@@ -119,9 +139,12 @@ def follow(
     Raises:
         RebindError: it can't be done; the connection is as it was.
     """
+    here = session.record().connection.local_address
+    # One that wanted to go on where it is stays there, with its port.
+    wanted = entry.wanted if entry.wanted is not None and entry.wanted[0] != here else None
     target = Target(
-        local=EndPoint(address=entry.wanted[0], port=entry.wanted[1]) if entry.wanted else None,
-        device=device,
+        local=EndPoint(address=wanted[0], port=wanted[1]) if wanted else None,
+        device=device if wanted else None,
         remote=EndPoint(address=entry.address, port=entry.port),
         peer_received=entry.received,
         first_in_place=not entry.in_place,

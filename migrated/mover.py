@@ -11,6 +11,7 @@ from engine import AttachmentPoint, Decision, Move, Resume, Stay, Suspend
 from migrated import hands
 from migrated.core import Core
 from migrated.kernel.errors import RebindError, SocketGoneError
+from migrated.kernel.rebind import Connection
 from migrated.peers import Peer
 from migrated.sessions import Condition, Departing, ManagedSession
 from sessionlayer.protocol.commands import PathFailed, PathValidated
@@ -34,6 +35,7 @@ class Mover:
         together: defaultdict[
             tuple[bytes, tuple[str, str], bool], list[tuple[ManagedSession, Move | Resume]]
         ] = defaultdict(list)
+        suspended: list[tuple[ManagedSession, tuple[str, ...]]] = []
         going = {bytes.fromhex(d.session) for d in decisions if isinstance(d, Move | Resume)}
         for decision in decisions:
             session = self._core.sessions.of_name(decision.session)
@@ -45,15 +47,19 @@ class Mover:
                 case Resume():
                     together[session.peer_key, decision.to.key, True].append((session, decision))
                 case Suspend():
-                    self._suspend(session, tuple(str(reason) for reason in decision.reasons))
+                    suspended.append((session, tuple(str(reason) for reason in decision.reasons)))
                 case Stay():
                     pass
                 case _:
                     assert_never(decision)
+        live = [session for session, _ in suspended if not session.frozen]
+        connections = hands.reach_all(live) if live else {}
+        for session, because in suspended:
+            self._suspend(session, hands.first(connections, session), because)
         for (_, _, urgent), group in together.items():
             to = group[0][1].to
-            because = {session.name: tuple(str(r) for r in decision.reasons) for session, decision in group}
-            self.begin([session for session, _ in group], to, urgent=urgent, because=because)
+            reasons = {session.name: tuple(str(r) for r in decision.reasons) for session, decision in group}
+            self.begin([session for session, _ in group], to, urgent=urgent, because=reasons)
 
     def begin(
         self,
@@ -101,16 +107,19 @@ class Mover:
         """Return whether a suspended session can't go on although a link is there."""
         if not session.frozen or not isinstance(decision, Move | Resume):
             return False
+        if session.peer is None:
+            return True  # the next association takes it up again
         reason = self._core.programs.obstacle(session, going)
         if reason and reason not in session.because:
             self._core.turn(session, Condition.SUSPENDED, (reason,))
             self._core.tell_refused(session, reason, decision.to)
         return bool(reason)
 
-    def _suspend(self, session: ManagedSession, because: tuple[str, ...]) -> None:
+    def _suspend(
+        self, session: ManagedSession, connection: Connection | None, because: tuple[str, ...]
+    ) -> None:
         try:
-            if not session.frozen:
-                hands.park(session, hands.locate_one(session))
+            hands.park(session, connection)
         except SocketGoneError as error:
             self._core.end(session, str(error), tell_peer=True)
             return

@@ -46,6 +46,11 @@ class Restorer:
         self._turns = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def waiting(self) -> Sequence[StoredSession]:
+        """Return the sessions that have not been taken up yet."""
+        return tuple(self._unrestored)
+
     def restore(self, rows: Mapping[int, Row], now: float) -> None:
         """Take up those stored sessions whose connection is there, in the kernel or stored itself.
 
@@ -69,7 +74,9 @@ class Restorer:
         """Shake hands again with peers that are silent: their daemon may have been started anew."""
         for session in self._core.sessions:
             lost = session.peer is None or session.peer.silent
-            if lost and session.record().role is Role.CLIENT and (way := self._way_to_peer(session)):
+            # A server leaves it to its many clients, unless it is the end that wants to go on.
+            ours = session.record().role is Role.CLIENT or session.departing is not None
+            if lost and ours and (way := self._way_to_peer(session)):
                 self._reassociate(session, way)
 
     def _lost(self, stored: StoredSession) -> None:

@@ -43,7 +43,8 @@ def patience_s(retries: int) -> float:
 def park_the_distressed(core: Core) -> None:
     """Freeze live connections to silent peers that the kernel is about to give up."""
     now = core.now()
-    of_silent = [s for s in core.sessions if s.peer is not None and s.peer.silent]
+    # After a restart a peer that has not been heard yet may be as far away as a silent one.
+    of_silent = [s for s in core.sessions if s.peer is None or s.peer.silent]
     for session in of_silent:
         _tell_of_held(core, session)
     silent = [session for session in of_silent if not session.frozen]

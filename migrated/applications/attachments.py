@@ -58,6 +58,11 @@ class Attachments:
         """Return a session's attachment."""
         return self._by_session.get(session_id)
 
+    def answered(self, session_id: bytes) -> None:
+        """Take in that nothing more is expected of a session's program."""
+        if (found := self._by_session.get(session_id)) is not None:
+            found.phase = Phase.UNTOLD
+
     def forget(self, session_id: bytes) -> Attachment | None:
         """Forget a session that has ended; return what there was."""
         return self._by_session.pop(session_id, None)

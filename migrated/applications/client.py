@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,7 +11,8 @@ from typing import Final
 
 import msgspec
 
-from migrated.applications.wire import BrokenMessageError, Descriptors, receive, send
+from migrated.applications.wire import BrokenMessageError, Descriptors, duplicates, receive, send
+from migrated.continuations.bounds import Sender
 from migrated.control.permission import Credentials
 from sessionlayer.application.messages import Answer, Denied, Request, decode_request, encode
 
@@ -33,6 +33,7 @@ class Client:
         who: as the kernel says.
         on_request: takes a request and its descriptors, which are closed when it returns.
         on_gone: called once, when there is no connection any more.
+        started_as: what it may ask for, where we have made both ends: the kernel would vouch for us there.
     """
 
     def __init__(
@@ -41,9 +42,11 @@ class Client:
         who: Credentials,
         on_request: Callable[[Client, Request, Descriptors], None],
         on_gone: Callable[[Client], None],
+        started_as: Sender | None = None,
     ) -> None:
         self.who = who
         self._sock = sock
+        self._started_as = started_as
         self._on_request = on_request
         self._on_gone = on_gone
         self._loop = asyncio.get_running_loop()
@@ -56,12 +59,23 @@ class Client:
         """Return whether the program can still be told anything."""
         return self._open
 
+    def sender(self) -> Sender:
+        """Return what the program may ask us to start.
+
+        Raises:
+            OSError: there is no connection any more.
+        """
+        return self._started_as or Sender.of(self._sock)
+
     def tell(self, message: Answer, descriptors: Sequence[int] = ()) -> None:
         """Send a message, now or when the program has read what came before.
 
         Args:
             message: to send.
             descriptors: duplicates of them are sent; they stay the caller's.
+
+        Raises:
+            OSError: there is no descriptor left; nothing is sent.
         """
         if not self._open:
             return
@@ -69,7 +83,7 @@ class Client:
             _log.warning("a program (pid %d) does not read what it is told; it is left alone", self.who.pid)
             self.close()
             return
-        self._unsent.append((encode(message), Descriptors(os.dup(number) for number in descriptors)))
+        self._unsent.append((encode(message), duplicates(descriptors)))
         self._flush()
 
     def close(self) -> None:

@@ -63,11 +63,11 @@ class Holding:
     Attributes:
         session_id: 16 bytes.
         uid: whose it is.
-        pid: of the program that returned it; 0 after a restart of the daemon.
         kind: what is needed to go on.
         program: under which name others may take it up.
-        client: the program that returned it, while it speaks to us.
         make: makes its descriptors again; see `Released.remake`.
+        pid: of the program that returned it; 0 after a restart of the daemon.
+        client: that program, while it speaks to us.
         kept: what must stay open while it is at rest.
         made: once it is made again: its descriptors but for the connection, which is the session's.
         loaded: what was read from the disk to make it again.
@@ -80,11 +80,11 @@ class Holding:
 
     session_id: bytes
     uid: int
-    pid: int
     kind: Kind
     program: str
-    client: Client | None
     make: Callable[[Holding], bool]
+    pid: int = 0
+    client: Client | None = None
     kept: Descriptors = field(default_factory=Descriptors)
     made: Descriptors = field(default_factory=Descriptors)
     loaded: Loaded | None = None

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from migrated.applications.asking import peer_of
@@ -17,7 +18,6 @@ from migrated.applications.takers import Takers
 from migrated.applications.wire import Descriptors
 from migrated.continuations.bounds import Sender, StartRefusedError
 from migrated.continuations.spawn import STANDARD, start
-from migrated.control.permission import Credentials
 from migrated.core import Core
 from migrated.database import StoreError
 from migrated.kernel.holders import find_holders
@@ -55,7 +55,7 @@ class Invoker:
         core: Core,
         keeper: Keeper,
         takers: Takers,
-        admit: Callable[[socket.socket, Credentials], Client],
+        admit: Callable[[socket.socket, Sender], Client],
     ) -> None:
         self._core = core
         self._keeper = keeper
@@ -132,8 +132,8 @@ class Invoker:
                     self.go_on(session, holding)
             elif session.departing is None and now - holding.made_at >= REST_AGAIN_S:
                 self._keeper.put_to_rest_again(holding)
-        for session_id, client in tuple(self._handed_over.items()):
-            self._let_go(session_id, client)
+        if self._handed_over:
+            self._let_go()
 
     # In a program that runs.
 
@@ -162,16 +162,21 @@ class Invoker:
             pid=client.who.pid,
         )
 
-    def _let_go(self, session_id: bytes, client: Client) -> None:
-        """Close our duplicate of a socket once its program has it, or will never have it."""
-        session = self._core.sessions.of_id(session_id)
-        if session is not None and client.open:
-            inode = session.socket.inode
-            if inode not in find_holders([inode], [client.who.pid]):
-                return
-        del self._handed_over[session_id]
-        if session is not None and not session.frozen:
-            session.socket.let_go()
+    def _let_go(self) -> None:
+        """Close our duplicates of those sockets that their programs have, or will never have."""
+        given = [(self._core.sessions.of_id(id_), id_, client) for id_, client in self._handed_over.items()]
+        held = find_holders(
+            [session.socket.inode for session, _, _ in given if session is not None],
+            {client.who.pid for _, _, client in given if client.open},
+        )
+        for session, session_id, client in given:
+            if session is not None and client.open:
+                holders = held.get(session.socket.inode, ())
+                if all(holder.pid != client.who.pid for holder in holders):
+                    continue
+            del self._handed_over[session_id]
+            if session is not None and not session.frozen:
+                session.socket.let_go()
 
     # In a process that is started.
 
@@ -209,8 +214,8 @@ class Invoker:
         finally:
             theirs.close()
         del self._starting[holding.session_id]
-        who = Credentials(pid=started.pid, uid=process.euid, gid=process.egid)
-        self._started[self._admit(ours, who)] = holding.session_id
+        as_whom = replace(sender, pid=started.pid, uid=process.euid, gid=process.egid)
+        self._started[self._admit(ours, as_whom)] = holding.session_id
         await started.wait()
 
     def _ended(self, task: asyncio.Task[None]) -> None:

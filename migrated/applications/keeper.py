@@ -6,21 +6,24 @@ at once; only then are the descriptors given up. A step that fails leaves the pr
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from migrated.applications.holding import Holding, Holdings, Loaded, Parcel
 from migrated.applications.refusal import RefusedError
 from migrated.applications.wire import Descriptors
-from migrated.continuations.store import ContinuationStore, StoredContinuation
+from migrated.continuations.store import ContinuationStore, Entry, StoredContinuation
 from migrated.core import Core
 from migrated.database import StoreError
+from migrated.kernel.endpoint import EndPoint
+from migrated.kernel.guard import Ends, GuardError, reconcile
 from migrated.resources import (
     Collected,
     ResourceError,
@@ -29,9 +32,11 @@ from migrated.resources import (
     released_connections,
 )
 from migrated.sessions import ManagedSession
+from migrated.store import StoredSession
 from sessionlayer.continuations.codec import decode
 from sessionlayer.continuations.errors import ContinuationError
-from sessionlayer.continuations.values import CONNECTION
+from sessionlayer.continuations.values import CONNECTION, Kind
+from sessionlayer.protocol.values import Connection
 
 _CLOSE_AT_ONCE: Final = struct.pack("=ii", 1, 0)
 """Of ``SO_LINGER``: a socket that its only holder leaves by dying is gone at once, and its place is free."""
@@ -50,19 +55,33 @@ class Keeper:
         self._core = core
         self._store = store
         self._resources = resources
+        self._forgotten: list[bytes] = []
         self.holdings = Holdings()
         for session_id, entry in store.entries.items():
-            self.holdings.add(
-                Holding(
-                    session_id=session_id,
-                    uid=entry.uid,
-                    pid=0,
-                    kind=entry.kind,
-                    program=entry.program,
-                    client=None,
-                    make=self.make,
-                )
-            )
+            self._holding(session_id, entry.uid, entry.kind, entry.program)
+
+    def reconcile(self, sessions: Iterable[StoredSession]) -> None:
+        """Let no segment disturb the connections that are on disk, and no rule be left of a daemon that died.
+
+        Args:
+            sessions: as they were stored when the daemon started.
+        """
+        ends = [_ends(s.record.connection) for s in sessions if self.stored(s.record.session_id) is not None]
+        try:
+            reconcile(ends)
+        except GuardError as error:
+            self._core.journal.tell("not-guarded", level=logging.WARNING, reason=str(error))
+
+    def stored(self, session_id: bytes) -> Holding | None:
+        """Return a session's holding, also one that can't be used because somebody altered it on disk."""
+        found = self.holdings.of(session_id)
+        if found is None and session_id in self._store.altered:
+            found = self._holding(session_id, uid=-1, kind=Kind.SYSTEM, program="")
+        return found
+
+    def entry(self, session_id: bytes) -> Entry | None:
+        """Return what the store's index says of a session."""
+        return self._store.entries.get(session_id)
 
     def put_to_rest(self, parcels: Sequence[Parcel]) -> dict[bytes, RefusedError]:
         """Take sessions over; the descriptors of those that are taken are ours.
@@ -70,6 +89,7 @@ class Keeper:
         Returns:
             Why others were not, by session. They are as they were, and their descriptors the caller's.
         """
+        self._forget()  # never what is stored now
         refused: dict[bytes, RefusedError] = {}
         collected: dict[bytes, tuple[Parcel, Collected]] = {}
         for parcel in parcels:
@@ -90,6 +110,21 @@ class Keeper:
             else:
                 self._rest(parcel, found)
         return refused
+
+    def taken_up_before(self, session: ManagedSession) -> None:
+        """Forget the continuation of a session whose program has the connection after a restart.
+
+        The daemon died when its program had it again, or had it still; unless it never gave it up.
+        """
+        holding = self.holdings.of(session.session_id)
+        if holding is None:
+            return
+        try:
+            if CONNECTION not in self.load(holding).parcel.continuation.descriptors:
+                return
+        except (StoreError, ContinuationError) as error:
+            self._core.tell_refused(session, str(error))
+        self.drop(session.session_id)
 
     def make(self, holding: Holding) -> bool:
         """Make the descriptors of a holding again; its connection is the session's then, frozen."""
@@ -141,9 +176,19 @@ class Keeper:
         self._core.save(session)
 
     def forget_stored(self, session_id: bytes) -> None:
-        """Forget what is on disk of a session. A disk that fails keeps it until it expires."""
+        """Forget what is on disk of a session, soon: many that go on together wait for the disk once.
+
+        A daemon that dies before finds that the program has the connection; see `taken_up_before`.
+        """
+        if not self._forgotten:
+            asyncio.get_running_loop().call_soon(self._forget)
+        self._forgotten.append(session_id)
+
+    def _forget(self) -> None:
+        """Take off the disk what is needed no more. A disk that fails keeps it until it expires."""
+        forgotten, self._forgotten = self._forgotten, []
         try:
-            self._store.remove([session_id])
+            self._store.remove(forgotten)
         except StoreError as error:
             self._core.journal.tell("not-stored", level=logging.ERROR, reason=str(error))
 
@@ -182,23 +227,19 @@ class Keeper:
         session = self._core.sessions.of_id(parcel.session_id)
         assert session is not None
         parcel.descriptors.give_up()
-        holding = Holding(
-            session_id=parcel.session_id,
-            uid=parcel.uid,
-            pid=parcel.pid,
-            kind=parcel.continuation.kind,
-            program=parcel.program,
-            client=parcel.client,
-            make=self.make,
-            kept=Descriptors(found.kept),
-        )
-        self.holdings.add(holding)
+        holding = self._holding(parcel.session_id, parcel.uid, parcel.continuation.kind, parcel.program)
+        holding.pid, holding.client, holding.kept = parcel.pid, parcel.client, Descriptors(found.kept)
         if CONNECTION in parcel.continuation.descriptors:
             if released_connections(found.state):
                 self._disconnect(session, holding)
             else:
                 self._keep_open(session, found.kept)
         self._core.save(session)
+
+    def _holding(self, session_id: bytes, uid: int, kind: Kind, program: str) -> Holding:
+        holding = Holding(session_id=session_id, uid=uid, kind=kind, program=program, make=self.make)
+        self.holdings.add(holding)
+        return holding
 
     def _disconnect(self, session: ManagedSession, holding: Holding) -> None:
         state = session.socket
@@ -262,6 +303,13 @@ class Keeper:
             found.withdraw()
         except ResourceError as error:
             self._core.journal.tell("not-cleaned-up", level=logging.WARNING, reason=str(error))
+
+
+def _ends(connection: Connection) -> Ends:
+    return Ends(
+        local=EndPoint(address=connection.local_address, port=connection.local_port),
+        remote=EndPoint(address=connection.remote_address, port=connection.remote_port),
+    )
 
 
 def _stored(parcel: Parcel, resources: bytes) -> StoredContinuation:

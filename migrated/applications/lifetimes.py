@@ -30,9 +30,12 @@ class Lifetimes:
         """Take in that a session is suspended."""
         self._expiries.set(session.session_id, self.expires_at(session))
 
-    def restored(self, session: ManagedSession, expires_at: float | None) -> None:
+    def restored(self, session: ManagedSession) -> None:
         """Take in that a session was suspended before the daemon started."""
-        self._expiries.set(session.session_id, expires_at)
+        stored = self._keeper.entry(session.session_id)
+        self._expiries.set(
+            session.session_id, self.expires_at(session) if stored is None else stored.expires_at
+        )
 
     def over(self, session: ManagedSession) -> None:
         """Take in that a session is suspended no more."""

@@ -8,20 +8,28 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from migrated.applications.client import Client
 from migrated.applications.holding import Parcel
 from migrated.applications.keeper import Keeper
 from migrated.applications.refusal import RefusedError, own_session
 from migrated.applications.wire import Descriptors
+from migrated.continuations.bounds import StartRefusedError
+from migrated.continuations.spawn import check_start
+from migrated.continuations.bounds import StartRefusedError
+from migrated.continuations.spawn import check_start
 from migrated.core import Core
 from migrated.sessions import Condition, ManagedSession
 from sessionlayer.application.memory import read_memory
 from sessionlayer.application.messages import Denied, Granted, ReturnContinuation
 from sessionlayer.continuations.codec import decode
 from sessionlayer.continuations.errors import ContinuationError
-from sessionlayer.continuations.limits import ENCODED_MAX
+from sessionlayer.continuations.limits import ENCODED_MAX, NAME_MAX
 from sessionlayer.continuations.values import CONNECTION, Continuation
+
+WAITING_MAX: Final = 64 * 1024 * 1024
+"""Bytes of continuations that wait for the disk together; with more they do not wait for the turn's end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +48,23 @@ class Returning:
         core: what the daemon's parts share.
         keeper: puts sessions to rest.
         expires_at: returns until when a session is kept, in seconds since the epoch, or ``None`` for ever.
+        granted: called with the id of a session that is the daemon's now.
     """
 
     def __init__(
-        self, core: Core, keeper: Keeper, expires_at: Callable[[ManagedSession], float | None]
+        self,
+        core: Core,
+        keeper: Keeper,
+        *,
+        expires_at: Callable[[ManagedSession], float | None],
+        granted: Callable[[bytes], None],
     ) -> None:
         self._core = core
         self._keeper = keeper
         self._expires_at = expires_at
-        self._waiting: list[_Return] = []
+        self._granted = granted
+        self._waiting: dict[bytes, _Return] = {}
+        self._waiting_bytes = 0
 
     def take(self, client: Client, request: ReturnContinuation, descriptors: Descriptors) -> None:
         """Take a continuation in; the answer follows soon.
@@ -58,13 +74,17 @@ class Returning:
         """
         session = own_session(self._core, client.who, request.session)
         self._check_suspended(session)
+        if session.session_id in self._waiting:
+            raise _returned_already()
         if not len(descriptors):
             raise RefusedError("bad-request", "send the continuation's memory file along")
+        if len(request.program) > NAME_MAX:
+            raise RefusedError("bad-request", f"a program's name has at most {NAME_MAX} characters")
         with descriptors.take_first() as memory:
             content = _read(memory.numbers[0])
         continuation = _decoded(content)
         _check_descriptors(continuation, descriptors, session)
-        _check_user(continuation, client)
+        _check_process(continuation, client, session)
         parcel = Parcel(
             session_id=session.session_id,
             uid=session.uid,
@@ -78,14 +98,17 @@ class Returning:
         )
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._settle)
-        self._waiting.append(_Return(client, request.number, parcel))
+        self._waiting[session.session_id] = _Return(client, request.number, parcel)
+        self._waiting_bytes += len(content)
+        if self._waiting_bytes >= WAITING_MAX:
+            self._settle()
 
     def _settle(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._waiting_bytes = self._waiting, {}, 0
         ready: dict[bytes, _Return] = {}
-        for returned in waiting:
+        for returned in waiting.values():
             try:
-                self._check_again(returned, ready)
+                self._check_again(returned)
             except RefusedError as error:
                 _deny(returned, error)
             else:
@@ -97,15 +120,12 @@ class Returning:
             else:
                 self._grant(returned)
 
-    def _check_again(self, returned: _Return, ready: dict[bytes, _Return]) -> None:
-        session = own_session(self._core, returned.client.who, returned.parcel.session_id)
-        self._check_suspended(session)
-        if session.session_id in ready:
-            raise RefusedError("has-continuation", "a continuation of the session was returned already")
+    def _check_again(self, returned: _Return) -> None:
+        self._check_suspended(own_session(self._core, returned.client.who, returned.parcel.session_id))
 
     def _check_suspended(self, session: ManagedSession) -> None:
         if self._keeper.holdings.of(session.session_id) is not None:
-            raise RefusedError("has-continuation", "a continuation of the session was returned already")
+            raise _returned_already()
         if session.condition is not Condition.SUSPENDED or not session.frozen or session.departing:
             raise RefusedError(
                 "not-suspended", "the session is not suspended, or about to go on; go on with the connection"
@@ -115,6 +135,7 @@ class Returning:
         parcel = returned.parcel
         session = self._core.sessions.of_id(parcel.session_id)
         assert session is not None
+        self._granted(parcel.session_id)
         returned.client.tell(Granted(number=returned.number, session=parcel.session_id, suspended=True))
         self._core.journal.tell(
             "given-up",
@@ -137,6 +158,10 @@ class Returning:
                 reason=error.reason,
             )
         _deny(returned, error)
+
+
+def _returned_already() -> RefusedError:
+    return RefusedError("has-continuation", "a continuation of the session was returned already")
 
 
 def _deny(returned: _Return, error: RefusedError) -> None:
@@ -188,11 +213,17 @@ def _link(descriptor: int) -> str:
     return os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
 
 
-def _check_user(continuation: Continuation, client: Client) -> None:
-    """Refuse a process that would be more than who returned it."""
+def _check_process(continuation: Continuation, client: Client, session: ManagedSession) -> None:
+    """Refuse a process that would be more than who returned it, while the kernel knows who that is."""
     process = continuation.process
-    if process is None or client.who.uid == 0:
+    if process is None:
         return
-    if {process.uid, process.euid} != {client.who.uid}:
-        reason = f"a continuation of user {client.who.uid} can't start a process of user {process.euid}"
+    try:
+        check_start(process, client.sender())
+    except (StartRefusedError, OSError) as error:
+        raise RefusedError("permission", str(error)) from error
+    if session.uid and {process.uid, process.euid} != {session.uid}:
+        reason = (
+            f"the connection is user {session.uid}'s, so that a process of user {process.euid} can't have it"
+        )
         raise RefusedError("permission", reason)

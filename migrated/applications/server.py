@@ -12,6 +12,7 @@ from typing import Final
 
 from migrated.applications.client import Client
 from migrated.applications.wire import Descriptors
+from migrated.continuations.bounds import Sender
 from migrated.control.permission import Credentials, peer_credentials
 from migrated.control.socketfile import identity, listen_at, remove_if
 from sessionlayer.application.messages import Denied, Request
@@ -21,6 +22,9 @@ CLIENTS_MAX: Final = 16_384
 
 CLIENTS_PER_USER_MAX: Final = 4096
 """Programs of one user, root included; one more is refused."""
+
+ACCEPT_AGAIN_S: Final = 1.0
+"""Seconds after which programs are let in again where there was no descriptor for one; asyncio's own value."""
 
 _BACKLOG: Final = 1024
 
@@ -58,7 +62,7 @@ class ApplicationServer:
         self._listener = listen_at(self._path, socket.SOCK_SEQPACKET, _BACKLOG, name="application socket")
         self._listener.setblocking(False)
         self._identity = identity(self._path)
-        asyncio.get_running_loop().add_reader(self._listener, self._accept)
+        self._listen()
 
     def close(self) -> None:
         """Close the socket and all conversations, and remove the socket's file if it is still ours."""
@@ -70,32 +74,48 @@ class ApplicationServer:
             client.close()
         remove_if(self._path, self._identity)
 
-    def admit(self, sock: socket.socket, who: Credentials) -> Client:
+    def admit(self, sock: socket.socket, started_as: Sender) -> Client:
         """Let a program speak to us whose end of a socket pair we have made.
 
         Args:
             sock: our end, non-blocking.
-            who: the program, as the kernel can't vouch for it here.
+            started_as: the program, as the kernel can't vouch for it here.
         """
-        client = Client(sock, who, self._on_request, self._forget)
-        self._clients.add(client)
-        return client
+        who = Credentials(pid=started_as.pid, uid=started_as.uid, gid=started_as.gid)
+        return self._added(Client(sock, who, self._on_request, self._forget, started_as))
 
     def _accept(self) -> None:
         assert self._listener is not None
         try:
             sock, _ = self._listener.accept()
-        except OSError as error:  # it went away meanwhile, or we have no descriptor for it
-            _log.warning("a program could not be let in: %s", error)
+        except (BlockingIOError, ConnectionAbortedError):  # it went away meanwhile
+            return
+        except OSError as error:  # we have no descriptor for it, and would be asked again at once
+            _log.warning("a program could not be let in, others wait: %s", error)
+            self._pause()
             return
         sock.setblocking(False)
         who = peer_credentials(sock)
         refused = self._too_many(who)
-        client = self.admit(sock, who)
+        client = self._added(Client(sock, who, self._on_request, self._forget))
         if refused:
             reason = "too many programs speak to the daemon; end some and try again"
             client.tell(Denied(number=0, code="busy", reason=reason))
             client.close()
+
+    def _pause(self) -> None:
+        loop = asyncio.get_running_loop()
+        assert self._listener is not None
+        loop.remove_reader(self._listener)
+        loop.call_later(ACCEPT_AGAIN_S, self._listen)
+
+    def _listen(self) -> None:
+        if self._listener is not None:
+            asyncio.get_running_loop().add_reader(self._listener, self._accept)
+
+    def _added(self, client: Client) -> Client:
+        self._clients.add(client)
+        return client
 
     def _too_many(self, newcomer: Credentials) -> bool:
         by_user = Counter(client.who.uid for client in self._clients)

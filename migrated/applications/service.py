@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -15,7 +15,7 @@ from migrated.applications.holding import Holding
 from migrated.applications.invoking import Invoker
 from migrated.applications.keeper import Keeper
 from migrated.applications.lifetimes import Lifetimes
-from migrated.applications.refusal import RefusedError, own_session
+from migrated.applications.refusal import RefusedError, check_owner, own_session
 from migrated.applications.returning import Returning
 from migrated.applications.server import ApplicationServer
 from migrated.applications.takers import Takers
@@ -24,6 +24,7 @@ from migrated.continuations.store import ContinuationStore
 from migrated.core import Core
 from migrated.resources import Resources
 from migrated.sessions import Condition, ManagedSession, Released
+from migrated.store import StoredSession
 from sessionlayer.application.messages import (
     CloseSession,
     Denied,
@@ -76,15 +77,21 @@ class Applications:
         self._takers = Takers(store.vectors)
         self._keeper = Keeper(core, store, resources)
         self._lifetimes = Lifetimes(core, self._keeper)
-        self._returning = Returning(core, self._keeper, self._lifetimes.expires_at)
+        self._returning = Returning(
+            core, self._keeper, expires_at=self._lifetimes.expires_at, granted=self._attachments.answered
+        )
         self._invoker = Invoker(core, self._keeper, self._takers, self._server.admit)
 
-    def start(self) -> None:
+    def start(self, stored: Iterable[StoredSession]) -> None:
         """Open the application socket.
+
+        Args:
+            stored: the sessions that the daemon may take up again.
 
         Raises:
             ControlError: it can't be had.
         """
+        self._keeper.reconcile(stored)
         self._server.start()
 
     def close(self) -> None:
@@ -126,17 +133,15 @@ class Applications:
 
     def stored(self, session_id: bytes) -> Released | None:
         """Return the connection of a session that was released before the daemon started."""
-        return self._keeper.holdings.of(session_id)
+        return self._keeper.stored(session_id)
 
     def adopted(self, session: ManagedSession) -> None:
         """Answer those who wait for the session."""
         self._asking.adopted(session)
-        holding = self._keeper.holdings.of(session.session_id)
-        if holding is not None and session.socket.released is None:
-            # The daemon died when its program had it again, or had it still.
-            self._keeper.drop(session.session_id)
-        elif session.frozen:
-            self._lifetimes.suspended(session)
+        if session.socket.released is None:
+            self._keeper.taken_up_before(session)
+        if session.frozen:
+            self._lifetimes.restored(session)
 
     def suspended(self, session: ManagedSession) -> None:
         """Tell the session's program, if it has a handler."""
@@ -216,15 +221,25 @@ class Applications:
         self._asking.ask(client, request, descriptors.numbers[0])
 
     def _register(self, client: Client, request: RegisterHandler) -> None:
+        if (holding := self._keeper.holdings.of(request.session)) is not None:
+            self._register_again(client, request, holding)
+            return
         session = own_session(self._core, client.who, request.session)
         attachment = self._attachments.register(session.session_id, client, lazy=request.lazy)
         client.tell(Granted(number=request.number))
-        holding = self._keeper.holdings.of(session.session_id)
-        if holding is not None:
-            holding.client = client
-            self._retry(lambda other: other is holding)
-        elif session.condition is Condition.SUSPENDED:
+        if session.condition is Condition.SUSPENDED:
             self._ask(session, attachment, required=not attachment.lazy)
+
+    def _register_again(self, client: Client, request: RegisterHandler, holding: Holding) -> None:
+        """Know the program of a session again that it has given up; the daemon was started anew meanwhile.
+
+        The session itself may not have been taken up again yet.
+        """
+        check_owner(client.who, holding.uid)
+        self._attachments.register(request.session, client, lazy=request.lazy)
+        holding.client = client
+        client.tell(Granted(number=request.number))
+        self._retry(lambda other: other is holding)
 
     def _depend_on(self, client: Client, request: DependOn) -> None:
         child = own_session(self._core, client.who, request.session)

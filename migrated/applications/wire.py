@@ -44,6 +44,10 @@ class Descriptors:
         """Return their numbers, in order; they stay ours."""
         return tuple(self._numbers)
 
+    def add(self, number: int) -> None:
+        """Take one in, behind the others."""
+        self._numbers.append(number)
+
     def take(self) -> Descriptors:
         """Take them all out, for a new owner who closes them."""
         taken, self._numbers = Descriptors(self._numbers), []
@@ -61,6 +65,18 @@ class Descriptors:
         """Close them all. Closing twice is harmless."""
         while self._numbers:
             os.close(self._numbers.pop())
+
+
+def duplicates(numbers: Iterable[int]) -> Descriptors:
+    """Return duplicates of all these descriptors, or of none.
+
+    Raises:
+        OSError: there is no descriptor left.
+    """
+    with Descriptors() as made:
+        for number in numbers:
+            made.add(os.dup(number))
+        return made.take()
 
 
 def receive(sock: socket.socket) -> tuple[bytes, Descriptors]:

@@ -3,97 +3,111 @@
 from __future__ import annotations
 
 import sys
-from itertools import count
 
-from migrated.lab import SERVER_V4
-from sessionlayer.application.messages import SOCKET_NAME
-from tests.migrated.e2e.arena import PROGRAMS, Arena, Program
+import pytest
 
-_ports = count(3001)
+from tests.migrated.e2e.arena import Arena, Program
+from tests.migrated.e2e.counting import Counts, counts
 
-READER = """
-import socket, sys, time
-expected = 1
-for attempt in range(50):  # neighbours may have to be found again after the test before
-    try:
-        sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
-        break
-    except OSError:
-        time.sleep(0.1)
-with sock, sock.makefile() as lines:
-    print("connected", flush=True)
-    for line in lines:
-        if int(line) != expected:
-            print("wrong", line.strip(), "instead of", expected, flush=True)
-            sys.exit(1)
-        print("received", expected, flush=True)
-        expected += 1
-"""
+__all__ = ["counts"]  # a fixture
 
 
-class Counting:
-    """A counter of one style on the server, and a client of it."""
-
-    def __init__(self, arena: Arena, style: str) -> None:
-        self.arena = arena
-        port = next(_ports)
-        path = str(arena.there.folder / "run" / SOCKET_NAME)
-        counter = [sys.executable, str(PROGRAMS / "counter.py"), style, str(port), path]
-        self.server = Program(arena.net.server, counter)
-        self.server.line("listening")
-        self.client = Program(arena.net.client, [sys.executable, "-c", READER, SERVER_V4, str(port)])
-        self.client.line("connected")
-        self.session = self.server.line(r"session (\w+)")[1]
-        self.progresses()
-
-    def progresses(self) -> None:
-        """Wait until the client has received more than it has now; it checks the numbers itself."""
-        self.client.await_received(self.client.received + 5)
-
-    def cut(self) -> None:
-        """Cut the client's links, and wait until both ends are suspended."""
-        for link in self.arena.links:
-            link.cut()
-        self.server.line("suspended")
-
-    def plug(self) -> None:
-        """Plug one of the client's links in."""
-        self.arena.link("ppp0").plug()
-
-    def end(self) -> None:
-        """End both programs."""
-        for program in (self.client, self.server):
-            program.process.kill()
-            program.process.wait()
-        self.arena.heal()
-
-
-def test_a_program_that_keeps_running_is_told_of_both(arena: Arena) -> None:
-    counting = Counting(arena, "keep")
+def test_a_program_that_keeps_running_is_told_of_both(arena: Arena, counts: Counts) -> None:
+    counting = counts("keep")
     for _ in range(2):
         counting.cut()
         counting.plug()
         counting.server.line("resumed")
         counting.progresses()
-    counting.end()
 
 
-def test_a_program_goes_on_from_an_internal_continuation(arena: Arena) -> None:
-    counting = Counting(arena, "internal")
+def test_a_program_goes_on_from_an_internal_continuation(arena: Arena, counts: Counts) -> None:
+    counting = counts("internal")
     for _ in range(2):
         counting.cut()
         counting.server.line("granted")
         counting.plug()
         counting.server.line(r"invoked \d+")
         counting.progresses()
-    counting.end()
 
 
-def test_a_process_is_started_anew_from_a_complete_continuation(arena: Arena) -> None:
-    counting = Counting(arena, "complete")
+def test_a_process_is_started_anew_from_a_complete_continuation(arena: Arena, counts: Counts) -> None:
+    counting = counts("complete")
     counting.cut()
     counting.server.line("granted")
     assert counting.server.process.wait(10) == 0
     counting.plug()
     counting.progresses()
-    counting.end()
+
+
+@pytest.mark.parametrize("style", ["internal", "complete"])
+def test_a_daemon_that_is_killed_meanwhile_resumes_from_its_store(
+    arena: Arena, counts: Counts, style: str
+) -> None:
+    counting = counts(style)
+    counting.cut()
+    counting.server.line("granted")
+    arena.there.kill()
+    arena.there.start()
+    if style == "internal":
+        counting.server.line("daemon gone")
+    counting.plug()
+    counting.progresses()
+
+
+def test_a_handler_that_fails_leaves_its_program_the_connection(arena: Arena, counts: Counts) -> None:
+    counting = counts("raise")
+    mark = arena.there.mark()
+    counting.cut()
+    told = arena.there.await_event("handler-amiss", since=mark, session=counting.session)
+    assert told.fields["reason"] == "its handler has failed: ValueError: no\nsuch thing"
+    assert "its handler has failed" in arena.there.session(counting.session).last_reason
+    counting.plug()
+    counting.server.line("resumed")
+    counting.progresses()
+
+
+@pytest.mark.slow
+def test_a_handler_that_hangs_leaves_its_program_the_connection(arena: Arena, counts: Counts) -> None:
+    counting = counts("hang")
+    mark = arena.there.mark()
+    counting.cut()
+    arena.there.await_event("handler-amiss", since=mark, session=counting.session)
+    assert "does not answer" in arena.there.session(counting.session).last_reason
+    counting.plug()
+    counting.server.line("resumed")
+    counting.progresses()
+
+
+def test_a_continuation_of_a_newer_version_is_refused(arena: Arena, counts: Counts) -> None:
+    counting = counts("newer")
+    counting.cut()
+    counting.server.line("denied unreadable")
+    counting.plug()
+    counting.server.line("resumed")
+    counting.progresses()
+
+
+def test_another_user_does_not_get_the_session(arena: Arena, counts: Counts) -> None:
+    counting = counts("keep")
+    stranger = Program(arena.net.server, [sys.executable, "-c", STRANGER, str(arena.there.folder / "run")])
+    stranger.line("denied permission")
+    stranger.line("denied unknown-session")
+    assert stranger.result()[0] == 0
+    counting.progresses()
+
+
+STRANGER = """
+import os, socket, sys
+from sessionlayer.application.messages import GetSession, RegisterHandler, decode_answer, encode
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    sock = socket.create_connection(listener.getsockname())
+    os.chdir(sys.argv[1])
+    os.setresuid(1000, 1000, 1000)
+    daemon = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    daemon.connect("application.sock")
+    socket.send_fds(daemon, [encode(GetSession(number=1))], [sock.fileno()])
+    print("denied", decode_answer(daemon.recv(65536)).code, flush=True)
+    daemon.send(encode(RegisterHandler(number=2, session=bytes(16))))
+    print("denied", decode_answer(daemon.recv(65536)).code, flush=True)
+"""

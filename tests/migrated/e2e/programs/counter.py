@@ -2,9 +2,10 @@
 
 Usage: counter.py STYLE PORT SOCKET [OPTION...]
 
-STYLE is what its handler does: `keep` runs on, `internal` and `complete` return such a continuation, `raise`
-fails, `hang` never answers. It says `listening`, `session ID`, `suspended`, `granted`, `denied CODE`,
-`resumed`, `invoked INDEX`, `continued INDEX`, `ended CODE`. It speaks the daemon's own messages, not the
+STYLE is what its handler does: `keep` runs on, `internal` and `complete` return such a continuation,
+`newer` one of a version to come, `raise` fails, `hang` never answers. It says `listening`, `session ID`,
+`suspended`, `granted`, `denied CODE`, `resumed`, `invoked INDEX`, `continued INDEX`, `ended CODE`.
+It speaks the daemon's own messages, not the
 library's calls, so that it can also say what the library never would.
 """
 
@@ -168,6 +169,7 @@ class Counter:
             self.attach(daemon)
         else:
             self.daemon = daemon
+            daemon.tell(RegisterHandler(number=2, session=self.session))
 
     def handle(self) -> None:
         assert self.daemon is not None
@@ -187,10 +189,13 @@ class Counter:
         continuation = Continuation(
             descriptors=(CONNECTION,),
             attributes={"index": str(self.index).encode()},
-            function="count" if self.style == "internal" else "",
+            function="" if self.style == "complete" else "count",
             process=this_process() if self.style == "complete" else None,
         )
-        memory = write_memory(encode_continuation(continuation))
+        content = encode_continuation(continuation)
+        if self.style == "newer":
+            content = content[:4] + b"\xff\xff" + content[6:]
+        memory = write_memory(content)
         self.giving_up = True
         request = ReturnContinuation(number=3, session=self.session, program="counter")
         self.daemon.tell(request, [memory, self.sock.fileno()])
@@ -226,9 +231,9 @@ def main() -> None:
     with socket.create_server(("", int(port))) as listener:
         say("listening")
         sock, _ = listener.accept()
-    counter = Counter(style, path, sock, 1)
-    counter.attach(Daemon.at(path))
-    counter.run()
+        counter = Counter(style, path, sock, 1)
+        counter.attach(Daemon.at(path))
+        counter.run()
 
 
 if __name__ == "__main__":

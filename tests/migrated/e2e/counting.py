@@ -1,0 +1,91 @@
+"""A counter on the server that knows Migrate, and an ordinary client of it that checks every number."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
+
+import pytest
+
+from migrated.lab import SERVER_V4
+from sessionlayer.application.messages import SOCKET_NAME
+from tests.migrated.e2e.arena import PROGRAMS, Arena, Program
+
+_ports = count(3001)
+
+PATIENCE_S = 30.0
+"""A restarted daemon may have to shake hands a few times over links that have just come back."""
+
+READER = """
+import socket, sys, time
+expected = 1
+for attempt in range(50):  # neighbours may have to be found again after the test before
+    try:
+        sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+        break
+    except OSError:
+        time.sleep(0.1)
+with sock, sock.makefile() as lines:
+    print("connected", flush=True)
+    for line in lines:
+        if int(line) != expected:
+            print("wrong", line.strip(), "instead of", expected, flush=True)
+            sys.exit(1)
+        print("received", expected, flush=True)
+        expected += 1
+"""
+
+
+class Counting:
+    """A counter of one style on the server, and a client of it."""
+
+    def __init__(self, arena: Arena, style: str) -> None:
+        self.arena = arena
+        port = next(_ports)
+        path = str(arena.there.folder / "run" / SOCKET_NAME)
+        counter = [sys.executable, str(PROGRAMS / "counter.py"), style, str(port), path]
+        self.server = Program(arena.net.server, counter)
+        self.server.line("listening")
+        self.client = Program(arena.net.client, [sys.executable, "-c", READER, SERVER_V4, str(port)])
+        self.client.line("connected")
+        self.session = self.server.line(r"session (\w+)")[1]
+        self.progresses()
+
+    def progresses(self) -> None:
+        """Wait until the client has received more than it has now; it checks the numbers itself."""
+        self.client.await_received(self.client.received + 5, PATIENCE_S)
+
+    def cut(self) -> None:
+        """Cut the client's links, and wait until both ends are suspended."""
+        for link in self.arena.links:
+            link.cut()
+        self.server.line("suspended")
+
+    def plug(self) -> None:
+        """Plug one of the client's links in."""
+        self.arena.link("ppp0").plug()
+
+    def end(self) -> None:
+        """End both programs."""
+        for program in (self.client, self.server):
+            program.process.kill()
+            program.process.wait()
+
+
+Counts = Callable[[str], Counting]
+
+
+@pytest.fixture
+def counts(arena: Arena) -> Iterator[Counts]:
+    """Start counters of a style; they end, and links are back, after the test."""
+    with ExitStack() as stack:
+        stack.callback(arena.heal)
+
+        def start(style: str) -> Counting:
+            counting = Counting(arena, style)
+            stack.callback(counting.end)
+            return counting
+
+        yield start
