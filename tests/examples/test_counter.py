@@ -48,12 +48,13 @@ def free_port() -> int:
 def program(
     name: str,
     *arguments: str,
+    folder: Path = COUNTER,
     path: str = "",
     stdin: int | None = None,
     variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[subprocess.Popen[bytes]]:
     environment = {**os.environ, "MIGRATE_APPLICATION_SOCKET": path or "/nowhere", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(COUNTER / name), *arguments]
+    command = [sys.executable, str(folder / name), *arguments]
     with subprocess.Popen(
         command, env={**environment, **variables}, stdin=stdin, cwd=ROOT, close_fds=False
     ) as process:

@@ -1,0 +1,1 @@
+"""A stream of server-sent events over HTTP, plain and suspendable."""

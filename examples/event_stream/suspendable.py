@@ -1,0 +1,80 @@
+"""Send the news to every reader over HTTP; what a reader has missed in an outage comes after it.
+
+python examples/event_stream/suspendable.py 7001
+curl -N localhost:7001
+"""
+
+import asyncio
+import sys
+
+import sessionlayer as migrate
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+
+
+class News:
+    """What has happened so far; readers wait for more."""
+
+    def __init__(self) -> None:
+        self.items: list[str] = []
+        self._more = asyncio.Condition()
+
+    async def happen(self, text: str) -> None:
+        async with self._more:
+            self.items.append(text)
+            self._more.notify_all()
+
+    async def since(self, number: int) -> list[str]:
+        async with self._more:
+            await self._more.wait_for(lambda: len(self.items) > number)
+            return self.items[number:]
+
+
+news = News()
+
+
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    request = await reader.readuntil(b"\r\n\r\n")
+    if not request.startswith(b"GET / "):
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+        return
+    writer.write(HEAD)
+    await send_events(writer, 0)
+
+
+@migrate.function("events")
+async def resume(
+    session: migrate.Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    await send_events(writer, int(session.retrieve("number")))
+
+
+async def send_events(writer: asyncio.StreamWriter, number: int) -> None:
+    session = await migrate.aio_session(writer, optional=True)
+
+    def suspend(session: migrate.Session) -> migrate.Continuation:
+        session.store("number", b"%d" % number)
+        return migrate.internal("events")
+
+    session.register_handler(suspend)
+    while True:
+        for text in await news.since(number):
+            number += 1
+            writer.write(f"id: {number}\ndata: {text}\n\n".encode())
+        await writer.drain()
+
+
+async def tick() -> None:
+    while True:
+        await news.happen(f"something new, for the {len(news.items) + 1}. time")
+        await asyncio.sleep(0.1)
+
+
+async def main(port: int) -> None:
+    server = await asyncio.start_server(serve, port=port)
+    await asyncio.gather(server.serve_forever(), tick())
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1])))
