@@ -68,8 +68,6 @@ class Invoker:
 
     def obstacle(self, holding: Holding) -> str:
         """Return why a session can't go on now; if it can, its descriptors are made again, frozen."""
-        if holding.kind is not Kind.COMPLETE and self._takers.taker(holding) is None:
-            return f"no program takes it up; start `{holding.program}`"
         try:
             required = self._keeper.load(holding).parcel.continuation.compatibility
         except (StoreError, ContinuationError) as error:
@@ -77,6 +75,8 @@ class Invoker:
         mismatches = check_compatibility(required, self._takers.offered(holding))
         if mismatches:
             return "incompatible: " + "; ".join(map(str, mismatches))
+        if holding.kind is not Kind.COMPLETE and self._takers.taker(holding) is None:
+            return f"no program takes it up; start `{holding.program}`"
         if not holding.whole and not holding.remake():
             return holding.failure
         return ""
@@ -96,7 +96,7 @@ class Invoker:
         """Answer a process that we started, and that asks for its session.
 
         Raises:
-            RefusedError: it is none, or has it already, or the session has ended.
+            RefusedError: it is none, or has it already, the session has ended, or no descriptor is left.
         """
         session_id = self._started.get(client, b"")
         session = self._core.sessions.of_id(session_id)
@@ -110,7 +110,10 @@ class Invoker:
             suspended=session.frozen,
             continued=True,
         )
-        self._hand_over(session, holding, client, answer)
+        try:
+            self._hand_over(session, holding, client, answer)
+        except OSError as error:
+            raise RefusedError("busy", f"the continuation can't be handed over: {error}") from error
         if client.open:
             del self._started[client]
 

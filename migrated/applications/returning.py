@@ -17,8 +17,6 @@ from migrated.applications.refusal import RefusedError, own_session
 from migrated.applications.wire import Descriptors
 from migrated.continuations.bounds import StartRefusedError
 from migrated.continuations.spawn import check_start
-from migrated.continuations.bounds import StartRefusedError
-from migrated.continuations.spawn import check_start
 from migrated.core import Core
 from migrated.sessions import Condition, ManagedSession
 from sessionlayer.application.memory import read_memory

@@ -24,7 +24,7 @@ CLIENTS_PER_USER_MAX: Final = 4096
 """Programs of one user, root included; one more is refused."""
 
 ACCEPT_AGAIN_S: Final = 1.0
-"""Seconds after which programs are let in again where there was no descriptor for one; asyncio's own value."""
+"""Seconds after which programs are let in again where there was no descriptor left; as asyncio does."""
 
 _BACKLOG: Final = 1024
 

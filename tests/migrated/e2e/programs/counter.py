@@ -69,7 +69,10 @@ class Daemon:
         socket.send_fds(self.sock, [encode(message)], list(descriptors))
 
     def hear(self) -> tuple[Answer | None, list[int]]:
-        data, descriptors, _, _ = socket.recv_fds(self.sock, MESSAGE_MAX, DESCRIPTORS_MAX)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self.sock, MESSAGE_MAX, DESCRIPTORS_MAX)
+        except ConnectionResetError:  # a daemon that is killed
+            return None, []
         return (decode_answer(data) if data else None), descriptors
 
     def ask(self, message: Request, descriptors: Sequence[int] = ()) -> tuple[Answer | None, list[int]]:
