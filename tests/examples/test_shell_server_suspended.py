@@ -56,17 +56,14 @@ def continued(
     daemon: FakeDaemon, record: Continuation, descriptors: Sequence[int]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start the process of a continuation as the daemon does, and give it what it asks for."""
-    assert daemon._program is not None
+    conversation = daemon.converse()
     assert record.process is not None
-    assert daemon._program.recv(1) == b"", "the process that gave the continuation has to end"
-    daemon._program.close()
-    connection = descriptors[0]
-    environment = {**record.process.environment, "MIGRATE_CONT": str(connection), "MIGRATE_PID": "1"}
+    environment = {**record.process.environment, "MIGRATE_CONT": str(conversation), "MIGRATE_PID": "1"}
     with subprocess.Popen(
-        record.process.argv, env=environment, pass_fds=[connection], cwd=record.process.directory
+        record.process.argv, env=environment, pass_fds=[conversation], cwd=record.process.directory
     ) as process:
         try:
-            daemon.accept()
+            os.close(conversation)
             request = daemon.expect(GetSession)
             memory = write_memory(encode(record))
             granted = Granted(
