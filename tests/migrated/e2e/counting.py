@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -18,10 +19,11 @@ _ports = count(3001)
 PATIENCE_S = 30.0
 """A restarted daemon may have to shake hands a few times over links that have just come back."""
 
+EXAMPLE = Path(__file__).parents[3] / "examples" / "counter" / "suspendable.py"
+
 READER = """
 import socket, sys, time
-expected = 1
-for attempt in range(50):  # neighbours may have to be found again after the test before
+for attempt in range(100):  # neighbours may have to be found again after the test before
     try:
         sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
         break
@@ -29,6 +31,7 @@ for attempt in range(50):  # neighbours may have to be found again after the tes
         time.sleep(0.1)
 with sock, sock.makefile() as lines:
     print("connected", flush=True)
+    expected = int(next(lines)) + 1
     for line in lines:
         if int(line) != expected:
             print("wrong", line.strip(), "instead of", expected, flush=True)
@@ -43,14 +46,21 @@ class Counting:
 
     def __init__(self, arena: Arena, style: str) -> None:
         self.arena = arena
-        port = next(_ports)
+        port = str(next(_ports))
         path = str(arena.there.folder / "run" / SOCKET_NAME)
-        counter = [sys.executable, str(PROGRAMS / "counter.py"), style, str(port), path]
-        self.server = Program(arena.net.server, counter)
-        self.server.line("listening")
-        self.client = Program(arena.net.client, [sys.executable, "-c", READER, SERVER_V4, str(port)])
+        if style == "example":
+            variable = f"MIGRATE_APPLICATION_SOCKET={path}"
+            self.server = Program(arena.net.server, ["env", variable, sys.executable, str(EXAMPLE), port])
+        else:
+            counter = [sys.executable, str(PROGRAMS / "counter.py"), style, port, path]
+            self.server = Program(arena.net.server, counter)
+            self.server.line("listening")
+        mark = arena.there.mark()
+        self.client = Program(arena.net.client, [sys.executable, "-c", READER, SERVER_V4, port])
         self.client.line("connected")
-        self.session = self.server.line(r"session (\w+)")[1]
+        self.session = str(arena.there.await_event("adopted", since=mark).fields["session"])
+        if style != "example":
+            self.server.line(f"session {self.session}")
         self.progresses()
 
     def progresses(self) -> None:

@@ -111,3 +111,15 @@ with socket.create_server(("127.0.0.1", 0)) as listener:
     daemon.send(encode(RegisterHandler(number=2, session=bytes(16))))
     print("denied", decode_answer(daemon.recv(65536)).code, flush=True)
 """
+
+
+def test_the_counter_of_the_examples_goes_on(arena: Arena, counts: Counts) -> None:
+    """The library and the daemon understand each other."""
+    counting = counts("example")
+    mark = arena.there.mark()
+    for link in arena.links:
+        link.cut()
+    arena.there.await_event("given-up", since=mark, session=counting.session)
+    counting.plug()
+    arena.there.await_event("invoked", since=mark, session=counting.session)
+    counting.progresses()
