@@ -56,7 +56,7 @@ def locate_all(sessions: Collection[ManagedSession]) -> Mapping[int, Connection]
 
 
 def reach_all(sessions: Collection[ManagedSession]) -> Mapping[int, Connection]:
-    """Find one holder at least of all these sessions' sockets, for what stops no program; ourselves will do."""
+    """Find a holder of each of these sessions' sockets, for what stops no program: we will do ourselves."""
     kept = {
         s.socket.inode: Connection(inode=s.socket.inode, holders=(_keeper(s),))
         for s in sessions
