@@ -1,8 +1,8 @@
 """Somebody types, the link is cut, and the other link has another address: how long until keys come back.
 
 The same outage for each system, in turn: the cable of the link in use is cut and its address withdrawn, as a
-network manager does when a cable goes. Ten keys a second are typed, each of which the far end sends back. The
-gap is the time from the cut to the first echo of a key that was typed after it.
+network manager does when a cable goes. Fifty keys a second are typed, each of which the far end sends back.
+The gap is the time from the cut to the first echo of a key that was typed after it.
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ import struct
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from sessionlayer import aio, sockets
@@ -125,15 +126,12 @@ class Caller:
 
     async def reset(self, size: int) -> Figures:
         """Return when the first and the last echo came after a reset of all transports, in ms."""
-        begun = time.perf_counter()
-        reset_all(self._port)
-        return await self._echoes(size, begun)
+        return await self._echoes(size, reset_all(self._port))
 
     async def reconnect(self, size: int) -> Figures:
         """Return the same for connections that are made anew, and lose what was in them."""
         count = len(self.connections)
-        begun = time.perf_counter()
-        reset_all(self._port)
+        begun = reset_all(self._port)
         for _, writer in self.connections:
             writer.transport.abort()
         await self.open(count)
@@ -151,15 +149,33 @@ class Caller:
         return {"first_ms": min(times), "last_ms": max(times)}
 
 
-def reset_all(port: int) -> None:
-    """Reset this process's TCP connections to a port, as a middlebox may: both ends get an error at once.
+def reset_all(port: int) -> float:
+    """Reset this process's TCP connections to a port, as a middlebox may, and return when that began.
+
+    Both ends get an error at once.
 
     Source: connect(2), AF_UNSPEC dissolves a connection; Linux then sends a reset.
     """
+    with ExitStack() as stack:
+        found = [stack.enter_context(sock) for sock in own_sockets()]
+        leading = [sock for sock in found if leads_to(sock, port)]
+        begun = time.perf_counter()
+        for sock in leading:
+            LIBC.connect(sock.fileno(), AF_UNSPEC, len(AF_UNSPEC))
+        return begun
+
+
+def own_sockets() -> Iterator[socket.socket]:
+    """Yield another descriptor for each of this process's sockets."""
     for entry in Path("/proc/self/fd").iterdir():
-        with suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as sock:
-            if sock.type == socket.SOCK_STREAM and sock.getpeername()[1:2] == (port,):
-                LIBC.connect(sock.fileno(), AF_UNSPEC, len(AF_UNSPEC))
+        if entry.is_socket():
+            yield socket.socket(fileno=os.dup(int(entry.name)))
+
+
+def leads_to(sock: socket.socket, port: int) -> bool:
+    with suppress(OSError):
+        return bool(sock.family == socket.AF_INET and sock.getpeername()[1] == port)
+    return False
 
 
 async def serve(kind: str, address: str) -> None:

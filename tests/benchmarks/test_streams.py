@@ -1,4 +1,4 @@
-"""The benchmark of virtual streams measures all that it says, also where the programs of others are missing."""
+"""The benchmark of virtual streams measures all that it says, also where programs of others are missing."""
 
 from __future__ import annotations
 
