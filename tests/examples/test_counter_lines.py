@@ -35,7 +35,7 @@ def test_only_code_counts() -> None:
 def test_what_is_new_or_differs_is_added() -> None:
     assert added_lines(PLAIN, PLAIN) == 0
     assert added_lines(PLAIN, PLAIN + "# only a comment\n") == 0
-    assert added_lines(PLAIN, "import this\n" + PLAIN + "print(hello())\n") == 2
+    assert added_lines(PLAIN, PLAIN.replace("def", "import this\n\ndef") + "print(hello())\n") == 2
     assert added_lines(PLAIN, PLAIN.replace("def hello():", "def hello(name):")) == 1
     assert added_lines(PLAIN, "") == 0
 
