@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-SETTLE_S: Final = 0.05
+SETTLE_S: Final = 0.01
 """Seconds after a message until it is acted on: an address comes before the routes that make it useful."""
 
 _GROUPS: Final = 0x1 | 0x10 | 0x40 | 0x100 | 0x400

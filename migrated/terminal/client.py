@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
+from migrated.streams.network import network_changes
 from migrated.terminal.console import Console
 from migrated.terminal.escape import HELP, EscapeKeys, Wish
 from migrated.terminal.messages import (
@@ -108,7 +109,7 @@ class Client:
         if isinstance(first, End):
             return first
         self._name = first
-        with self._console.raw():
+        with self._console.raw(), network_changes(self._session.retry_now):
             return await self._carry()
 
     def resized(self) -> None:

@@ -79,8 +79,13 @@ class StreamSession(SessionShell):
         return transport, protocol
 
     def retry_now(self) -> None:
-        """Try to reach the peer at once: the network may be back."""
+        """Try to reach the peer at once: the network may be back, or another one.
+
+        Where this host would now connect from another address, the transports are given up for new ones:
+        their silence would tell the same, but later.
+        """
         if self.dialer:
+            self.leave_old_address()
             self.dialer.retry_now()
 
     async def close(self) -> None:

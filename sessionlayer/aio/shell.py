@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from sessionlayer.aio.control import ControlLink
 from sessionlayer.aio.pipe import DataPipe
-from sessionlayer.aio.sockets import Address, name_of
+from sessionlayer.aio.sockets import Address, name_of, source_towards
 from sessionlayer.aio.transport import StreamReader, StreamTransport
 from sessionlayer.protocol.errors import RemoteProtocolError
 from sessionlayer.streams.client import ClientSession
@@ -166,6 +166,15 @@ class SessionShell:
                 self.dialer.control_died()
             self.pump()
 
+    def leave_old_address(self) -> None:
+        """Give all transports up if the way to the peer begins at another address of this host now."""
+        if not (self.peername[0] and self.sockname[0]) or self.core.phase is SessionPhase.CLOSED:
+            return  # there was no transport yet that had an address
+        source = source_towards(self.peername)
+        if source and source != self.sockname[0]:
+            self.sockname = (source, 0)  # once for each change, however often it is hinted at
+            self._drop_transports(f"this host's address is {source} now")
+
     def over(self, code: str, reason: str) -> None:
         """End the session because the server says so, or for a reason of the same weight."""
         self._end(code, reason)
@@ -203,7 +212,7 @@ class SessionShell:
             case Lost():
                 self._lost(effect)
             case Silent():
-                self._drop_transports()
+                self._drop_transports("nothing was heard")
             case Suspended() | Resumed():
                 self._tell(effect)
             case Closed():
@@ -230,10 +239,10 @@ class SessionShell:
         if not self._streams:
             self._emptied.set()
 
-    def _drop_transports(self) -> None:
+    def _drop_transports(self, reason: str) -> None:
         link, self._link = self._link, None
         if link:
-            self.core.lose_control("nothing was heard", self._loop.time())
+            self.core.lose_control(reason, self._loop.time())
             link.close()
         for transport in self.transports:
             transport.drop_pipe()

@@ -75,6 +75,20 @@ def bandwidth_delay(sock: socket.socket) -> int:
     return int(rtt_us * rate // 1_000_000)
 
 
+def source_towards(address: Address) -> str:
+    """Return the address from which this host would connect to ``address`` now, "" if there is no way there.
+
+    Nothing is sent: connecting a datagram socket only asks the routing table.
+    """
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(address)
+        except OSError:
+            return ""
+        return str(sock.getsockname()[0])
+
+
 def name_of(sock: socket.socket, *, peer: bool) -> Address:
     """Return a socket's own or its peer's address and port."""
     try:

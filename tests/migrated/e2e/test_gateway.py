@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ import pytest
 from migrated.demo.openssh import PORT, OpenSsh
 from migrated.demo.traffic import TrafficError, await_listener
 from migrated.lab import SERVER_V4, Lab, TwoLinks, two_links
+from migrated.streams.addresses import GATEWAY_PORT
+from sessionlayer.aio import StreamOptions
 from tests.migrated.streams.programs import MIGRATE, ORDINARY, Home, Program
 
 WEB_PORT = 8000
@@ -43,18 +46,26 @@ class Stage:
         return {**os.environ, **self.here.environment}
 
     def change_links(self) -> None:
-        """Cut the link in use; the other one has another address."""
+        """Cut the link in use; the other one has another address, and is taken before anybody waits."""
         mark = self.gateway.mark()
         self.net.links[0].cut()
         self.net.links[0].withdraw()
-        resumed = self.gateway.event("resumed", since=mark)
-        assert resumed["peer"].startswith(f"{self.net.links[1].v4}:")
+        deadline = time.monotonic() + StreamOptions().silence_s - 1
+        while not self._connected_from(self.net.links[1].v4):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert self.gateway.mark() == mark, "this is no suspension"
 
-    def be_offline(self) -> None:
-        """Cut everything until both ends have noticed, and come back on the first link."""
+    def _connected_from(self, address: str) -> bool:
+        rows = self.net.server.run(["ss", "-Htn", "state", "established", "dst", address]).stdout
+        return f":{GATEWAY_PORT} " in rows
+
+    def be_offline(self, noticed: Callable[[], object] = lambda: None) -> None:
+        """Cut everything until the gateway has noticed, and whoever ``noticed`` waits for; come back."""
         mark = self.gateway.mark()
         self.net.links[1].cut()
         self.gateway.event("suspended", since=mark)
+        noticed()
         self.net.links[0].plug()
         self.net.links[0].configure()
         resumed = self.gateway.event("resumed", since=mark)
@@ -169,10 +180,10 @@ def test_a_download_through_a_forwarded_port(stage: Stage, tmp_path: Path) -> No
     download = stage.net.client.popen(curl, stdin=subprocess.DEVNULL)
     stage.gateway.event("connected", since=mark)
     stage.change_links()
-    forward.line("suspended")
-    forward.line("resumed after")
     assert download.poll() is None, "the download was over before the links had changed"
-    stage.be_offline()
+    assert not [line for line in forward.lines if "suspended" in line]
+    stage.be_offline(lambda: forward.line("suspended"))
+    forward.line("resumed after")
     assert download.wait(60) == 0
     assert hashlib.sha256((tmp_path / "copy").read_bytes()).hexdigest() == expected
     assert forward.end(signal.SIGTERM) == 0

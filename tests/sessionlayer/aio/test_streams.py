@@ -6,7 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from sessionlayer import aio
+from sessionlayer.aio.sockets import source_towards
 from sessionlayer.protocol.errors import LocalProtocolError
+from sessionlayer.streams.transitions import SessionPhase
 from tests.sessionlayer.aio.fake_clock import run
 from tests.sessionlayer.aio.pairs import LOOPBACK, Accepted, new_key, pair, port_of, trusting
 
@@ -263,6 +265,36 @@ def test_a_cancelled_opening_leaves_nothing_behind() -> None:
                 assert list(end.core.connections) == [2]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(("source", "new_transports"), [("127.0.0.9", 2), (LOOPBACK, 0), ("", 0)])
+def test_a_hint_moves_transports_to_another_address_of_this_host(
+    monkeypatch: pytest.MonkeyPatch, source: str, new_transports: int
+) -> None:
+    monkeypatch.setattr("sessionlayer.aio.shell.source_towards", lambda _: source)
+
+    async def main() -> None:
+        async with pair() as both:
+            reader, writer, far_reader, far_writer = await both.streams()
+            before = both.relay.passed
+            both.session.retry_now()
+            both.session.retry_now()
+            assert both.session.state == "connected"
+            writer.write(b"there")
+            assert await far_reader.readexactly(5) == b"there"
+            far_writer.write(b"back")
+            assert await reader.readexactly(4) == b"back"
+            async with asyncio.timeout(5):
+                while both.session.core.phase is not SessionPhase.CONNECTED:  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0)
+            assert both.relay.passed == before + new_transports
+
+    asyncio.run(main())
+
+
+def test_the_routing_table_tells_our_address() -> None:
+    assert source_towards((LOOPBACK, 9)) == LOOPBACK
+    assert source_towards(("255.255.255.255", 9)) == ""
 
 
 def test_connections_resume_side_by_side() -> None:
