@@ -17,7 +17,7 @@ def main() -> None:
         while True:
             connection, _ = listener.accept()
             with connection:
-                children.append(subprocess.Popen(sys.argv[2:], stdin=connection))
+                children.append(subprocess.Popen(sys.argv[2:], stdin=connection.fileno()))
             children = [child for child in children if child.poll() is None]
 
 

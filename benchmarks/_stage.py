@@ -196,13 +196,13 @@ class Running:
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
-    def await_ready(self) -> None:
+    def await_ready(self, limit_s: float = _START_LIMIT_S) -> None:
         """Wait until it listens, or is connected.
 
         Raises:
             BenchmarkError: it is not in time.
         """
-        if not self._ready.wait(_START_LIMIT_S):
+        if not self._ready.wait(limit_s):
             raise BenchmarkError(f"`{self._name}` did not get ready")
 
     def close(self) -> None:

@@ -14,9 +14,11 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 from sessionlayer.application import entry, giving, runners
+from sessionlayer.application.continuation import Continuation
+from sessionlayer.application.outcome import Outcome
 from sessionlayer.application.session import Session
 
 _file = os.open(os.environ["BENCHMARK_STAMPS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
@@ -29,7 +31,7 @@ def stamp(what: str, session: Session) -> None:
 def prepare() -> None:
     give, continued = giving.Giving.give, entry.continued
 
-    def stamped_give(self: giving.Giving, continuation: Any) -> Any:
+    def stamped_give(self: giving.Giving, continuation: Continuation) -> Outcome[None]:
         stamp("giving", self._session)
         return give(self, continuation)
 
@@ -43,22 +45,20 @@ def prepare() -> None:
     giving.Giving.give = stamped_give  # type: ignore[method-assign]
     entry.continued = stamped_continued
     for runner in (runners.LoopRunner, runners.ThreadRunner):
-        _stamp_invocations(runner)
+        runner.invoke = _stamped_invoke(runner.invoke)  # type: ignore[method-assign]
 
 
-def _stamp_invocations(runner: Any) -> None:
-    invoke = runner.invoke
-
-    def stamped_invoke(self: Any, function: Callable[..., Any], session: Session) -> None:
+def _stamped_invoke(invoke: Callable[..., None]) -> Callable[..., None]:
+    def stamped_invoke(self: runners.Runner, function: Callable[..., object], session: Session) -> None:
         stamp("told", session)
 
-        def stamped(*arguments: Any) -> Any:
+        def stamped(*arguments: object) -> object:
             stamp("called", session)
             return function(*arguments)
 
         invoke(self, stamped, session)
 
-    runner.invoke = stamped_invoke
+    return stamped_invoke
 
 
 def main() -> None:
@@ -71,8 +71,7 @@ def main() -> None:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
         return
     sys.argv[:1] = []
-    with open(sys.argv[0], encoding="utf-8") as program:
-        code = compile(program.read(), sys.argv[0], "exec")
+    code = compile(Path(sys.argv[0]).read_text(), sys.argv[0], "exec")
     exec(code, {"__name__": "__main__", "__file__": sys.argv[0]})
 
 

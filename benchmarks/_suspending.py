@@ -6,7 +6,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,12 +63,28 @@ class Cycle:
 class Hearer:
     """An ordinary client with so many connections (`_hear.py`)."""
 
-    def __init__(self, stage: Stage, count: int = 1) -> None:
+    def __init__(self, stage: Stage, count: int = 1, *, limit_s: float = LIMIT_S) -> None:
         self._heard: dict[tuple[str, str], float] = {}
+        self._arrived: Counter[str] = Counter()
         self._changed = threading.Condition()
         words = [sys.executable, "-I", str(HERE / "_hear.py"), SERVER_V4, PORT, str(count)]
         self._program = Running(stage.net.client, words, on_line=self._hear)
-        self._program.await_ready()
+        self._program.await_ready(limit_s)
+
+    def await_all(self, what: str, count: int, limit_s: float) -> float:
+        """Wait until a number has arrived at so many connections, and return when it last did.
+
+        Raises:
+            BenchmarkError: it did not.
+        """
+
+        def all_there() -> bool:
+            return self._arrived[what] >= count
+
+        with self._changed:
+            if not self._changed.wait_for(all_there, limit_s):
+                raise BenchmarkError(f"`{what}` arrived at {self._arrived[what]} of {count} connections only")
+            return max(at for (_, heard), at in self._heard.items() if heard == what)
 
     def heard(self, port: str, what: str, timeout_s: float = LIMIT_S) -> float:
         """Return when a number arrived at a connection; wait for it.
@@ -88,7 +105,16 @@ class Hearer:
         moment, port, what = line.split()
         with self._changed:
             self._heard[port, what] = float(moment)
+            self._arrived[what] += 1
             self._changed.notify_all()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A program of the server's that sends numbers; ``forks`` says that each client has a process."""
+
+    argv: tuple[str, ...]
+    forks: bool = False
 
 
 class Suspendable:
@@ -96,16 +122,18 @@ class Suspendable:
 
     Args:
         stage: where they run.
-        argv: starts the server's program, which sends numbers.
+        program: the server's.
         count: of connections.
     """
 
-    def __init__(self, stage: Stage, argv: Sequence[str], count: int = 1) -> None:
+    def __init__(self, stage: Stage, program: Program, count: int = 1) -> None:
         self.stage = stage
         marks = stage.marks()
         self._stamps = stage.server.folder / "stamps"
         self._stamps.write_bytes(b"")
-        self.server = Running(stage.net.server, argv, environment=environment(stage.server, self._stamps))
+        self.server = Running(
+            stage.net.server, program.argv, environment=environment(stage.server, self._stamps)
+        )
         self.client = Hearer(stage, count)
         self.ports = _adopted(stage, marks, count)
         time.sleep(CALM_S)
@@ -174,17 +202,14 @@ def environment(daemon: Daemon, stamps: Path) -> dict[str, str]:
     return {**os.environ, **compiled, **found, "BENCHMARK_STAMPS": str(stamps)}
 
 
-def counter(style: str) -> list[str]:
-    """Return what starts the counter: `plain` or `internal`, `plain process` or `complete`."""
-    folder = ROOT / "examples" / "counter"
-    stamped = [sys.executable, str(HERE / "_stamped.py")]
-    inetd = [sys.executable, "-I", str(HERE / "_inetd.py"), PORT]
-    return {
-        "plain": [sys.executable, str(folder / "plain.py"), PORT],
-        "internal": [*stamped, str(folder / "suspendable.py"), PORT],
-        "plain process": [*inetd, sys.executable, str(folder / "plain_process.py")],
-        "complete": [*inetd, *stamped, str(folder / "suspendable_process.py")],
-    }[style]
+_FOLDER = ROOT / "examples" / "counter"
+_STAMPED = (sys.executable, str(HERE / "_stamped.py"))
+_INETD = (sys.executable, "-I", str(HERE / "_inetd.py"), PORT)
+
+PLAIN = Program(argv=(sys.executable, str(_FOLDER / "plain.py"), PORT))
+INTERNAL = Program(argv=(*_STAMPED, str(_FOLDER / "suspendable.py"), PORT))
+PLAIN_PROCESS = Program(argv=(*_INETD, sys.executable, str(_FOLDER / "plain_process.py")), forks=True)
+COMPLETE = Program(argv=(*_INETD, *_STAMPED, str(_FOLDER / "suspendable_process.py")), forks=True)
 
 
 def plug(stage: Stage) -> float:

@@ -8,44 +8,97 @@ from __future__ import annotations
 
 import sys
 
+from _crowds import Crowd, Multitude, crowd_of, measure_multitude, print_crowds, print_multitude
 from _figures import arguments, print_json, progress
+from _footprints import measure_footprint, print_footprints
 from _stage import BenchmarkError, Stage
 from _stages import BENCHMARK, Stages, print_stages, stages_of, summaries
-from _suspending import Suspendable, counter
+from _suspending import COMPLETE, INTERNAL, PLAIN, PLAIN_PROCESS, Program, Suspendable
 
 from migrated.lab import ensure_privileged
 
-STYLES = {"internal": BENCHMARK, "complete": BENCHMARK}
+STYLES = {"internal": (PLAIN, INTERNAL), "complete": (PLAIN_PROCESS, COMPLETE)}
+AT_ONCE = (2, 4, 8, 16, 32, 64)
+MULTITUDES = (1_000, 10_000)
 
 
-def measure_stages(stage: Stage, style: str, runs: int) -> list[Stages]:
+def measure_stages(stage: Stage, style: str, program: Program, runs: int) -> list[Stages]:
     """Suspend and resume one session again and again; the first time, which fills caches, does not count."""
-    program = Suspendable(stage, counter(style))
+    running = Suspendable(stage, program)
     try:
         found = []
         for number in range(runs + 1):
-            (cycle,) = program.cycle()
+            (cycle,) = running.cycle()
             found.append(stages_of(cycle))
             progress(f"counter, {style} {number}/{runs}: {found[-1].total:.1f} ms")
         return found[1:]
     finally:
-        program.close()
+        running.close()
+
+
+def measure_crowd(stage: Stage, style: str, program: Program, count: int, rounds: int) -> Crowd:
+    """Suspend and resume many sessions at once, some times, and return the median of the totals' sum."""
+    running = Suspendable(stage, program, count)
+    try:
+        crowds = [crowd_of(running.cycle()) for _ in range(rounds)]
+    finally:
+        running.close()
+    crowds.sort(key=lambda crowd: crowd.suspend_total + crowd.resume_total)
+    found = crowds[len(crowds) // 2]
+    progress(f"{count} at once, {style}: {found.suspend_total:.0f} ms, {found.resume_total:.0f} ms")
+    return found
+
+
+def measure_multitudes(counts: tuple[int, ...]) -> list[Multitude]:
+    """Measure each number with daemons of its own."""
+    found = []
+    for count in counts:
+        with Stage() as stage:
+            found.append(measure_multitude(stage, count))
+    return found
 
 
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--runs", type=int, default=5, help="runs of each program (5, as in the paper)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each crowd (3, as in the paper)")
+    parser.add_argument("--only", choices=PARTS, action="append", help="only this part")
     options = parser.parse_args()
     ensure_privileged()
-    runs = 1 if options.quick else options.runs
+    runs, rounds = (1, 1) if options.quick else (options.runs, options.rounds)
+    at_once, multitudes = ((2,), (100,)) if options.quick else (AT_ONCE, MULTITUDES)
+    only = options.only or PARTS
+    stages, footprints, crowds = {}, {}, {}
     with Stage() as stage:
-        stages = {style: measure_stages(stage, style, runs) for style in STYLES}
+        for style, (plain, program) in STYLES.items():
+            if "stages" in only:
+                stages[style] = measure_stages(stage, style, program, runs)
+            if "footprints" in only:
+                footprints[style] = measure_footprint(stage, plain, program)
+            if "crowds" in only:
+                crowds[style] = [measure_crowd(stage, style, program, n, rounds) for n in at_once]
+    found = measure_multitudes(multitudes) if "multitudes" in only else []
     if options.json:
-        print_json({"stages_ms": {style: summaries(found) for style, found in stages.items()}})
+        print_json(
+            {
+                "stages_ms": {style: summaries(runs) for style, runs in stages.items()},
+                "footprints": footprints,
+                "crowds_ms": crowds,
+                "multitudes": found,
+            }
+        )
         return
-    for style, found in stages.items():
-        print_stages(f"the counter, {style} continuations", found, STYLES[style])
+    for style, measured in stages.items():
+        print_stages(f"the counter, {style} continuations", measured, BENCHMARK)
+    if footprints:
+        print_footprints(footprints)
+    for style, measured_crowds in crowds.items():
+        print_crowds(style, measured_crowds)
+    for multitude in found:
+        print_multitude(multitude)
 
+
+PARTS = ["stages", "footprints", "crowds", "multitudes"]
 
 if __name__ == "__main__":
     try:
