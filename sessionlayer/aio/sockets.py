@@ -6,6 +6,7 @@ import asyncio
 import socket
 import struct
 from contextlib import suppress
+from typing import Any
 
 RTT_OFFSET, RATE_OFFSET, INFO_BYTES = 68, 160, 168
 """Where ``tcp_info`` has the round trip (microseconds) and the delivery rate (bytes a second).
@@ -23,7 +24,7 @@ async def connect_tcp(host: str, port: int) -> socket.socket:
         OSError: no address of ``host`` can be reached, or it has none.
     """
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = numeric(host, port) or await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     failure = OSError(f"`{host}` has no address")
     for family, kind, protocol, _, address in found:
         sock = prepared(socket.socket(family, kind, protocol))
@@ -38,6 +39,13 @@ async def connect_tcp(host: str, port: int) -> socket.socket:
         else:
             return sock
     raise failure
+
+
+def numeric(host: str, port: int) -> list[tuple[Any, ...]]:
+    """Return the addresses of ``host`` as ``getaddrinfo`` does if it is an address, which needs no thread."""
+    with suppress(socket.gaierror):
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    return []
 
 
 def prepared(sock: socket.socket) -> socket.socket:
