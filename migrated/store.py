@@ -18,6 +18,7 @@ from migrated.database import Database, Layout, StoreError, prepare_folder
 from migrated.kernel.freeze import OwnOptions
 from migrated.keyfile import KeyFileError, read_or_make_key
 from migrated.log import event
+from sessionlayer.decoding import decoded
 from sessionlayer.protocol.keys import HostKey
 from sessionlayer.protocol.session import SessionRecord
 
@@ -127,9 +128,12 @@ class Store:
         self._database.execute("DELETE FROM sessions WHERE id = ?", session_id)
 
 
+_sessions: Final = msgspec.json.Decoder(StoredSession)
+
+
 def _decode(session_id: bytes, content: bytes) -> StoredSession | None:
     try:
-        return msgspec.json.decode(content, type=StoredSession)
+        return decoded(_sessions, content)
     except msgspec.DecodeError as error:
         event(_log, logging.WARNING, "session-unreadable", session=bytes(session_id).hex(), reason=error)
         return None

@@ -123,7 +123,7 @@ class Client:
                 return False
             try:
                 request = decode_request(data)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except msgspec.DecodeError as error:
                 self._refuse(f"this is not a request: {error}")
                 return False
             self._on_request(self, request, descriptors)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
+from sessionlayer.decoding import decoded
+
 if TYPE_CHECKING:
     from engine.explain import Explanation
 
@@ -323,7 +325,7 @@ def decode_request(line: bytes) -> Request:
     Raises:
         msgspec.DecodeError: it is not one.
     """
-    return _requests.decode(line)
+    return decoded(_requests, line)
 
 
 def decode_answer(line: bytes) -> Answer:
@@ -332,4 +334,4 @@ def decode_answer(line: bytes) -> Answer:
     Raises:
         msgspec.DecodeError: it is not one.
     """
-    return _answers.decode(line)
+    return decoded(_answers, line)

@@ -137,7 +137,7 @@ async def _next_request(reader: asyncio.StreamReader) -> Request | Refused | Non
         return Refused(reason=reason, code="too-long")
     try:
         return decode_request(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
         return Refused(reason=f"this is not a request: {error}", code="bad-request")
 
 

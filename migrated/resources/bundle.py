@@ -10,6 +10,7 @@ from msgspec import Struct
 from migrated.kernel.guard import Ends
 from migrated.resources.connections import ConnectionHandler, ends_in
 from migrated.resources.spec import Keep, ResourceError
+from sessionlayer.decoding import decoded
 
 FORMAT: Final = 1
 
@@ -57,14 +58,14 @@ def decode_bundle(data: bytes) -> Bundle:
         ResourceError: it is damaged, or was written by a newer version.
     """
     try:
-        written_by = _any_decoder.decode(data)[:1]
+        written_by = decoded(_any_decoder, data)[:1]
         if written_by not in ([FORMAT], []):
             raise ResourceError(
                 f"the descriptors on record have format {written_by[0]}, and this version knows {FORMAT}; "
                 f"install the version that wrote them"
             )
-        bundle = _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        bundle = decoded(_decoder, data)
+    except msgspec.DecodeError as error:
         raise ResourceError(f"what is on record of the descriptors is damaged: {error}") from error
     if any(entry.duplicate_of >= position for position, entry in enumerate(bundle.entries)):
         raise ResourceError(

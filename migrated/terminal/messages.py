@@ -12,6 +12,8 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from sessionlayer.decoding import decoded
+
 DATA_MAX: Final = 32 * 1024
 """Most bytes of input or output in one message."""
 
@@ -107,7 +109,7 @@ async def receive(
         length = int.from_bytes(await reader.readexactly(_LENGTH_BYTES), "big")
         if length > _MESSAGE_MAX:
             raise TerminalProtocolError(f"a message of {length} bytes; at most {_MESSAGE_MAX} are allowed")
-        return decoder.decode(await reader.readexactly(length))
+        return decoded(decoder, await reader.readexactly(length))
     except asyncio.IncompleteReadError as error:
         if not error.partial and error.expected == _LENGTH_BYTES:
             return None

@@ -10,6 +10,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from sessionlayer.decoding import decoded
+
 PROTOCOL: Final = 1
 """Version of these messages and of those in `messages`; it must be the same at both ends."""
 
@@ -122,6 +124,9 @@ class _Versioned(Struct):
     protocol: int = 0
 
 
+_versions: Final = msgspec.json.Decoder(_Versioned)
+
+
 def encode(message: Request | Answer) -> bytes:
     """Return a request or an answer as a line, with its end."""
     return _encoder.encode(message) + b"\n"
@@ -134,13 +139,13 @@ def decode_request(line: bytes) -> Request:
         RequestError: it is not one, or of another version; the text says what to do.
     """
     try:
-        spoken = msgspec.json.decode(line, type=_Versioned).protocol
+        spoken = decoded(_versions, line).protocol
         if spoken != PROTOCOL:
             raise RequestError(
                 f"the client speaks version {spoken} of this protocol and the host version {PROTOCOL}; "
                 "install the same release of migrate-sessions on both"
             )
-        return _requests.decode(line)
+        return decoded(_requests, line)
     except msgspec.DecodeError as error:
         raise RequestError(
             f"the request can't be read ({error}); are both hosts on the same release?"
@@ -154,7 +159,7 @@ def decode_answer(line: bytes) -> Answer:
         RequestError: it is not one.
     """
     try:
-        return _answers.decode(line)
+        return decoded(_answers, line)
     except msgspec.DecodeError as error:
         raise RequestError(
             f"the answer can't be read ({error}); are both hosts on the same release?"

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from sessionlayer.continuations.values import Tag
+from sessionlayer.decoding import decoded
 
 MESSAGE_MAX: Final = 65_536
 """Bytes of a message; a longer one ends the connection with a clear error."""
@@ -221,7 +222,7 @@ def decode_request(data: bytes) -> Request:
     Raises:
         msgspec.DecodeError: it is not a request.
     """
-    return _requests.decode(data)
+    return decoded(_requests, data)
 
 
 def decode_answer(data: bytes) -> Answer:
@@ -230,4 +231,4 @@ def decode_answer(data: bytes) -> Answer:
     Raises:
         msgspec.DecodeError: it is neither an answer nor a notice.
     """
-    return _answers.decode(data)
+    return decoded(_answers, data)
