@@ -77,7 +77,7 @@ class StreamServer:
         self._loop = asyncio.get_running_loop()
         self._sessions: dict[bytes, StreamSession] = {}
         self._buckets: dict[str, TokenBucket] = {}
-        self._greeting: set[asyncio.Task[None]] = set()
+        self._greeting: dict[asyncio.Task[None], socket.socket] = {}  # the oldest first
         self._serving: set[asyncio.Task[None]] = set()
         for sock in self.sockets:
             self._loop.add_reader(sock.fileno(), self._accept, sock)
@@ -100,7 +100,7 @@ class StreamServer:
 
     async def wait_closed(self) -> None:
         """Wait until everything that ``close`` ended is over."""
-        while tasks := self._greeting | self._serving:
+        while tasks := self._greeting.keys() | self._serving:
             await asyncio.wait(tasks)
 
     def restore(self, state: SessionState) -> StreamSession:
@@ -133,11 +133,15 @@ class StreamServer:
                 self._pause_accepting(listener, error)
                 return
             if len(self._greeting) >= PENDING_MAX:
-                sock.close()
-                continue
+                next(task for task in self._greeting if not task.cancelling()).cancel()
             task = self._loop.create_task(self._greet(prepared(sock), str(address[0])))
-            self._greeting.add(task)
-            task.add_done_callback(self._greeting.discard)
+            self._greeting[task] = sock
+            task.add_done_callback(self._greeted)
+
+    def _greeted(self, task: asyncio.Task[None]) -> None:
+        sock = self._greeting.pop(task)
+        if task.cancelled():
+            sock.close()  # it may have been cancelled before it began
 
     def _pause_accepting(self, listener: socket.socket, error: OSError) -> None:
         _log.warning("no new transports for %.0f s: %s", ACCEPT_PAUSE_S, error)

@@ -14,6 +14,10 @@ BODY_MAX = 1024
 STATEMENT_MAX = 2048
 """Bytes of one sealed control message; a longer one ends the control transport."""
 
+ANSWERS_MAX = 4096
+"""Answers that wait on a control transport, more than one reading can ask for; a peer that asks on without
+reading them loses the transport."""
+
 REASON_MAX = 200
 """Characters of a reason that travels to the peer; ours are cut, longer ones are malformed."""
 
@@ -59,7 +63,8 @@ SUSPEND_S = 1.0
 """Seconds without a control transport after which the session counts as suspended: less is a hiccup."""
 
 PENDING_MAX = 256
-"""Transports that have not proved themselves at one server; a further one is closed at once."""
+"""Transports that have not proved themselves at one server; for a further one the oldest is closed, as an
+honest one needs a round trip and a hostile one stays as long as it may."""
 
 SOURCES_MAX = 4096
 """Source addresses whose handshakes are counted; beyond it those that have been quiet are forgotten."""

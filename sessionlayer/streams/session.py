@@ -18,7 +18,7 @@ from sessionlayer.streams.channel import ControlChannel
 from sessionlayer.streams.connection import Connection
 from sessionlayer.streams.errors import StreamError, StreamExpiredError, StreamRefusedError
 from sessionlayer.streams.events import Acknowledged, Closed, Effect, Ended, Lost
-from sessionlayer.streams.limits import ACK_DELAY_S
+from sessionlayer.streams.limits import ACK_DELAY_S, ANSWERS_MAX
 from sessionlayer.streams.liveness import Liveness
 from sessionlayer.streams.options import StreamOptions
 from sessionlayer.streams.seen import SeenNumbers
@@ -188,6 +188,8 @@ class Session:
         for message in self._channel.open(data):
             self.liveness.heard_at = now
             self._handle(decode(message))
+            if len(self._queue) > ANSWERS_MAX:
+                raise RemoteProtocolError("the peer asks without reading the answers")
 
     def _handle(self, statement: Statement) -> None:
         match statement:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from pathlib import Path
+
+import pytest
 
 from sessionlayer.aio import StreamOptions
-from sessionlayer.streams.limits import PENDING_MAX
+from sessionlayer.protocol.errors import RemoteProtocolError
+from sessionlayer.streams.limits import ANSWERS_MAX, PENDING_MAX
 from sessionlayer.streams.openings import OpeningBody, write_opening
+from sessionlayer.streams.statements import Ping, encode
 from tests.sessionlayer.aio.fake_clock import run
 from tests.sessionlayer.aio.pairs import LOOPBACK, Pair, pair, port_of
 
@@ -137,20 +142,70 @@ def test_a_slow_opening_is_closed_after_five_seconds() -> None:
     run(main())
 
 
-def test_unproven_transports_are_bounded() -> None:
+def test_unproven_transports_are_bounded_and_keep_nobody_out() -> None:
     async def main() -> None:
         async with pair() as both:
             idle = []
             for _ in range(PENDING_MAX + 5):
                 sock = socket.create_connection((LOOPBACK, port_of(both.server)))
+                sock.setblocking(False)
                 idle.append(sock)
                 await asyncio.sleep(0)
-            reader, writer = await asyncio.open_connection(LOOPBACK, port_of(both.server))
-            assert await reader.read() == b""
-            writer.close()
+            await works(both)  # a transport of its own was let in
+            assert [closed(sock) for sock in idle[:6]] == [True] * 6
+            assert not closed(idle[-1])
             for sock in idle:
                 sock.close()
-            await asyncio.sleep(0.05)
+
+    run(main())
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def closed(sock: socket.socket) -> bool:
+    try:
+        return sock.recv(1) == b""
+    except BlockingIOError:
+        return False
+
+
+def test_a_burst_of_strangers_leaves_no_descriptor_behind() -> None:
+    async def main() -> None:
+        async with pair() as both:
+            before = descriptors()
+            burst = [
+                socket.create_connection((LOOPBACK, port_of(both.server))) for _ in range(PENDING_MAX + 50)
+            ]
+            await asyncio.sleep(0.1)  # all are accepted in one turn, and the first given up before they begin
+            assert descriptors() == before + len(burst) + PENDING_MAX
+            for sock in burst:
+                sock.close()
+            await asyncio.sleep(0.1)
+            assert descriptors() == before
+
+    run(main())
+
+
+def test_a_client_that_asks_without_reading_answers_costs_little() -> None:
+    async def main() -> None:
+        async with pair() as both:
+            core = both.serving.core
+            ping = encode(Ping(number=1))
+            assert both.serving._link is not None
+            both.serving._link._unsent = b"the kernel takes no more"
+            core.receive_control(sealed(both, ping, ANSWERS_MAX), 0.0)
+            with pytest.raises(RemoteProtocolError, match="without reading"):
+                core.receive_control(sealed(both, ping, 1), 0.0)
+            both.serving._link._unsent = b""
             await works(both)
 
     run(main())
+
+
+def sealed(both: Pair, message: bytes, times: int) -> bytes:
+    """Return what the client would send; it loses its place on this transport and makes another."""
+    channel = both.session.core._channel
+    assert channel is not None
+    return b"".join(channel.seal(message) for _ in range(times))
