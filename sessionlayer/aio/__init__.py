@@ -1,6 +1,6 @@
 """Virtual streams for asyncio: connections that outlive their transports, without privilege or daemon."""
 
-from sessionlayer.aio.dialer import connect
+from sessionlayer.aio.dialer import Dial, connect
 from sessionlayer.aio.server import Admit, Connected, StreamServer, start_server
 from sessionlayer.aio.session import Judge, StreamSession
 from sessionlayer.aio.transport import StreamReader, StreamTransport
@@ -19,6 +19,7 @@ __all__ = [
     "Admit",
     "Closed",
     "Connected",
+    "Dial",
     "HostKey",
     "Judge",
     "Resumed",

@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     from sessionlayer.aio.shell import SessionShell
     from sessionlayer.aio.transport import StreamTransport
 
+Dial = Callable[[], Awaitable[socket.socket]]
+"""Return a new transport: a connected stream socket that does not block, TCP or not.
+
+It raises OSError or TimeoutError if there is none to be had now, and is called again then; the time that it
+takes is its own to bound.
+"""
+
 UNANSWERED_MAX = 2
 """Control openings that may stay unanswered before the server is asked whether it knows the session."""
 
@@ -46,15 +53,24 @@ class Dialer:
         address: the server's name or address, and port; looked up again at every attempt.
         identity: our key.
         judge: decides on the server's key.
+        dial: makes transports, where TCP connections to ``address`` won't do.
     """
 
-    def __init__(self, session: SessionShell, address: Address, identity: HostKey, judge: Judge) -> None:
+    def __init__(
+        self,
+        session: SessionShell,
+        address: Address,
+        identity: HostKey,
+        judge: Judge,
+        dial: Dial | None = None,
+    ) -> None:
         assert isinstance(session.core, ClientSession)
         self.address = address
         self._session = session
         self._core = session.core
         self._identity = identity
         self._judge = judge
+        self._dial = dial or self._dial_tcp
         self._hint = Hint()
         self._control_lost = asyncio.Event()
         self._reachable = asyncio.Event()
@@ -119,6 +135,9 @@ class Dialer:
         self._tasks[owner] = task
         task.add_done_callback(lambda _: self._tasks.pop(owner, None))
 
+    async def _dial_tcp(self) -> socket.socket:
+        return await race_to_connect(self.address, self._hint)
+
     # -- the control transport ---------------------------------------------------------------------------
 
     async def _keep_control(self) -> None:
@@ -129,7 +148,7 @@ class Dialer:
 
     async def _resume_control(self, attempt: int) -> bool:
         session = self._session
-        sock = await race_to_connect(self.address, self._hint)
+        sock = await self._dial()
         self._reachable.set()
         try:
             opening = self._core.control_opening()
@@ -157,9 +176,8 @@ class Dialer:
 
     async def _inquire(self) -> None:
         """Ask the server whether it knows the session: without its key it has no other way to say no."""
-        async with asyncio.timeout(2 * CONNECT_TIMEOUT_S):
-            sock = await race_to_connect(self.address, self._hint)
-            with sock:
+        with await self._dial() as sock:
+            async with asyncio.timeout(2 * CONNECT_TIMEOUT_S):
                 greeted = await shake_hands_as_client(sock, self._identity, self._judge)
                 if greeted.peer_key != self._session.peer_key:
                     return
@@ -179,7 +197,7 @@ class Dialer:
 
     async def _resume_data(self, transport: StreamTransport) -> bool:
         session, connection = self._session, transport.connection
-        sock = await race_to_connect(self.address, self._hint)
+        sock = await self._dial()
         if connection.phase is ConnectionPhase.RESET:
             sock.close()
             return True
@@ -242,7 +260,13 @@ class Dialer:
 
 
 async def connect(
-    host: str, port: int, *, identity: HostKey, judge: Judge, options: StreamOptions | None = None
+    host: str,
+    port: int,
+    *,
+    identity: HostKey,
+    judge: Judge,
+    options: StreamOptions | None = None,
+    dial: Dial | None = None,
 ) -> StreamSession:
     """Begin a session with the server at ``host`` and ``port``.
 
@@ -252,6 +276,8 @@ async def connect(
         identity: our key, by which the server knows us.
         judge: returns why the server's key (32 bytes) is not trusted, or an empty string.
         options: bounds and times.
+        dial: makes the transports where a TCP connection won't do; ``host`` and ``port`` only name the server
+            then.
 
     Raises:
         UntrustedPeerError: ``judge`` does not trust the server's key.
@@ -263,8 +289,7 @@ async def connect(
     from sessionlayer.aio.session import StreamSession
 
     options = options or StreamOptions()
-    async with asyncio.timeout(CONNECT_TIMEOUT_S):
-        sock = await connect_tcp(host, port)
+    sock = await (dial() if dial else _connect_in_time(host, port))
     try:
         async with asyncio.timeout(2 * CONNECT_TIMEOUT_S):
             greeted = await shake_hands_as_client(sock, identity, judge)
@@ -274,11 +299,16 @@ async def connect(
         raise
     state = new_state(greeted.key, greeted.peer_key, host, port, client=True)
     session = StreamSession(state, options)
-    session.dialer = Dialer(session, (host, port), identity, judge)
+    session.dialer = Dialer(session, (host, port), identity, judge, dial)
     session.core.begin_control(greeted.channel, asyncio.get_running_loop().time())
     session.attach_control(sock)
     session.dialer.start(sock)
     return session
+
+
+async def _connect_in_time(host: str, port: int) -> socket.socket:
+    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        return await connect_tcp(host, port)
 
 
 async def _begin(sock: socket.socket, greeted: Greeted) -> None:
@@ -298,4 +328,4 @@ async def _read_answer(sock: socket.socket) -> bytes:
     return head + await read_exactly(sock, answer_length(head))
 
 
-__all__ = ["Dialer", "UntrustedPeerError", "connect"]
+__all__ = ["Dial", "Dialer", "UntrustedPeerError", "connect"]

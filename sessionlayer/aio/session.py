@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from sessionlayer.aio.shell import SessionShell
 from sessionlayer.aio.transport import StreamTransport
@@ -17,6 +18,9 @@ from sessionlayer.streams.options import StreamOptions
 from sessionlayer.streams.session import closing_error
 from sessionlayer.streams.state import SessionState
 from sessionlayer.streams.transitions import SessionPhase
+
+if TYPE_CHECKING:
+    from sessionlayer.aio.dialer import Dial
 
 Judge = Callable[[bytes], str]
 """Given the peer's public key (32 bytes), return why it is not trusted, or "". It must not raise."""
@@ -133,7 +137,13 @@ class StreamSession(SessionShell):
 
     @classmethod
     def restore(
-        cls, state: SessionState, *, identity: HostKey, judge: Judge, options: StreamOptions | None = None
+        cls,
+        state: SessionState,
+        *,
+        identity: HostKey,
+        judge: Judge,
+        options: StreamOptions | None = None,
+        dial: Dial | None = None,
     ) -> StreamSession:
         """Go on with a client's session that was frozen; it connects in the background.
 
@@ -144,6 +154,7 @@ class StreamSession(SessionShell):
             identity: our key, in case the server has to be asked whether it still knows the session.
             judge: as for ``connect``.
             options: bounds and times.
+            dial: as for ``connect``.
 
         Raises:
             ValueError: ``state`` is a server's.
@@ -154,7 +165,7 @@ class StreamSession(SessionShell):
             raise ValueError("this is a server's session: use `StreamServer.restore`")
         session = cls(state, options or StreamOptions())
         session.readmit(state)
-        session.dialer = Dialer(session, (state.host, state.port), identity, judge)
+        session.dialer = Dialer(session, (state.host, state.port), identity, judge, dial)
         session.dialer.start()
         for transport in session.transports:
             session.dialer.keep(transport)

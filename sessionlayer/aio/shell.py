@@ -121,7 +121,8 @@ class SessionShell:
         """Go on over a control transport that has proved itself."""
         if self._link:
             self._link.close()
-        self.peername, self.sockname = name_of(sock, peer=True), name_of(sock, peer=False)
+        if sock.family != socket.AF_UNIX:  # what was dialled otherwise has no name that says anything
+            self.peername, self.sockname = name_of(sock, peer=True), name_of(sock, peer=False)
         self._link = ControlLink(sock, self)
         self.pump()
 

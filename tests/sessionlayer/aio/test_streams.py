@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -329,5 +330,67 @@ def test_a_key_with_too_many_sessions_loses_the_longest_suspended_one() -> None:
             assert len(both.server.sessions) == 2
             for session in (second, third):
                 await session.close()
+
+    run(main())
+
+
+def test_transports_may_be_dialled_otherwise() -> None:
+    """What carries a session need not be TCP: here the ends of socket pairs, with a relay behind each."""
+
+    async def main() -> None:
+        carried: list[asyncio.Task[None]] = []
+
+        async def carry(end: socket.socket, port: int) -> None:
+            near = await asyncio.open_connection(sock=end)
+            far = await asyncio.open_connection(LOOPBACK, port)
+            await asyncio.gather(one_way(near[0], far[1]), one_way(far[0], near[1]))
+
+        async def one_way(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                while data := await reader.read(65536):
+                    writer.write(data)
+                    await writer.drain()
+            except OSError:
+                pass
+            finally:
+                writer.close()
+
+        accepted = Accepted()
+        server = await aio.start_server(accepted, LOOPBACK, 0, identity=new_key(), judge=trusting)
+        failing = False
+
+        async def dial() -> socket.socket:
+            if failing:
+                raise ConnectionRefusedError("nobody there")
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            carried.append(asyncio.create_task(carry(theirs, port_of(server))))
+            return ours
+
+        session = await aio.connect("beyond", 7, identity=new_key(), judge=trusting, dial=dial)
+        assert session.peer == "beyond:7"
+        suspended = asyncio.Event()
+        session.on_event(lambda event: suspended.set() if isinstance(event, aio.Suspended) else None)
+        reader, writer = await session.open_connection(b"")
+        far_reader, far_writer = await accepted.arrivals.get()
+        assert len(carried) == 2
+        writer.write(b"before ")
+        assert await far_reader.readexactly(7) == b"before "
+        failing = True
+        for task in carried:
+            task.cancel()
+        await asyncio.wait(carried)
+        writer.write(b"after")
+        session.retry_now()
+        await suspended.wait()
+        failing = False
+        assert await far_reader.readexactly(5) == b"after"
+        far_writer.close()
+        assert await reader.read() == b""
+        writer.close()
+        await session.close()
+        server.close()
+        await server.wait_closed()
+        await asyncio.wait(carried)
 
     run(main())
