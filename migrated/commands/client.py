@@ -38,13 +38,21 @@ _WIDE: Final = 10_000
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
-class CannotReachError(click.ClickException):
+class PlainError(click.ClickException):
+    """End the command with a message that may have words of others in it: nothing of it steers a terminal."""
+
+    def format_message(self) -> str:
+        """Return the message with everything escaped but the ends of its lines."""
+        return "\n".join(map(printable, self.message.split("\n")))
+
+
+class CannotReachError(PlainError):
     """End the command with status 2: there is no daemon to ask."""
 
     exit_code = 2
 
 
-class DeniedError(click.ClickException):
+class DeniedError(PlainError):
     """End the command with status 1: the daemon refused."""
 
     exit_code = 1

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from migrated.commands.client import PlainError
+from migrated.log import printable
+
 if TYPE_CHECKING:
     from migrated.terminal.bootstrap import Far
     from migrated.terminal.requests import Ready, Request
@@ -25,7 +28,7 @@ _NEED_THE_CONNECTION: Final = {
 _UNITS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
-class SshError(click.ClickException):
+class SshError(PlainError):
     """End the command with status 255, as ssh does."""
 
     exit_code = _FAILED
@@ -217,13 +220,13 @@ def _run(far: Far, ready: Ready, identity: Any) -> int:  # noqa: ANN401
     except OSError as error:
         raise SshError(f"your terminal is gone: {(error.strerror or str(error)).lower()}") from error
     if end.message:
-        click.echo(f"migrate: {end.message}", err=True)
+        click.echo(f"migrate: {printable(end.message)}", err=True)
     return end.status
 
 
 def _mention(ready: Ready, host: str) -> None:
     if ready.waiting:
-        names = ", ".join(f"`{name}`" for name in ready.waiting)
+        names = ", ".join(f"`{printable(name)}`" for name in ready.waiting)
         click.echo(
             f"migrate: on `{host}` there is also {names}; `migrate ssh --attach NAME {host}` goes there",
             err=True,
@@ -231,7 +234,6 @@ def _mention(ready: Ready, host: str) -> None:
 
 
 def _ask(far: Far, request: Request) -> object:
-    from migrated.log import printable
     from migrated.terminal.bootstrap import BootstrapError, ask_far
     from migrated.terminal.requests import Refused
 
@@ -240,5 +242,5 @@ def _ask(far: Far, request: Request) -> object:
     except BootstrapError as error:
         raise SshError(str(error)) from error
     if isinstance(answer, Refused):
-        raise SshError(printable(f"`{far.host}`: {answer.reason}"))
+        raise SshError(f"`{far.host}`: {answer.reason}")
     return answer
