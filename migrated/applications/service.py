@@ -48,6 +48,12 @@ from sessionlayer.application.messages import (
 ANSWER_S: Final = 10.0
 """Seconds that a handler has for its answer. Its session waits with its connection however long it takes."""
 
+REASON_MAX: Final = 500
+"""Characters of a failure that people are told; of a longer one the beginning."""
+
+REASONS_MAX: Final = 8
+"""Reasons why a session is suspended: the first ones, and the newest."""
+
 
 class Applications:
     """What programs are told, and what they may ask for; the daemon's `Programs`.
@@ -259,7 +265,7 @@ class Applications:
 
     def _handler_failed(self, client: Client, request: HandlerFailed) -> None:
         session, attachment = self._answering(client, request.session)
-        self._amiss(session, attachment, f"its handler has failed: {request.reason}")
+        self._amiss(session, attachment, f"its handler has failed: {request.reason[:REASON_MAX]}")
 
     def _freeze(self, client: Client, request: Freeze) -> None:
         session = own_session(self._core, client.who, request.session)
@@ -313,8 +319,10 @@ class Applications:
     def _amiss(self, session: ManagedSession, attachment: Attachment, reason: str) -> None:
         """Tell people what is wrong with a program; the session stays suspended, with its connection."""
         attachment.phase = Phase.AMISS
+        if reason in session.because:
+            return
         if session.condition is Condition.SUSPENDED:
-            self._core.turn(session, session.condition, (*session.because, reason))
+            self._core.turn(session, session.condition, (*session.because[: REASONS_MAX - 1], reason))
         self._core.journal.tell(
             "handler-amiss",
             level=logging.WARNING,

@@ -10,8 +10,10 @@ from migrated.applications.client import Client
 from migrated.applications.holding import Holding
 from migrated.applications.refusal import RefusedError
 from migrated.continuations.vectors import StoredVectors
+from migrated.control.permission import may_access
 from migrated.database import StoreError
 from sessionlayer.continuations.errors import ContinuationError
+from sessionlayer.continuations.limits import NAME_MAX
 from sessionlayer.continuations.values import Kind, Tag
 
 ATTACH_HANDLERS_MAX: Final = 1024
@@ -33,8 +35,10 @@ class Takers:
         """Let a client take up internal continuations of its user's program of this name.
 
         Raises:
-            RefusedError: it has registered too many.
+            RefusedError: it has registered too many, or the name is too long.
         """
+        if len(program) > NAME_MAX:
+            raise RefusedError("bad-request", f"a program's name has at most {NAME_MAX} characters")
         found = self._handlers[client.who.uid, program]
         if client in found:
             return
@@ -72,4 +76,5 @@ class Takers:
             return holding.client
         if holding.kind is not Kind.INTERNAL:
             return None
-        return next(iter(self._handlers.get((holding.uid, holding.program), ())), None)
+        offered = self._handlers.get((holding.uid, holding.program), ())
+        return next((client for client in offered if may_access(client.who, holding.uid)), None)

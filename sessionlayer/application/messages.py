@@ -10,10 +10,10 @@ the continuation's own descriptors follow in the order of `Continuation.descript
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from sessionlayer.continuations.values import Tag
 from sessionlayer.decoding import decoded
@@ -36,7 +36,7 @@ class GetSession(Struct, frozen=True, kw_only=True, tag="get-session"):
     """
 
     number: int
-    wait_s: float = 0.0
+    wait_s: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class RegisterHandler(Struct, frozen=True, kw_only=True, tag="register-handler"):
