@@ -1,0 +1,5 @@
+"""What stays open while nobody has it: descriptors that outlive the daemon, in a process of their own."""
+
+from migrated.custody.custody import Custody
+
+__all__ = ["Custody"]
