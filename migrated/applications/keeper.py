@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import socket
 import struct
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -37,6 +39,10 @@ from sessionlayer.continuations.codec import decode
 from sessionlayer.continuations.errors import ContinuationError
 from sessionlayer.continuations.values import CONNECTION, Kind
 from sessionlayer.protocol.values import Connection
+
+KEPT_SHARE: Final = 4
+"""One user's sessions at rest keep at most this part of the descriptors that the daemon may have, root's too:
+terminals and pipes stay open, and a daemon without descriptors serves nobody."""
 
 _CLOSE_AT_ONCE: Final = struct.pack("=ii", 1, 0)
 """Of ``SO_LINGER``: a socket that its only holder leaves by dying is gone at once, and its place is free."""
@@ -97,9 +103,10 @@ class Keeper:
                 collected[parcel.session_id] = parcel, self._collect(parcel)
             except ResourceError as error:
                 refused[parcel.session_id] = RefusedError("resources", str(error))
-        for session_id, refusal in self._save(collected).items():
-            self._withdraw(collected.pop(session_id)[1])
-            refused[session_id] = refusal
+        for judge in (self._beyond_share, self._save):
+            for session_id, refusal in judge(collected).items():
+                self._withdraw(collected.pop(session_id)[1])
+                refused[session_id] = refusal
         for session_id, (parcel, found) in collected.items():
             try:
                 found.release()
@@ -214,6 +221,25 @@ class Keeper:
             parcel.owner,
             {session.socket.inode: session.socket.own},
         )
+
+    def _beyond_share(self, collected: Mapping[bytes, tuple[Parcel, Collected]]) -> dict[bytes, RefusedError]:
+        """Refuse those with which one user would keep more of our descriptors open than a share of them."""
+        if not any(found.kept for _, found in collected.values()):
+            return {}
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // KEPT_SHARE
+        kept: Counter[int] = Counter()
+        for holding in self.holdings:
+            kept[holding.uid] += len(holding.kept)
+        refused = {}
+        for session_id, (parcel, found) in collected.items():
+            if kept[parcel.uid] + len(found.kept) > most:
+                reason = (
+                    f"user {parcel.uid} keeps {kept[parcel.uid]} descriptors open, at most {most} are allowed"
+                )
+                refused[session_id] = RefusedError("quota", reason)
+            else:
+                kept[parcel.uid] += len(found.kept)
+        return refused
 
     def _save(self, collected: dict[bytes, tuple[Parcel, Collected]]) -> dict[bytes, RefusedError]:
         rows = [_stored(parcel, found.state) for parcel, found in collected.values()]
