@@ -23,9 +23,11 @@ from migrated.applications.refusal import RefusedError
 from migrated.applications.wire import Descriptors
 from migrated.continuations.store import ContinuationStore, Entry, StoredContinuation
 from migrated.core import Core
+from migrated.custody import Custody
 from migrated.database import StoreError
 from migrated.kernel.endpoint import EndPoint
 from migrated.kernel.guard import Ends, GuardError, reconcile
+from migrated.kernel.holders import find_holders
 from migrated.resources import (
     Collected,
     ResourceError,
@@ -55,16 +57,24 @@ class Keeper:
         core: what the daemon's parts share.
         store: the continuations on disk.
         resources: what knows descriptors.
+        custody: has what stays open, should we die.
     """
 
-    def __init__(self, core: Core, store: ContinuationStore, resources: Resources) -> None:
+    def __init__(self, core: Core, store: ContinuationStore, resources: Resources, custody: Custody) -> None:
         self._core = core
         self._store = store
         self._resources = resources
+        self._custody = custody
         self._forgotten: list[bytes] = []
         self.holdings = Holdings()
         for session_id, entry in store.entries.items():
             self._holding(session_id, entry.uid, entry.kind, entry.program)
+        for session_id, kept in custody.take_back().items():
+            if (holding := self.stored(session_id)) is not None:
+                holding.kept = kept
+            else:
+                custody.drop(session_id)
+                kept.close()
 
     def reconcile(self, sessions: Iterable[StoredSession]) -> None:
         """Let no segment disturb the connections that are on disk, and no rule be left of a daemon that died.
@@ -108,9 +118,11 @@ class Keeper:
                 self._withdraw(collected.pop(session_id)[1])
                 refused[session_id] = refusal
         for session_id, (parcel, found) in collected.items():
+            self._custody.keep(parcel.session_id, found.kept)
             try:
                 found.release()
             except ResourceError as error:
+                self._custody.drop(parcel.session_id)
                 self._withdraw(found)
                 self.forget_stored(session_id)
                 refused[session_id] = RefusedError("resources", str(error))
@@ -121,10 +133,15 @@ class Keeper:
     def taken_up_before(self, session: ManagedSession) -> None:
         """Forget the continuation of a session whose program has the connection after a restart.
 
-        The daemon died when its program had it again, or had it still; unless it never gave it up.
+        The daemon died when its program had it again, or had it still; unless it never gave it up, or only
+        the custodian has it.
         """
         holding = self.holdings.of(session.session_id)
         if holding is None:
+            return
+        if self._only_kept(session, holding):
+            session.pid = 0
+            self._keep_open(session, holding.kept.numbers)
             return
         try:
             if CONNECTION not in self.load(holding).parcel.continuation.descriptors:
@@ -179,6 +196,7 @@ class Keeper:
         session.socket.entrusted = False
         self.holdings.forget(session.session_id)
         self.forget_stored(session.session_id)
+        self._custody.drop(session.session_id)
         holding.close()
         self._core.save(session)
 
@@ -210,6 +228,7 @@ class Keeper:
         except (StoreError, ResourceError) as error:
             self._core.journal.tell("not-cleaned-up", level=logging.WARNING, reason=str(error))
         self.forget_stored(session_id)
+        self._custody.drop(session_id)
         holding.close()
 
     def _collect(self, parcel: Parcel) -> Collected:
@@ -280,11 +299,19 @@ class Keeper:
             state.kept = socket.socket(fileno=os.dup(number))
         state.entrusted = True
 
+    def _only_kept(self, session: ManagedSession, holding: Holding) -> bool:
+        """Return whether a session's socket is among what was kept for it, and no program has it."""
+        inode = session.socket.inode
+        if all(os.fstat(number).st_ino != inode for number in holding.kept.numbers):
+            return False
+        holders = find_holders([inode]).get(inode, ())
+        return all(holder.pid == self._custody.pid for holder in holders)
+
     def _connect(self, session: ManagedSession, holding: Holding) -> None:
         (number,) = holding.made.take_first().give_up()
         state = session.socket
-        if state.released is None:  # it was kept open all the time
-            os.close(number)
+        if state.released is None:  # it was kept open all the time, and is until the holding is closed
+            holding.kept.add(number)
             return
         state.kept = socket.socket(fileno=number)
         holding.linger = state.kept.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_CLOSE_AT_ONCE))

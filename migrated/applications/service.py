@@ -22,6 +22,8 @@ from migrated.applications.takers import Takers
 from migrated.applications.wire import Descriptors
 from migrated.continuations.store import ContinuationStore
 from migrated.core import Core
+from migrated.custody import SOCKET_NAME as CUSTODY
+from migrated.custody import Custody
 from migrated.resources import Resources
 from migrated.sessions import Condition, ManagedSession, Released
 from migrated.store import StoredSession
@@ -81,7 +83,8 @@ class Applications:
         self._attachments = Attachments()
         self._dependents = Dependents(core)
         self._takers = Takers(store.vectors)
-        self._keeper = Keeper(core, store, resources)
+        self._custody = Custody(path.with_name(CUSTODY), self._not_safe)
+        self._keeper = Keeper(core, store, resources, self._custody)
         self._lifetimes = Lifetimes(core, self._keeper)
         self._returning = Returning(
             core, self._keeper, expires_at=self._lifetimes.expires_at, granted=self._attachments.answered
@@ -103,10 +106,12 @@ class Applications:
     def close(self) -> None:
         """Close the application socket; programs go on by themselves."""
         self._server.close()
+        self._custody.close()
 
     def check(self) -> None:
         """Do what is due; call it now and then."""
         self._check_unanswered()
+        self._custody.check()
         self._invoker.check()
         self._lifetimes.check()
 
@@ -118,6 +123,9 @@ class Applications:
                 session = self._core.sessions.of_id(session_id)
                 if session is not None:
                     self._amiss(session, attachment, f"its handler does not answer for {ANSWER_S:g} s")
+
+    def _not_safe(self, reason: str) -> None:
+        self._core.journal.tell("custody", level=logging.WARNING, reason=reason)
 
     def expire(self, session_id: bytes, reason: str) -> None:
         """Give a suspended session up now, as if its time had come."""

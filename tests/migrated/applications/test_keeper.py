@@ -45,7 +45,10 @@ class Bench:
         store = SimpleNamespace(entries={}, save=lambda rows: {}, remove=lambda ids: None)
         self.collected: list[FakeCollected] = []
         self.keeper = Keeper(
-            cast("Any", core), cast("Any", store), cast("Any", SimpleNamespace(collect=self._collect))
+            cast("Any", core),
+            cast("Any", store),
+            cast("Any", SimpleNamespace(collect=self._collect)),
+            cast("Any", SimpleNamespace(take_back=dict, keep=lambda *_: None, drop=lambda _: None)),
         )
 
     def _collect(self, _names: object, numbers: tuple[int, ...], *_: object) -> FakeCollected:
