@@ -14,7 +14,7 @@ import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Final
 
@@ -82,11 +82,29 @@ class Keeper:
         Args:
             sessions: as they were stored when the daemon started.
         """
-        ends = [_ends(s.record.connection) for s in sessions if self.stored(s.record.session_id) is not None]
+        known = {stored.record.session_id: stored.record.connection for stored in sessions}
+        self._forget_orphans(known.keys())
+        ends = [
+            _ends(connection) for session, connection in known.items() if self.stored(session) is not None
+        ]
         try:
             reconcile(ends)
         except GuardError as error:
             self._core.journal.tell("not-guarded", level=logging.WARNING, reason=str(error))
+
+    def _forget_orphans(self, known: Set[bytes]) -> None:
+        """Forget what can't be resumed: the daemon died in between, or the file of the sessions was lost."""
+        for session_id in (self._store.entries.keys() | self._store.altered) - known:
+            if (orphan := self.stored(session_id)) is not None:
+                self._core.journal.tell(
+                    "ended",
+                    level=logging.WARNING,
+                    owner=orphan.uid,
+                    session=session_id.hex()[:8],
+                    program=orphan.program,
+                    reason="there is a continuation of it, and no record of its connection",
+                )
+                self.drop(session_id)
 
     def stored(self, session_id: bytes) -> Holding | None:
         """Return a session's holding, also one that can't be used because somebody altered it on disk."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,7 +15,12 @@ from migrated.applications import keeper as keeper_module
 from migrated.applications.holding import Parcel
 from migrated.applications.keeper import Keeper
 from migrated.applications.wire import Descriptors
+from migrated.continuations.store import ContinuationStore
 from sessionlayer.continuations.values import Continuation
+from tests.migrated.continuations.samples import HOST_KEY, stored
+
+CONNECTION = SimpleNamespace(local_address="::1", local_port=1, remote_address="::1", remote_port=2)
+CUSTODY: Any = SimpleNamespace(take_back=dict, keep=lambda *_: None, drop=lambda _: None)
 
 
 class FakeCollected:
@@ -96,3 +103,38 @@ def test_one_user_cannot_have_all_descriptors_kept(monkeypatch: pytest.MonkeyPat
     finally:
         third.descriptors.close()
         bench.close()
+
+
+def test_continuations_of_sessions_that_are_not_on_record_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded: list[Any] = []
+    monkeypatch.setattr(keeper_module, "reconcile", guarded.append)
+    store = ContinuationStore(tmp_path, HOST_KEY)
+    store.save([stored(1), stored(2), stored(3)])
+    told: list[tuple[str, str]] = []
+    journal = SimpleNamespace(
+        tell=lambda name, *, level=0, owner=0, session="", **_: told.append((name, session))
+    )
+    discarded: list[bytes] = []
+    keeper = Keeper(
+        cast("Any", SimpleNamespace(journal=journal)),
+        store,
+        cast("Any", SimpleNamespace(discard=discarded.append)),
+        CUSTODY,
+    )
+    record = SimpleNamespace(session_id=(2).to_bytes(16, "big"), connection=CONNECTION)
+
+    async def start() -> None:
+        keeper.reconcile([cast("Any", SimpleNamespace(record=record))])
+        await asyncio.sleep(0)
+
+    try:
+        asyncio.run(start())
+        assert list(store.entries) == [record.session_id]
+        assert [holding.session_id for holding in keeper.holdings] == [record.session_id]
+        assert discarded == [b"tcp", b"tcp"]
+        assert [name for name, _ in told] == ["ended", "ended"]
+        assert len(guarded[0]) == 1
+    finally:
+        store.close()
