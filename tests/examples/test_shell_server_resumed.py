@@ -117,3 +117,29 @@ def test_all_output_before_during_and_after_an_outage_arrives(
     lines = b"".join(b"%d\n" % number for number in range(1, 200_001))
     assert received.replace(b".", b"") == lines + lines
     assert received.count(b".") > 10
+
+
+@pytest.mark.parametrize("ended", ["killed", "stopped"])
+def test_a_shell_outlives_the_daemon_that_keeps_its_terminal(arena: Arena, keys: Keys, ended: str) -> None:
+    with shell(arena, keys, "-tt", "exec bash --norc") as (client, output, session):
+        say(client, f"stty -echo; secret=40; {TICKING} & echo pid$((0)):$$:")
+        output.until(b"pid0:")
+        pid = output.until(b":")
+        cut(arena, session)
+        say(client, "echo $((secret += 1)):$$:")
+        mark = arena.there.mark()
+        if ended == "killed":
+            arena.there.kill()
+        else:
+            arena.there.stop()
+        arena.there.start()
+        arena.there.await_event("restored", since=mark, session=session)
+        plug(arena, session)
+        output.until(b"41:" + pid)
+        cut(arena, session)  # and again, with the custodian that a daemon before has started
+        arena.there.kill()
+        arena.there.start()
+        plug(arena, session)
+        say(client, "kill %1; exit $((secret - 32))")
+        assert client.wait(PATIENCE_S) == 9
+    assert not arena.there.since(mark, "custody")
