@@ -180,6 +180,10 @@ def freeze(session: Session) -> Outcome[None]:
 
 def _ask(connection: Connection, owner: Owner, wait_s: float) -> Outcome[Session]:
     grip = grip_of(connection, owner)
+    if hasattr(connection, "stream_session"):
+        raise UnavailableError(
+            "a stream socket waits for its peer by itself; only asyncio's virtual streams can be given up"
+        )
     if grip.descriptor() < 0:
         raise MigrateError("the connection is closed")
     return hub().get_session(connection, grip, wait_s)

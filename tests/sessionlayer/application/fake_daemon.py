@@ -34,12 +34,13 @@ R = TypeVar("R", bound=Request)
 
 
 class FakeDaemon:
-    """Listens where a program looks; takes one program at a time."""
+    """Listens where a program looks; speaks with the one that it accepted last."""
 
     def __init__(self, folder: Path) -> None:
         self.path = str(folder / "application.sock")
         self._listener: socket.socket | None = None
         self._program: socket.socket | None = None
+        self._earlier: list[socket.socket] = []
         self.received: list[int] = []
         self.start()
 
@@ -59,7 +60,7 @@ class FakeDaemon:
         self._listener.settimeout(PATIENCE_S)
 
     def stop(self) -> None:
-        for end in (self._program, self._listener):
+        for end in (self._program, self._listener, *self._earlier):
             if end is not None:
                 end.close()
         self._program = self._listener = None
@@ -67,6 +68,8 @@ class FakeDaemon:
 
     def accept(self) -> None:
         assert self._listener is not None
+        if self._program is not None:
+            self._earlier.append(self._program)
         self._program, _ = self._listener.accept()
         self._program.settimeout(PATIENCE_S)
 

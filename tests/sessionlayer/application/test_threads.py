@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +32,7 @@ from sessionlayer.application.messages import (
 )
 from sessionlayer.continuations.values import CONNECTION, Kind
 from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
+from tests.sessionlayer.sockets.pairs import streams
 
 Ends = tuple[socket.socket, socket.socket]
 
@@ -191,6 +195,61 @@ def test_a_system_continuation_brings_the_connection_back(daemon: FakeDaemon, co
     with outcome.result(10) as found:
         found.sendall(b"back")
         assert connection[1].recv(100) == b"back"
+
+
+def test_a_lazy_handler_is_called_when_it_is_needed(daemon: FakeDaemon, connection: Ends) -> None:
+    calls: list[migrate.Session] = []
+    session = session_of(daemon, connection[0])
+    called(daemon, lambda: session.register_handler(calls.append, lazy=True), RegisterHandler)
+    daemon.say(SUSPEND)
+    daemon.say(Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=True))
+    daemon.expect(KeepRunning)
+    assert calls == [session]
+
+
+def test_a_session_in_name_only_does_nothing_and_keeps_its_connection(
+    daemon: FakeDaemon, connection: Ends
+) -> None:
+    daemon.stop()
+    session = migrate.get_session(connection[0], optional=True)
+    session.register_handler(lambda session: migrate.internal("never"))
+    session.store("index", b"1")
+    session.export("index")
+    session.depend_on(session)
+    assert (session.retrieve("index"), session.suspended) == (b"1", False)
+    assert session.resumed().result(0) is connection[0]
+    for refused in (session.freeze, lambda: session.return_cont(migrate.system())):
+        with pytest.raises(migrate.RefusedError):
+            refused()
+    session.close()
+    assert connection[0].fileno() > 0
+
+
+def test_a_stream_socket_says_that_it_needs_no_session(daemon: FakeDaemon) -> None:
+    one, other = streams()
+    with one, other, pytest.raises(migrate.UnavailableError, match="waits for its peer by itself"):
+        migrate.get_session(one)
+
+
+def test_a_forked_process_has_a_conversation_of_its_own(daemon: FakeDaemon, connection: Ends) -> None:
+    program = (
+        "import os, sessionlayer as migrate\n"
+        "migrate.available()\n"
+        "child = os.fork()\n"
+        "if child: os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        f"session = migrate.get_session({connection[0].fileno()})\n"
+        "os._exit(0 if session.peer else 1)\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    with subprocess.Popen(command, env=environment, pass_fds=[connection[0].fileno()]) as process:
+        try:
+            daemon.accept()  # the parent's
+            daemon.accept()
+            daemon.grant_session()
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
 
 
 def test_the_end_of_a_session_is_told(daemon: FakeDaemon, connection: Ends) -> None:
