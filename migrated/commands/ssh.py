@@ -14,7 +14,9 @@ from migrated.log import printable
 
 if TYPE_CHECKING:
     from migrated.terminal.bootstrap import Far
+    from migrated.terminal.carrier import Carrier
     from migrated.terminal.requests import Ready, Request
+    from sessionlayer.protocol.keys import HostKey
 
 _FAILED: Final = 255
 _WITH_VALUE: Final = frozenset("BbcDEeFIiJLlmOoPpQRSWw")
@@ -23,6 +25,7 @@ _NEED_THE_CONNECTION: Final = {
         "DLRw", "forwarding ends with the ssh that starts the terminal; `migrate forward` carries a port"
     ),
     **dict.fromkeys("AXY", "forwarding ends with the ssh that starts the terminal"),
+    "M": "the login is shared by this terminal alone",
     **dict.fromkeys("WNfnsOGQVT", "there would be no terminal"),
 }
 _UNITS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -125,6 +128,13 @@ class Period(click.ParamType[float]):
 @click.option(
     "--expire", type=Period(), default="30d", show_default=True, help="How long it lives without a client."
 )
+@click.option(
+    "--via",
+    type=click.Choice(["auto", "direct", "ssh"]),
+    default="auto",
+    show_default=True,
+    help="How the terminal comes here: over TCP directly, carried by ssh, or by ssh if need be.",
+)
 @click.option("--server", metavar="PATH", default="", help="Where `migrate` is on HOST, if not on its path.")
 @click.argument("host")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
@@ -132,10 +142,10 @@ class Period(click.ParamType[float]):
 def ssh(ctx: click.Context, /, **choices: Any) -> None:  # noqa: ANN401
     """Open a shell on HOST, or run COMMAND there, in a terminal that outlives networks and clients.
 
-    Usage is that of ssh, whose short options go before HOST. ssh runs once to log in; then the terminal is
-    carried over a stream of its own, end to end encrypted, to TCP ports 6450 to 6549 of HOST. HOST needs
-    migrate-sessions too, but no privilege and no daemon. `~.` leaves; the terminal stays. The exit status is
-    that of the shell, or 255.
+    Usage is that of ssh, whose short options go before HOST. ssh logs in; then the terminal is carried over
+    a stream of its own, end to end encrypted, to TCP ports 6450 to 6549 of HOST, or by ssh where a firewall
+    is in the way. HOST needs migrate-sessions too, but no privilege and no daemon. `~.` leaves; the terminal
+    stays. The exit status is that of the shell, or 255.
 
     \b
     Examples:
@@ -143,6 +153,7 @@ def ssh(ctx: click.Context, /, **choices: Any) -> None:  # noqa: ANN401
       migrate ssh --name nightly build.example make check
       migrate ssh --attach nightly build.example
       migrate ssh --list build.example
+      migrate ssh --via ssh build.example
     """  # noqa: D301
     from migrated.terminal.bootstrap import Far
 
@@ -159,7 +170,8 @@ def ssh(ctx: click.Context, /, **choices: Any) -> None:  # noqa: ANN401
     elif choices["kill"]:
         kill_far(far, choices["kill"])
     else:
-        ctx.exit(_open(far, choices["name"], choices["attach"], command, choices["expire"]))
+        via: str = choices["via"]
+        ctx.exit(_open(far, via, choices["name"], choices["attach"], command, choices["expire"]))
 
 
 def list_far(far: Far) -> None:
@@ -179,10 +191,12 @@ def kill_far(far: Far, name: str) -> None:
     _ask(far, Kill(name=name))
 
 
-def _open(far: Far, name: str, attach: str, command: str, expire_s: float) -> int:
+def _open(far: Far, via: str, name: str, attach: str, command: str, expire_s: float) -> int:
     import os
+    from contextlib import nullcontext
 
     from migrated.terminal.bootstrap import local_environment
+    from migrated.terminal.carrier import Carrier
     from migrated.terminal.requests import Open, Ready
     from sessionlayer.protocol.keys import HostKey
 
@@ -199,20 +213,30 @@ def _open(far: Far, name: str, attach: str, command: str, expire_s: float) -> in
         environment=local_environment(),
         expire_s=expire_s,
     )
-    ready = _ask(far, request)
-    assert isinstance(ready, Ready)
-    if not attach:
-        _mention(ready, far.host)
-    return _run(far, ready, identity)
+    with nullcontext() if via == "direct" else Carrier(far) as carrier:
+        ready = _ask(far, request, carrier)
+        assert isinstance(ready, Ready)
+        if not attach:
+            _mention(ready, far.host)
+        return _run(far, ready, identity, carrier, direct=via != "ssh")
 
 
-def _run(far: Far, ready: Ready, identity: Any) -> int:  # noqa: ANN401
+def _run(far: Far, ready: Ready, identity: HostKey, carrier: Carrier | None, *, direct: bool) -> int:
     import asyncio
 
     from migrated.terminal.attach import Destination, UnreachableHolderError, attach
     from migrated.terminal.bootstrap import addresses
 
-    destination = Destination(host=far.host, ready=ready, addresses=[*addresses(far), *ready.addresses])
+    def notify(reason: str) -> None:
+        click.echo(f"migrate: ssh carries this terminal: {reason} (TCP port {ready.port})", err=True)
+
+    destination = Destination(
+        host=far.host,
+        ready=ready,
+        addresses=[*addresses(far), *ready.addresses] if direct else (),
+        carrier=carrier,
+        notify=notify,
+    )
     try:
         end = asyncio.run(attach(destination, identity, sys.stdin.fileno()))
     except UnreachableHolderError as error:
@@ -233,12 +257,12 @@ def _mention(ready: Ready, host: str) -> None:
         )
 
 
-def _ask(far: Far, request: Request) -> object:
+def _ask(far: Far, request: Request, carrier: Carrier | None = None) -> object:
     from migrated.terminal.bootstrap import BootstrapError, ask_far
     from migrated.terminal.requests import Refused
 
     try:
-        answer = ask_far(far, request)
+        answer = ask_far(far, request) if carrier is None else carrier.ask(request)
     except BootstrapError as error:
         raise SshError(str(error)) from error
     if isinstance(answer, Refused):

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from migrated.terminal.carrier import Carrier
 from migrated.terminal.client import FAILED, Client, End
 from migrated.terminal.console import Console
 from migrated.terminal.holder import PORTS
 from migrated.terminal.requests import EXPIRE_MAX_S, Ready
-from sessionlayer.aio import StreamOptions, StreamSession, UntrustedPeerError, connect
+from sessionlayer.aio import Dial, StreamOptions, StreamSession, connect
 from sessionlayer.protocol.keys import HostKey
 
 CONNECT_S: Final = 5.0
 """Seconds that one address of the other host may take to answer."""
+
+FALL_BACK_S: Final = 2.0
+"""The same where ssh can carry the terminal if none answers."""
 
 _LAST_WORDS_S: Final = 2.0
 _STREAMS: Final = StreamOptions(ring_max=256 * 1024, expire_s=EXPIRE_MAX_S, connections_max=1)
@@ -29,11 +33,21 @@ class UnreachableHolderError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """The other host as its user calls it, what its holder answered, and addresses to try, best first."""
+    """Where a terminal is, and the ways that lead there.
+
+    Attributes:
+        host: the other host, as its user calls it.
+        ready: what its holder answered.
+        addresses: to connect to, best first; empty if ssh is to carry the terminal anyway.
+        carrier: has ssh carry the terminal if none of them answers; if there is none, nothing does.
+        notify: called with why ssh has to.
+    """
 
     host: str
     ready: Ready
     addresses: Sequence[str]
+    carrier: Carrier | None = None
+    notify: Callable[[str], None] = lambda _: None
 
 
 class HolderKey:
@@ -80,7 +94,7 @@ async def attach(destination: Destination, identity: HostKey, descriptor: int) -
         known = HolderKey(destination.host, destination.ready.key)
         session = await reach(destination, identity, known)
         try:
-            return await _converse(console, session, known)
+            return await _converse(console, session, known, destination.carrier)
         finally:
             await _part(session)
     finally:
@@ -88,42 +102,64 @@ async def attach(destination: Destination, identity: HostKey, descriptor: int) -
 
 
 async def reach(destination: Destination, identity: HostKey, known: HolderKey) -> StreamSession:
-    """Return a session with the holder, over the first address that leads to it.
+    """Return a session with the holder, over the first address that leads to it, or else over ssh.
 
     Raises:
-        UnreachableHolderError: none does.
+        UnreachableHolderError: nothing does.
     """
-    ready, failures = destination.ready, []
+    carrier = destination.carrier
+    failures: list[str] = []
     for address in dict.fromkeys(destination.addresses):
         try:
-            async with asyncio.timeout(CONNECT_S):
-                return await connect(
-                    address,
-                    ready.port,
-                    identity=identity,
-                    judge=known.judge,
-                    options=_STREAMS,
-                )
-        except TimeoutError:
-            failures.append(f"{address} does not answer")
-        except UntrustedPeerError as error:
-            failures.append(f"{address}: {error}")
+            async with asyncio.timeout(CONNECT_S if carrier is None else FALL_BACK_S):
+                session = await _connect(address, destination, identity, known)
         except OSError as error:
-            failures.append(f"{address}: {(error.strerror or str(error)).lower()}")
-    tried = "; ".join(failures) or "it has no address"
-    raise UnreachableHolderError(
-        f"ssh reaches `{destination.host}`, but not its TCP port {ready.port} ({tried}); is there "
-        f"a firewall? terminals use ports {PORTS.start} to {PORTS.stop - 1}"
-    )
+            failures.append(_failure(address, error))
+        else:
+            if carrier is not None:
+                carrier.close()
+            return session
+    tried = "; ".join(failures)
+    if carrier is None:
+        raise UnreachableHolderError(
+            f"ssh reaches `{destination.host}`, but not its TCP port {destination.ready.port} "
+            f"({tried or 'it has no address'}); is there a firewall? terminals use ports {PORTS.start} to "
+            f"{PORTS.stop - 1}, or `--via ssh`"
+        )
+    if tried:
+        destination.notify(tried)
+    try:
+        return await _connect(destination.host, destination, identity, known, carrier.dial)
+    except OSError as error:
+        raise UnreachableHolderError(_failure(f"ssh to `{destination.host}`", error)) from error
 
 
-async def _converse(console: Console, session: StreamSession, known: HolderKey) -> End:
+async def _connect(
+    address: str, destination: Destination, identity: HostKey, known: HolderKey, dial: Dial | None = None
+) -> StreamSession:
+    port = destination.ready.port
+    return await connect(address, port, identity=identity, judge=known.judge, options=_STREAMS, dial=dial)
+
+
+def _failure(way: str, error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return f"{way} does not answer"
+    return f"{way}: {(error.strerror or str(error)).lower()}"
+
+
+async def _converse(
+    console: Console, session: StreamSession, known: HolderKey, carrier: Carrier | None
+) -> End:
     try:
         reader, writer = await session.open_connection(b"terminal", sealed=True)
     except ConnectionError as error:
         return End(status=FAILED, message=f"`{known.host}`: {error}")
     kind = os.environ.get("TERM", "")
-    client = Client(console, session, reader, writer, host=known.host, terminal_kind=kind, hint=known.hint)
+
+    def hint() -> str:
+        return known.hint() or (carrier.hint() if carrier else "")
+
+    client = Client(console, session, reader, writer, host=known.host, terminal_kind=kind, hint=hint)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGWINCH, client.resized)
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -1,7 +1,7 @@
 """The near side of `migrate ssh`: have a request done on another host, over the user's own ssh.
 
-ssh runs once and ends: its options, keys, prompts and jump hosts are the user's. The keys of the stream
-that follows are exchanged over it.
+Options, keys, prompts and jump hosts are the user's. The keys of the stream that follows are exchanged over
+it. Here ssh runs once and ends; `carrier` has it carry the stream as well.
 
 Source: ssh(1), ssh_config(5).
 """
@@ -11,15 +11,15 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from migrated.terminal.requests import Answer, Request, RequestError, decode_answer, encode
 from migrated.terminal.serve import MARK
 
-# Whatever needs the connection of this ssh would end with it, at once.
-_SETTINGS: Final = (
+# Whatever else needs the connection of this ssh would end with it, unexpectedly.
+SETTINGS: Final = (
     "-T", "-a", "-x",
     "-o", "ClearAllForwardings=yes",
     "-o", "PermitLocalCommand=no",
@@ -27,7 +27,7 @@ _SETTINGS: Final = (
 )  # fmt: skip
 _FIND: Final = (
     'PATH="$PATH:$HOME/.local/bin:/usr/local/bin:/opt/migrate/bin"; export PATH; '
-    "command -v migrate > /dev/null 2>&1 || exit 127; exec migrate terminal serve"
+    "command -v migrate > /dev/null 2>&1 || exit 127; exec migrate terminal "
 )
 _NOT_FOUND: Final = 127
 _SSH_FAILED: Final = 255
@@ -52,16 +52,31 @@ def ask_far(far: Far, request: Request) -> Answer:
     Raises:
         BootstrapError: ssh can't log in, or there is no `migrate`, or another release of it.
     """
-    script = f"exec {far.server} terminal serve" if far.server else _FIND
-    command = ["ssh", *far.options, *_SETTINGS, "--", far.host, f"sh -c {shlex.quote(script)}"]
+    command = ["ssh", *far.options, *SETTINGS, "--", far.host, far_command(far, "serve")]
     try:
         done = subprocess.run(command, input=encode(request), stdout=subprocess.PIPE, check=False)
     except FileNotFoundError as error:
-        raise BootstrapError("`ssh` was not found; on Debian: `apt-get install openssh-client`") from error
-    for line in done.stdout.splitlines():
-        if line.startswith(MARK):
-            return _read(far, line)
-    raise BootstrapError(_why_silent(far, done.returncode))
+        raise no_ssh() from error
+    answer = find_answer(far, done.stdout.splitlines())
+    if answer is None:
+        raise BootstrapError(why_silent(far, done.returncode))
+    return answer
+
+
+def far_command(far: Far, words: str) -> str:
+    """Return the command line that runs `migrate terminal` with ``words`` on the other host."""
+    script = f"exec {far.server} terminal {words}" if far.server else _FIND + words
+    return f"sh -c {shlex.quote(script)}"
+
+
+def find_answer(far: Far, lines: Iterable[bytes]) -> Answer | None:
+    """Return the answer that is among ``lines``; the shell's start-up files may print others.
+
+    Raises:
+        BootstrapError: another release answers.
+    """
+    found = next((line for line in lines if line.startswith(MARK)), None)
+    return None if found is None else _read(far, found)
 
 
 def addresses(far: Far) -> tuple[str, ...]:
@@ -86,7 +101,13 @@ def _read(far: Far, line: bytes) -> Answer:
         raise BootstrapError(f"`{far.host}`: {error}") from error
 
 
-def _why_silent(far: Far, status: int) -> str:
+def no_ssh() -> BootstrapError:
+    """Return the error for a host without an ssh client."""
+    return BootstrapError("`ssh` was not found; on Debian: `apt-get install openssh-client`")
+
+
+def why_silent(far: Far, status: int) -> str:
+    """Return what ssh's exit status means when the other host said nothing that we understand."""
     if status == _SSH_FAILED:
         return f"ssh could not log in at `{far.host}`"
     if status == _NOT_FOUND and not far.server:

@@ -1,5 +1,7 @@
 """The far side of `migrate ssh`: read one request from standard input, have it done, print the answer.
 
+The client may then have this very login carry its first transport; else it closes it.
+
 It runs under the user's own ssh login, which is what proves that the request is the user's.
 """
 
@@ -14,6 +16,7 @@ import msgspec
 
 from migrated.terminal.ask import ask
 from migrated.terminal.place import HolderError, Place, PlaceError
+from migrated.terminal.relay import WISH, relay
 from migrated.terminal.requests import (
     LINE_MAX,
     Answer,
@@ -35,10 +38,17 @@ _OF_THE_LOGIN: Final = frozenset(
 
 
 def serve() -> None:
-    """Answer the request on standard input; a refusal is an answer too."""
-    line = sys.stdin.buffer.readline(LINE_MAX)
-    sys.stdout.buffer.write(MARK + encode(_answer(line)))
+    """Answer the request on standard input; a refusal is an answer too.
+
+    Raises:
+        RelayError: the login was to carry a transport, and the holder is gone.
+    """
+    answer = _answer(sys.stdin.buffer.readline(LINE_MAX))
+    sys.stdout.buffer.write(MARK + encode(answer))
     sys.stdout.buffer.flush()
+    # The client says nothing more before it is told that it is connected, so nothing of it is buffered here.
+    if isinstance(answer, Ready) and sys.stdin.buffer.readline(LINE_MAX) == WISH:
+        relay(answer.port)
 
 
 def _answer(line: bytes) -> Answer:
