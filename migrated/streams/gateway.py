@@ -104,6 +104,8 @@ class Gateway:
                     event(_log, logging.INFO, "suspended", **told, reason=why)
                 case Resumed(after_s):
                     event(_log, logging.INFO, "resumed", **told, after_s=round(after_s, 3), peer=session.peer)
+                    if refusal := self.judge(session.peer_key):  # the key was taken away meanwhile
+                        session.over("refused", refusal)
                 case Closed(code, why):
                     self._sessions.discard(session.id)
                     event(_log, logging.INFO, "session-ended", **told, code=code, reason=why)

@@ -84,7 +84,7 @@ class Shell:
             self.resize(rows, columns)
             _expect_utf8(slave)
             self.pid = _spawn(program, os.ttyname(slave))
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: what can't be in an environment or a command
             os.close(self.master)
             raise ShellError(f"cannot start `{program.path}`: {_reason(error)}") from error
         finally:
@@ -139,8 +139,8 @@ def _expect_utf8(slave: int) -> None:
     termios.tcsetattr(slave, termios.TCSANOW, attributes)
 
 
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def _reason(error: OSError | ValueError) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 def size_of(descriptor: int) -> tuple[int, int]:

@@ -17,7 +17,15 @@ from migrated.streams.admission import Admission
 from migrated.streams.authorized import key_text
 from migrated.streams.gateway import Gateway
 from migrated.streams.rules import read_rule
-from sessionlayer.aio import HostKey, StreamError, StreamRefusedError, StreamSession, connect, start_server
+from sessionlayer.aio import (
+    HostKey,
+    Resumed,
+    StreamError,
+    StreamRefusedError,
+    StreamSession,
+    connect,
+    start_server,
+)
 from tests.migrated.streams.pairs import read_all, read_exactly, reset
 
 CLIENT, SERVER = (HostKey.from_private(bytes([number]) * 32) for number in (1, 2))
@@ -191,6 +199,31 @@ def test_a_key_that_is_taken_away_reaches_nothing_more(perform: Perform) -> None
         scene.keys.write_text("")
         with pytest.raises(StreamRefusedError, match="not among the destinations"):
             await scene.session.open_connection(scene.purpose)
+
+    perform(play)
+
+
+def test_a_key_that_is_taken_away_resumes_nothing(perform: Perform, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play(scene: Scene) -> None:
+        followed: list[StreamSession] = []
+        follow = scene.gateway._follow
+
+        def noting(session: StreamSession) -> None:
+            followed.append(session)
+            follow(session)
+
+        monkeypatch.setattr(scene.gateway, "_follow", noting)
+        _, writer = await scene.session.open_connection(scene.purpose)
+        with await scene.accept() as there:
+            for keys, state in ((scene.keys.read_text(), "connected"), ("", "closed")):
+                scene.keys.write_text(keys)
+                followed[0]._tell(Resumed(after_s=2.0))
+                await asyncio.sleep(0)
+                assert followed[0].state == state
+            with pytest.raises(ConnectionResetError):
+                await read_all(there)
+        await scene.session.wait_closed()
+        writer.close()
 
     perform(play)
 
