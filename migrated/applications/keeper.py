@@ -11,6 +11,7 @@ import logging
 import os
 import resource
 import socket
+import stat
 import struct
 import time
 from collections import Counter
@@ -82,15 +83,17 @@ class Keeper:
         Args:
             sessions: as they were stored when the daemon started.
         """
-        known = {stored.record.session_id: stored.record.connection for stored in sessions}
+        known = {stored.record.session_id: stored for stored in sessions}
         self._forget_orphans(known.keys())
-        ends = [
-            _ends(connection) for session, connection in known.items() if self.stored(session) is not None
-        ]
+        ends = [_ends(session.record.connection) for session in known.values() if self._is_released(session)]
         try:
             reconcile(ends)
         except GuardError as error:
             self._core.journal.tell("not-guarded", level=logging.WARNING, reason=str(error))
+
+    def _is_released(self, session: StoredSession) -> bool:
+        holding = self.stored(session.record.session_id)
+        return holding is not None and not _has_socket(holding.kept, session.inode)
 
     def _forget_orphans(self, known: Set[bytes]) -> None:
         """Forget what can't be resumed: the daemon died in between, or the file of the sessions was lost."""
@@ -320,10 +323,8 @@ class Keeper:
     def _only_kept(self, session: ManagedSession, holding: Holding) -> bool:
         """Return whether a session's socket is among what was kept for it, and no program has it."""
         inode = session.socket.inode
-        if all(os.fstat(number).st_ino != inode for number in holding.kept.numbers):
-            return False
         holders = find_holders([inode]).get(inode, ())
-        return all(holder.pid == self._custody.pid for holder in holders)
+        return _has_socket(holding.kept, inode) and all(h.pid == self._custody.pid for h in holders)
 
     def _connect(self, session: ManagedSession, holding: Holding) -> None:
         (number,) = holding.made.take_first().give_up()
@@ -374,6 +375,11 @@ class Keeper:
             found.withdraw()
         except ResourceError as error:
             self._core.journal.tell("not-cleaned-up", level=logging.WARNING, reason=str(error))
+
+
+def _has_socket(descriptors: Descriptors, inode: int) -> bool:
+    statuses = map(os.fstat, descriptors.numbers)
+    return any(stat.S_ISSOCK(status.st_mode) and status.st_ino == inode for status in statuses)
 
 
 def _ends(connection: Connection) -> Ends:
