@@ -112,19 +112,22 @@ def peer_of(session: ManagedSession) -> str:
     return f"{written}:{connection.remote_port}"
 
 
+def _is_tcp(descriptor: int) -> bool:
+    # What it is is asked first: fstat(2) and close(2) wait where a file system wants to, and a socket that is
+    # none would not close the duplicate.
+    if not os.readlink(f"/proc/self/fd/{descriptor}").startswith("socket:"):  # noqa: PTH115
+        return False
+    with socket.socket(fileno=os.dup(descriptor)) as sock:
+        return sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM
+
+
 def _connection(descriptor: int) -> tuple[int, int]:
     """Return a TCP socket's inode and owner.
 
     Raises:
         RefusedError: it is something else.
     """
-    # Whether it is a socket is asked first, because fstat(2) waits where a file system wants to.
-    try:
-        with socket.socket(fileno=os.dup(descriptor)) as sock:
-            tcp = sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM
-    except OSError:
-        tcp = False
-    if not tcp:
+    if not _is_tcp(descriptor):
         reason = "the descriptor is no TCP connection; hand over the socket itself"
         raise RefusedError("no-connection", reason)
     status = os.fstat(descriptor)
