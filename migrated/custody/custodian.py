@@ -15,6 +15,7 @@ Source: unix(7), ``SCM_RIGHTS`` and ``SO_PEERCRED``.
 from __future__ import annotations
 
 import array
+import errno
 import os
 import select
 import socket
@@ -181,7 +182,15 @@ class Custodian:
     def _send(self, message: bytes, numbers: list[int] | None = None) -> None:
         assert self._daemon is not None
         beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", numbers))] if numbers else []
-        self._daemon.sendmsg([message], beside, socket.MSG_NOSIGNAL)
+        deadline = time.monotonic() + SEND_S
+        while True:
+            try:
+                self._daemon.sendmsg([message], beside, socket.MSG_NOSIGNAL)
+                return
+            except OSError as error:  # too many are on their way; the daemon takes them in meanwhile
+                if error.errno != errno.ETOOMANYREFS or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)
 
     def _close(self, name: bytes) -> None:
         for number in self._held.pop(name, ()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
 import signal
@@ -12,11 +13,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from migrated.applications.wire import Descriptors, receive
-from migrated.custody import Custody, custodian
+from migrated.custody import Custody, custodian, custody
 from migrated.custody.custodian import KEEP, Custodian
 from migrated.custody.custody import SOCKET_NAME
 
@@ -309,3 +311,55 @@ def test_what_a_dead_daemon_said_last_is_heard_before_the_next_is_let_in(tmp_pat
             assert (data, len(descriptors)) == (custodian.HELD + NAME, 1)
             descriptors.close()
         used._hear()
+
+
+class FullWay:
+    """A way on which there are too many descriptors, until one was sent in vain."""
+
+    def __init__(self) -> None:
+        self.sent: list[object] = []
+        self._full = True
+
+    def send(self, *message: object) -> None:
+        if self._full:
+            self._full = False
+            raise OSError(errno.ETOOMANYREFS, "too many references")
+        self.sent.append(message)
+
+    sendmsg = send
+
+
+def test_the_custodian_waits_while_too_many_are_on_their_way(tmp_path: Path) -> None:
+    with custodian_at(tmp_path) as (used, _):
+        way = FullWay()
+        used._daemon = cast("socket.socket", way)
+        used._send(custodian.HELD + NAME, [2])
+        assert len(way.sent) == 1
+        used._daemon = None
+
+
+def test_the_daemon_says_again_what_was_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(stage: Stage) -> None:
+        daemon, way = stage.daemon(), FullWay()
+        monkeypatch.setattr(custody, "send", way.send)
+        writing = daemon.keep_pipe()
+        assert way.sent == []
+        daemon.custody.check()
+        assert len(way.sent) == 1
+        assert daemon.amiss == []
+        os.close(writing)
+
+    run(tmp_path, story)
+
+
+def test_what_comes_back_is_not_inherited(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        first = stage.daemon()
+        writing = first.keep_pipe()
+        assert first.custody._sock is not None
+        assert not first.custody._sock.get_inheritable()
+        first.die()
+        assert not any(map(os.get_inheritable, stage.daemon().back[NAME]))
+        os.close(writing)
+
+    run(tmp_path, story)
