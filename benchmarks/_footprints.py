@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +141,7 @@ def print_footprints(found: dict[str, Footprint]) -> None:
         print(f"  {label:34}" + "".join(f"{row(footprint):>20}" for footprint in found.values()))
 
 
-_ROWS = {
+_ROWS: dict[str, Callable[[Footprint], str]] = {
     "memory, plain program, MB": lambda f: f"{f.native_kb / 1e3:.1f}",
     "memory, with Migrate, MB": lambda f: f"{f.active_kb / 1e3:.1f}",
     "memory, suspended, MB": lambda f: f"{f.suspended_kb / 1e3:.1f}",

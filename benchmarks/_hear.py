@@ -2,6 +2,7 @@
 
 Usage: _hear.py ADDRESS PORT COUNT
 
+Very many connections begin in groups, each when the one before has heard something.
 PORT is that of the connection's own end when it began. It says `ready` once all connections are there. It is
 an ordinary program that knows nothing of Migrate.
 """
@@ -14,6 +15,7 @@ import sys
 import time
 
 LIMIT_S = 15.0
+GROUP = 200
 
 
 def connected(address: str, port: int) -> socket.socket:
@@ -31,24 +33,37 @@ def connected(address: str, port: int) -> socket.socket:
 def main() -> None:
     address, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     selector = selectors.DefaultSelector()
-    for _ in range(count):
-        sock = connected(address, port)
-        selector.register(sock, selectors.EVENT_READ, (sock.getsockname()[1], bytearray()))
+    for first in range(0, count, GROUP):
+        fresh = set()
+        for _ in range(min(GROUP, count - first)):
+            sock = connected(address, port)
+            selector.register(sock, selectors.EVENT_READ, (sock.getsockname()[1], bytearray()))
+            fresh.add(sock.getsockname()[1])
+        while count > GROUP and fresh:
+            fresh -= hear(selector)
     print("ready", flush=True)
     while selector.get_map():
-        for key, _ in selector.select():
-            assert isinstance(key.fileobj, socket.socket)
-            data = key.fileobj.recv(1 << 16)
-            now = time.time()
-            own, unread = key.data
-            if not data:
-                print(f"{now} {own} end", flush=True)
-                selector.unregister(key.fileobj)
-            unread += data
-            *lines, rest = unread.split(b"\n")
-            unread[:] = rest
-            for line in lines:
-                print(f"{now} {own} {line.decode()}", flush=True)
+        hear(selector)
+
+
+def hear(selector: selectors.BaseSelector) -> set[int]:
+    """Say what has arrived, and return at which connections."""
+    heard = set()
+    for key, _ in selector.select():
+        assert isinstance(key.fileobj, socket.socket)
+        data = key.fileobj.recv(1 << 16)
+        now = time.time()
+        own, unread = key.data
+        heard.add(own)
+        if not data:
+            print(f"{now} {own} end", flush=True)
+            selector.unregister(key.fileobj)
+        unread += data
+        *lines, rest = unread.split(b"\n")
+        unread[:] = rest
+        for line in lines:
+            print(f"{now} {own} {line.decode()}", flush=True)
+    return heard
 
 
 if __name__ == "__main__":

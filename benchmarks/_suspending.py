@@ -147,7 +147,7 @@ class Suspendable:
         stage, began = self.stage, self._stamps.stat().st_size
         marks = stage.marks()
         cut = time.time()
-        for link in stage.net.links:
+        for link in reversed(stage.net.links):  # the one that is not in use first: nobody moves to it
             link.cut()
         times = {name: self._times(stage.server, name, marks[1]) for name in ("suspended", "given-up")}
         indices = {session: self.index(session) for session in self.ports}

@@ -10,7 +10,7 @@ import sys
 
 from _crowds import Crowd, Multitude, crowd_of, measure_multitude, print_crowds, print_multitude
 from _figures import arguments, print_json, progress
-from _footprints import measure_footprint, print_footprints
+from _footprints import Footprint, measure_footprint, print_footprints
 from _stage import BenchmarkError, Stage
 from _stages import BENCHMARK, Stages, print_stages, stages_of, summaries
 from _suspending import COMPLETE, INTERNAL, PLAIN, PLAIN_PROCESS, Program, Suspendable
@@ -68,20 +68,23 @@ def main() -> None:
     runs, rounds = (1, 1) if options.quick else (options.runs, options.rounds)
     at_once, multitudes = ((2,), (100,)) if options.quick else (AT_ONCE, MULTITUDES)
     only = options.only or PARTS
-    stages, footprints, crowds = {}, {}, {}
+    stages: dict[str, list[Stages]] = {}
+    footprints: dict[str, Footprint] = {}
+    crowds: dict[str, list[Crowd]] = {}
     with Stage() as stage:
-        for style, (plain, program) in STYLES.items():
+        for style, (_, program) in STYLES.items():
             if "stages" in only:
                 stages[style] = measure_stages(stage, style, program, runs)
-            if "footprints" in only:
-                footprints[style] = measure_footprint(stage, plain, program)
             if "crowds" in only:
                 crowds[style] = [measure_crowd(stage, style, program, n, rounds) for n in at_once]
+    for style, (plain, program) in STYLES.items() if "footprints" in only else ():
+        with Stage() as stage:
+            footprints[style] = measure_footprint(stage, plain, program)
     found = measure_multitudes(multitudes) if "multitudes" in only else []
     if options.json:
         print_json(
             {
-                "stages_ms": {style: summaries(runs) for style, runs in stages.items()},
+                "stages_ms": {style: summaries(measured) for style, measured in stages.items()},
                 "footprints": footprints,
                 "crowds_ms": crowds,
                 "multitudes": found,
