@@ -15,6 +15,7 @@ from migrated.terminal.console import Console
 from migrated.terminal.holder import PORTS
 from migrated.terminal.requests import EXPIRE_MAX_S, Ready
 from sessionlayer.aio import Dial, StreamOptions, StreamSession, connect
+from sessionlayer.aio.sockets import source_towards
 from sessionlayer.protocol.keys import HostKey
 
 CONNECT_S: Final = 5.0
@@ -129,9 +130,21 @@ async def reach(destination: Destination, identity: HostKey, known: HolderKey) -
     if tried:
         destination.notify(tried)
     try:
-        return await _connect(destination.host, destination, identity, known, carrier.dial)
+        session = await _connect(destination.host, destination, identity, known, carrier.dial)
     except OSError as error:
         raise UnreachableHolderError(_failure(f"ssh to `{destination.host}`", error)) from error
+    _tell_way(session, destination.ready)
+    return session
+
+
+def _tell_way(session: StreamSession, ready: Ready) -> None:
+    """Tell a session whose transports are not TCP where they lead, so that it notices our change of address.
+
+    Behind a NAT that is not quite where ssh went; what begins at another address then does so for both.
+    """
+    for address in ready.addresses[:1]:
+        session.peername = address, ready.port
+        session.sockname = source_towards(session.peername), 0
 
 
 async def _connect(

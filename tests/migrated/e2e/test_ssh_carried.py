@@ -1,0 +1,81 @@
+"""`migrate ssh` where a firewall lets nothing but ssh through."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from migrated.lab import SERVER_V4
+from tests.migrated.e2e.windows import Far, await_true, far_in
+
+COUNT = (
+    "i=0; while [ ! -e {stop} ]; do echo number $i; i=$((i+1)); sleep 0.05; done; echo all $i; read x; exit 7"
+)
+MANY = 20_000
+RULES = """\
+add table inet wall
+add chain inet wall incoming { type filter hook input priority 0; policy accept; }
+add rule inet wall incoming iifname != lo tcp dport 6450-6549 drop
+"""
+
+
+@pytest.fixture(scope="module")
+def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
+    with far_in(tmp_path_factory.mktemp("wall")) as far:
+        done = far.net.server.run(["nft", "-f", "-"], input=RULES)
+        assert done.returncode == 0, done.stderr
+        yield far
+
+
+def carrying(far: Far) -> set[int]:
+    """Return the processes, on either host, that carry a transport."""
+    found = set()
+    for folder in (path for path in Path("/proc").iterdir() if path.name.isdecimal()):
+        with suppress(OSError):
+            line = (folder / "cmdline").read_bytes()
+            ours = bytes(far.folder) in line + (folder / "environ").read_bytes()
+            if ours and (line.startswith(b"ssh\0") or b"\0terminal\0" in line):
+                found.add(int(folder.name))
+    return found
+
+
+def test_a_shell_moves_to_another_link_and_leaves_no_login_behind(far: Far) -> None:
+    stop = far.folder / "stop-1"
+    window = far.window("--name", "wall", SERVER_V4, COUNT.format(stop=stop))
+    window.await_line(r"migrate: ssh carries this terminal: 18.31.0.9 does not answer \(TCP port \d+\)")
+    window.await_line("number 10")
+    assert len(carrying(far)) == 4, "two transports with two ends each"
+    link = far.net.links[0]
+    link.cut()
+    link.withdraw()
+    seen = len(window.numbers())
+    await_true(lambda: len(window.numbers()) > seen + 5)
+    link.plug()
+    link.configure()
+    stop.touch()
+    total = int(window.await_line(r"all (\d+)")[1])
+    assert window.numbers() == list(range(total))
+    window.type("\r")
+    assert window.end() == 7
+    await_true(lambda: not carrying(far))
+
+
+def test_a_killed_client_leaves_no_login_behind_and_comes_back(far: Far) -> None:
+    first = far.window("--via", "ssh", "--name", "orphan", SERVER_V4, f"seq -f 'number %.0f' 0 {MANY}; cat")
+    first.await_line(f"number {MANY}")
+    assert first.numbers() == list(range(MANY + 1))
+    first.process.send_signal(signal.SIGKILL)
+    first.process.wait()
+    await_true(lambda: not carrying(far))
+    second = far.window("--via", "ssh", "--attach", "orphan", SERVER_V4)
+    second.await_line(f"number {MANY}")
+    far.cut()
+    second.process.send_signal(signal.SIGKILL)
+    second.process.wait()
+    await_true(lambda: not carrying(far))
+    far.plug()
+    assert far.there("kill", "orphan").returncode == 0
