@@ -1,8 +1,9 @@
 """Somebody types, the link is cut, and the other link has another address: how long until keys come back.
 
-The same outage for each system, in turn: the cable of the link in use is cut and its address withdrawn, as a
-network manager does when a cable goes. Fifty keys a second are typed, each of which the far end sends back.
-The gap is the time from the cut to the first echo of a key that was typed after it.
+The same outage for each system, in turn. *Cut*: the cable of the link in use is cut and its address withdrawn,
+as a network manager does when a cable goes. *Silence*: a router far away drops everything for some seconds, and
+nobody is told. Fifty keys a second are typed, each of which the far end sends back. The gap is the time from
+the cut, or from the end of the silence, to the first echo of a key that was typed after the trouble began.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,14 @@ from _streams_window import FAR_END, Window
 
 from migrated.demo.openssh import PORT, OpenSsh
 from migrated.demo.traffic import TrafficError, await_listener
-from migrated.lab import SERVER_V4, Access, Lab, TwoLinks, two_links
+from migrated.lab import SERVER_V4, Lab, TwoLinks, two_links
 
 MIGRATE = str(Path(sys.executable).with_name("migrate"))
 GATEWAY_PORT = 6448
 START_LIMIT_S, QUIET_S = 20.0, 1.0
+SILENCE_S = 5.5
+"""No multiple of the second in which ours try to connect: the gap then has half of that in it."""
+FORWARDING = "net.ipv4.ip_forward"
 ALIVE = ("-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=3")
 """How soon OpenSSH notices that nobody answers: the same three seconds as ours."""
 
@@ -62,6 +66,7 @@ class System:
 class Gap:
     """What became of one system. ``gap_ms`` is ``None`` if no echo came in any round."""
 
+    outage: str
     system: str
     note: str
     rounds: int
@@ -137,31 +142,35 @@ ABSENT = {"Eternal Terminal": "not in Debian 12, nor on PyPI: not measured"}
 
 
 def measure(rounds: int, limit_s: float) -> list[Gap]:
-    """Cut under each system in turn, so that what else the machine does hits all alike."""
-    gaps: dict[str, list[float | None]] = defaultdict(list)
-    present = [system for system in SYSTEMS if not system.missing]
+    """Trouble each system in turn, so that what else the machine does hits all alike."""
+    found = []
     with scene() as place:
-        for number in range(rounds):
-            for system in present:
-                gaps[system.name].append(cut_once(place, system, limit_s))
-            told = ", ".join(f"{name} {shown(times[-1])}" for name, times in gaps.items())
-            progress(f"cut {number + 1}/{rounds}: {told}")
-    return [result(system, gaps[system.name], limit_s) for system in SYSTEMS]
+        for outage, trouble in OUTAGES.items():
+            gaps: dict[str, list[float | None]] = defaultdict(list)
+            for number in range(rounds):
+                for system in SYSTEMS:
+                    if not system.missing:
+                        gaps[system.name].append(gap_once(place, system, trouble, limit_s))
+                told = ", ".join(f"{name} {shown(times[-1])}" for name, times in gaps.items())
+                progress(f"{outage} {number + 1}/{rounds}: {told}")
+            found += [result(outage, system, gaps[system.name], limit_s) for system in SYSTEMS]
+    return found
 
 
 def shown(gap_ms: float | None) -> str:
     return "none" if gap_ms is None else f"{gap_ms:.0f} ms"
 
 
-def result(system: System, gaps: list[float | None], limit_s: float) -> Gap:
+def result(outage: str, system: System, gaps: list[float | None], limit_s: float) -> Gap:
     there = [gap for gap in gaps if gap is not None]
     lost = len(gaps) - len(there)
     note = "" if system.keeps else "a new session each time: the program at the other end is lost"
     if lost:
-        note = f"no echo within {limit_s:g} s in {lost} of {len(gaps)} cuts"
+        note = f"no echo within {limit_s:g} s in {lost} of {len(gaps)} times"
     if system.missing:
         note = f"not installed: apt install {system.missing}"
     return Gap(
+        outage=outage,
         system=system.name,
         note=note,
         rounds=len(gaps),
@@ -170,17 +179,18 @@ def result(system: System, gaps: list[float | None], limit_s: float) -> Gap:
     )
 
 
-def cut_once(place: Scene, system: System, limit_s: float) -> float | None:
-    """Return the gap of one cut in milliseconds, or ``None`` if it did not end."""
+def gap_once(place: Scene, system: System, trouble: Trouble, limit_s: float) -> float | None:
+    """Return the gap of one outage in milliseconds, or ``None`` if it did not end."""
     command, extra = system.command(place)
     window = Window(place.net.client, command, place.environment("here") | extra)
     try:
         if window.await_echo(START_LIMIT_S) is None:
             raise BenchmarkError(f"{system.name}: nothing is echoed before the cut: {window.screen()}")
         settle(window)
-        with outage(place.net.links[0]):
+        before = window.typed
+        with trouble(place, window):
             begun = time.monotonic()
-            echo = window.await_echo(limit_s, newer_than=window.typed)
+            echo = window.await_echo(limit_s, newer_than=before)
             return None if echo is None else 1e3 * (time.monotonic() - begun)
     finally:
         window.close()
@@ -194,8 +204,10 @@ def settle(window: Window) -> None:
 
 
 @contextmanager
-def outage(link: Access) -> Iterator[None]:
+def cut(place: Scene, window: Window) -> Iterator[None]:
     """Cut a link and take its address; bring both back afterwards."""
+    del window
+    link = place.net.links[0]
     link.cut()
     link.withdraw()
     try:
@@ -203,6 +215,21 @@ def outage(link: Access) -> Iterator[None]:
     finally:
         link.plug()
         link.configure()
+
+
+@contextmanager
+def silence(place: Scene, window: Window) -> Iterator[None]:
+    """Type for a while in vain, until the network is there again."""
+    place.net.router.sysctl(FORWARDING, 0)
+    try:
+        window.type_for(SILENCE_S)
+    finally:
+        place.net.router.sysctl(FORWARDING, 1)
+    yield
+
+
+Trouble = Callable[[Scene, Window], AbstractContextManager[None]]
+OUTAGES: dict[str, Trouble] = {"cut": cut, "silence": silence}
 
 
 @contextmanager
@@ -243,11 +270,19 @@ def serve(place: Scene, command: list[str], port: int, environment: dict[str, st
     await_listener(place.net.server, port, program, log, START_LIMIT_S)
 
 
+TITLES = {
+    "cut": "a cut under somebody who types, the other link has another address: ms until keys come back",
+    "silence": f"{SILENCE_S:g} s of silence far away: ms from its end until keys come back",
+}
+
+
 def print_gaps(gaps: list[Gap]) -> None:
-    print("\na cut under somebody who types, the other link has another address: ms until keys come back")
-    print(f"  {'':26}{'median':>9} {'p99':>9} {'max':>9}")
-    for gap in gaps:
-        figures = str(gap.gap_ms) if gap.gap_ms else ""
-        print(f"  {gap.system:26}{figures}{'; ' if figures and gap.note else ''}{gap.note}")
+    for outage, title in TITLES.items():
+        print(f"\n{title}")
+        print(f"  {'':26}{'median':>9} {'p99':>9} {'max':>9}")
+        for gap in gaps:
+            if gap.outage == outage:
+                figures = str(gap.gap_ms) if gap.gap_ms else ""
+                print(f"  {gap.system:26}{figures}{'; ' if figures and gap.note else ''}{gap.note}")
     for name, why in ABSENT.items():
         print(f"  {name:26}{why}")

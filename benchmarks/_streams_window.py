@@ -29,6 +29,9 @@ FAR_END = "stty -echo; exec cat"
 """What runs at the other end: each line comes back once it has arrived there."""
 
 _NUMBER = re.compile(r"\bkey(\d{6})\b")
+_NO_NUMBER = 10**6
+"""Above all that are typed."""
+
 _ECHO_FLAG = 3
 """Where ``tcgetattr`` has the flags with ECHO."""
 
@@ -55,6 +58,10 @@ class Window:
             if self._look() and (seen := self._newest()) > newer_than:
                 return seen
         return None
+
+    def type_for(self, seconds: float) -> None:
+        """Type for so long, whatever comes back."""
+        self.await_echo(seconds, newer_than=_NO_NUMBER)
 
     @property
     def typed(self) -> int:

@@ -17,9 +17,9 @@ TOPICS = ("rates", "resumption", "outage")
 
 def main() -> None:
     parser = arguments(__doc__ or "")
-    parser.add_argument("--rounds", type=int, default=9, help="pairs of measurements for each figure (9)")
+    parser.add_argument("--rounds", type=int, default=7, help="pairs of measurements for each figure (7)")
     parser.add_argument("--cuts", type=int, default=5, help="cuts under each system that is compared (5)")
-    parser.add_argument("--limit-s", type=float, default=20.0, help="seconds to wait for a key's echo (20)")
+    parser.add_argument("--limit-s", type=float, default=10.0, help="seconds to wait for a key's echo (10)")
     parser.add_argument("--only", choices=TOPICS, action="append", help="only this topic")
     options = parser.parse_args()
     ensure_privileged()
