@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from migrated.applications.waits import Closer
 from migrated.applications.wire import BrokenMessageError, Descriptors, duplicates, receive, send
 from migrated.continuations.bounds import Sender
 from migrated.control.permission import Credentials
@@ -33,6 +34,7 @@ class Client:
         who: as the kernel says.
         on_request: takes a request and its descriptors, which are closed when it returns.
         on_gone: called once, when there is no connection any more.
+        closer: closes descriptors.
         started_as: what it may ask for, where we have made both ends: the kernel would vouch for us there.
     """
 
@@ -42,9 +44,11 @@ class Client:
         who: Credentials,
         on_request: Callable[[Client, Request, Descriptors], None],
         on_gone: Callable[[Client], None],
+        closer: Closer,
         started_as: Sender | None = None,
     ) -> None:
         self.who = who
+        self._closer = closer
         self._sock = sock
         self._started_as = started_as
         self._on_request = on_request
@@ -106,8 +110,11 @@ class Client:
 
     def _read_one(self) -> bool:
         """Take one message; return whether there may be another."""
+        if self._closer.is_busy(self.who.uid):
+            self._refuse("descriptors that you sent can't be closed, as their file systems do not answer")
+            return False
         try:
-            data, descriptors = receive(self._sock)
+            data, descriptors = receive(self._sock, self._close_descriptors)
         except BlockingIOError:
             return False
         except BrokenMessageError as error:
@@ -117,17 +124,25 @@ class Client:
             _log.debug("a program (pid %d) went away: %s", self.who.pid, error)
             self.close()
             return False
-        with descriptors:
-            if not data:
-                self.close()
-                return False
-            try:
-                request = decode_request(data)
-            except msgspec.DecodeError as error:
-                self._refuse(f"this is not a request: {error}")
-                return False
-            self._on_request(self, request, descriptors)
+        try:
+            return self._take(data, descriptors)
+        finally:
+            self._close_descriptors(descriptors)
+
+    def _take(self, data: bytes, descriptors: Descriptors) -> bool:
+        if not data:
+            self.close()
+            return False
+        try:
+            request = decode_request(data)
+        except msgspec.DecodeError as error:
+            self._refuse(f"this is not a request: {error}")
+            return False
+        self._on_request(self, request, descriptors)
         return True
+
+    def _close_descriptors(self, descriptors: Descriptors) -> None:
+        self._closer.close(descriptors.give_up(), self.who.uid, self.who.pid)
 
     def _refuse(self, reason: str) -> None:
         self.tell(Denied(number=0, code="bad-request", reason=reason))

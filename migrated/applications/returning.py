@@ -14,6 +14,7 @@ from migrated.applications.client import Client
 from migrated.applications.holding import Parcel
 from migrated.applications.keeper import Keeper
 from migrated.applications.refusal import RefusedError, own_session
+from migrated.applications.waits import may_wait
 from migrated.applications.wire import Descriptors
 from migrated.continuations.bounds import StartRefusedError
 from migrated.continuations.spawn import check_start
@@ -78,10 +79,11 @@ class Returning:
             raise RefusedError("bad-request", "send the continuation's memory file along")
         if len(request.program) > NAME_MAX:
             raise RefusedError("bad-request", f"a program's name has at most {NAME_MAX} characters")
-        with descriptors.take_first() as memory:
-            content = _read(memory.numbers[0])
+        content = _read(descriptors.numbers[0])
+        descriptors.take_first().close()
         continuation = _decoded(content)
         _check_descriptors(continuation, descriptors, session)
+        _check_file_systems(continuation, descriptors, client)
         _check_process(continuation, client, session)
         parcel = Parcel(
             session_id=session.session_id,
@@ -204,6 +206,17 @@ def _check_descriptors(continuation: Continuation, descriptors: Descriptors, ses
     ):
         reason = f"`{CONNECTION}` is not the session's connection; it comes first, and there is one"
         raise RefusedError("wrong-connection", reason)
+
+
+def _check_file_systems(continuation: Continuation, descriptors: Descriptors, client: Client) -> None:
+    """Refuse what could make us wait: we do nothing else meanwhile, and could not bring a link back."""
+    for name, number in zip(continuation.descriptors, descriptors.numbers, strict=True):
+        if kind := may_wait(number, client.who.pid):
+            reason = (
+                f"descriptor `{name}` is of a file on {kind}, which can make the daemon wait; leave it out, "
+                "and open it again where the session goes on"
+            )
+            raise RefusedError("resources", reason)
 
 
 def _link(descriptor: int) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from migrated.applications.client import Client
+from migrated.applications.waits import Closer
 from migrated.applications.wire import Descriptors
 from migrated.continuations.bounds import Sender
 from migrated.control.permission import Credentials, peer_credentials
@@ -52,6 +53,7 @@ class ApplicationServer:
         self._listener: socket.socket | None = None
         self._identity: tuple[int, int] | None = None
         self._clients: set[Client] = set()
+        self._closer = Closer()
 
     def start(self) -> None:
         """Open the socket.
@@ -82,7 +84,7 @@ class ApplicationServer:
             started_as: the program, as the kernel can't vouch for it here.
         """
         who = Credentials(pid=started_as.pid, uid=started_as.uid, gid=started_as.gid)
-        return self._added(Client(sock, who, self._on_request, self._forget, started_as))
+        return self._added(Client(sock, who, self._on_request, self._forget, self._closer, started_as))
 
     def _accept(self) -> None:
         assert self._listener is not None
@@ -97,7 +99,7 @@ class ApplicationServer:
         sock.setblocking(False)
         who = peer_credentials(sock)
         refused = self._too_many(who)
-        client = self._added(Client(sock, who, self._on_request, self._forget))
+        client = self._added(Client(sock, who, self._on_request, self._forget, self._closer))
         if refused:
             reason = "too many programs speak to the daemon; end some and try again"
             client.tell(Denied(number=0, code="busy", reason=reason))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import array
 import os
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -79,11 +79,14 @@ def duplicates(numbers: Iterable[int]) -> Descriptors:
         return made.take()
 
 
-def receive(sock: socket.socket) -> tuple[bytes, Descriptors]:
+def receive(
+    sock: socket.socket, close: Callable[[Descriptors], None] = Descriptors.close
+) -> tuple[bytes, Descriptors]:
     """Receive one message; empty at the end of the conversation.
 
     Args:
         sock: a non-blocking SOCK_SEQPACKET socket.
+        close: closes the descriptors of a message that is refused.
 
     Raises:
         BlockingIOError: there is none yet.
@@ -95,7 +98,7 @@ def receive(sock: socket.socket) -> tuple[bytes, Descriptors]:
     )
     descriptors = Descriptors(_numbers_in(ancillary))
     if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-        descriptors.close()
+        close(descriptors)
         raise BrokenMessageError(
             f"a message may have {MESSAGE_MAX} bytes and {DESCRIPTORS_MAX} descriptors, and no more "
             "descriptors than the daemon may have open"

@@ -126,7 +126,7 @@ def test_continuations_of_sessions_that_are_not_on_record_are_forgotten(
     record = SimpleNamespace(session_id=(2).to_bytes(16, "big"), connection=CONNECTION)
 
     async def start() -> None:
-        keeper.reconcile([cast("Any", SimpleNamespace(record=record))])
+        keeper.reconcile([cast("Any", SimpleNamespace(record=record, inode=0))])
         await asyncio.sleep(0)
 
     try:
