@@ -1,9 +1,10 @@
 """Somebody types, the link is cut, and the other link has another address: how long until keys come back.
 
 The same outage for each system, in turn. *Cut*: the cable of the link in use is cut and its address is
-withdrawn, as a network manager does when a cable goes. *Silence*: a router far away drops everything for some
-seconds, and nobody is told. Fifty keys a second are typed, each of which the far end sends back. The gap is from
-the cut, or the end of the silence, to the first echo of a key that was typed after the trouble began.
+withdrawn, as a network manager does when a cable goes. *Silence*: a router far away drops everything for
+some seconds, and nobody is told. Fifty keys a second are typed, each of which the far end sends back. The
+gap is from the cut, or the end of the silence, to the first echo of a key that was typed after the trouble
+began.
 """
 
 from __future__ import annotations
