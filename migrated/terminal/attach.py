@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -110,9 +111,12 @@ async def reach(destination: Destination, identity: HostKey, known: HolderKey) -
     """
     carrier = destination.carrier
     failures: list[str] = []
-    for address in dict.fromkeys(destination.addresses):
+    patience_s, addresses = CONNECT_S, list(dict.fromkeys(destination.addresses))
+    if carrier is not None:
+        patience_s, addresses = FALL_BACK_S, await _distinct(addresses, destination.ready.port)
+    for address in addresses:
         try:
-            async with asyncio.timeout(CONNECT_S if carrier is None else FALL_BACK_S):
+            async with asyncio.timeout(patience_s):
                 session = await _connect(address, destination, identity, known)
         except OSError as error:
             failures.append(_failure(address, error))
@@ -135,6 +139,22 @@ async def reach(destination: Destination, identity: HostKey, known: HolderKey) -
         raise UnreachableHolderError(_failure(f"ssh to `{destination.host}`", error)) from error
     _tell_way(session, destination.ready)
     return session
+
+
+async def _distinct(addresses: Sequence[str], port: int) -> list[str]:
+    """Return names and addresses without those that lead where an earlier one leads."""
+    kept: list[str] = []
+    seen: set[str] = set()
+    for address in addresses:
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(address, port, type=socket.SOCK_STREAM)
+        except OSError:
+            found = []  # connecting says why
+        leads_to = {str(info[4][0]) for info in found}
+        if not leads_to or leads_to - seen:
+            kept.append(address)
+        seen |= leads_to
+    return kept
 
 
 def _tell_way(session: StreamSession, ready: Ready) -> None:

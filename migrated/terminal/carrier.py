@@ -43,7 +43,8 @@ DENIED_S: Final = 30.0
 """Seconds between logins that were denied: hosts lock out whoever tries too often."""
 
 _COMPLAINT_MAX: Final = 200
-_OF_THE_FAR_SIDE: Final = range(1, 255)
+_SSH_FAILED: Final = 255
+_OF_THE_FAR_SIDE: Final = range(1, _SSH_FAILED)
 """Exit statuses that are not ssh's own. Source: ssh(1), "EXIT STATUS"."""
 
 # ssh takes the first value that it finds for an option, so these go before those of the user. The numbers
@@ -172,7 +173,7 @@ class Carrier:
         """Keep what a person would have to do something about: the network comes back by itself."""
         status, said = child.process.poll(), child.complaints()
         self._complaint = ""
-        if any(words in line for words in _DENIED for line in said):
+        if status == _SSH_FAILED and any(words in line for words in _DENIED for line in said):
             self._not_before = asyncio.get_running_loop().time() + DENIED_S
             self._complaint = "ssh can't log in again without asking you: leave, and attach again"
         elif status is not None and status in _OF_THE_FAR_SIDE:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from migrated.lab import SERVER_V4
-from tests.migrated.e2e.windows import Far, await_true, far_in
+from tests.migrated.e2e.windows import Far, Window, await_true, far_in
 
 COUNT = (
     "i=0; while [ ! -e {stop} ]; do echo number $i; i=$((i+1)); sleep 0.05; done; echo all $i; read x; exit 7"
@@ -79,3 +81,37 @@ def test_a_killed_client_leaves_no_login_behind_and_comes_back(far: Far) -> None
     await_true(lambda: not carrying(far))
     far.plug()
     assert far.there("kill", "orphan").returncode == 0
+
+
+@pytest.mark.slow
+def test_a_secret_is_asked_for_once_and_missed_after_an_outage(
+    far: Far, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path / "key"
+    shutil.copy(far.folder / "openssh/user_key", key)
+    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret", "-f", key], check=True)
+    ask = tmp_path / "ask"
+    ask.write_text(f"#!/bin/sh\necho asked >> {tmp_path}/asked\necho secret\n")
+    ask.chmod(0o755)
+    monkeypatch.setenv("SSH_ASKPASS", str(ask))
+    monkeypatch.setenv("SSH_ASKPASS_REQUIRE", "force")
+    settings = tmp_path / "config"
+    text = (far.folder / "openssh/ssh_config").read_text().replace("BatchMode yes\n", "")
+    settings.write_text(text.replace(f"{far.folder}/openssh/user_key", str(key)))
+    words = [str(settings) if word.endswith("ssh_config") else word for word in far.ssh]
+    words += ["--via", "ssh"]
+    window = Window(far.net.client, [*words, "--name", "secret", SERVER_V4, "echo ready; cat"])
+    window.await_line("ready")
+    assert (tmp_path / "asked").read_text() == "asked\n"
+    far.cut()
+    await_true(lambda: far.state("secret") == "suspended")
+    far.plug()
+    await_true(lambda: "without asking you" in window.title)
+    assert (tmp_path / "asked").read_text() == "asked\n"
+    window.type("~.")
+    assert window.end() == 0
+    again = Window(far.net.client, [*words, "--attach", "secret", SERVER_V4])
+    again.await_line("ready")
+    again.type("~.")
+    assert again.end() == 0
+    assert far.there("kill", "secret").returncode == 0

@@ -58,6 +58,11 @@ class Window:
         return self._emulator.lines
 
     @property
+    def title(self) -> str:
+        self.look()
+        return self._emulator.title
+
+    @property
     def modes(self) -> set[int]:
         return self._emulator.modes
 

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -68,13 +68,22 @@ def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ssh:
 async def holder() -> AsyncIterator[int]:
     """Listen for transports, and say what each one says once more."""
 
+    open_ = 0
+
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(1000):
-            writer.write(data)
+        nonlocal open_
+        open_ += 1
+        with suppress(ConnectionError):
+            while data := await reader.read(1000):
+                writer.write(data)
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        open_ -= 1
 
     async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
+        await until(lambda: open_ == 0)
 
 
 async def echoes(sock: socket.socket) -> None:
