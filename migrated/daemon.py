@@ -114,6 +114,7 @@ class Daemon:
             self._core,
             configuration.runtime_folder / SOCKET_NAME,
             self._adopter.want,
+            expected=self._restorer.expects,
             store=continuations,
             resources=discover_resources(plugins=configuration.plugins),
         )

@@ -51,6 +51,10 @@ class Restorer:
         """Return the sessions that have not been taken up yet."""
         return tuple(self._unrestored)
 
+    def expects(self, inode: int) -> bool:
+        """Return whether a socket may be a stored session's that has not been taken up yet."""
+        return any(stored.inode == inode for stored in self._unrestored)
+
     def restore(self, rows: Mapping[int, Row], now: float) -> None:
         """Take up those stored sessions whose connection is there, in the kernel or stored itself.
 

@@ -72,6 +72,7 @@ class SocketState:
         kept: a duplicate of ours: what a program wrote before it closed the socket must still be sent.
         entrusted: no program has the socket; ``kept`` is all there is of it until one takes it over.
         released: set while there is no socket.
+        unanswered: probes in a row that its silent peer's kernel has not answered.
         distressed_since: since when its peer is silent and it retransmits in vain, monotonic seconds.
     """
 
@@ -83,6 +84,7 @@ class SocketState:
     kept: socket.socket | None = None
     entrusted: bool = False
     released: Released | None = None
+    unanswered: int = 0
     distressed_since: float | None = None
 
     def let_go(self) -> None:

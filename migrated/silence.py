@@ -3,7 +3,7 @@
 Silence of the peer's daemon alone means nothing for a connection. One that has been retransmitting in vain
 for a good part of the time that the kernel grants is frozen, just before it would die: that can't make
 matters worse. The peer's next handoff brings it back. A session whose program has a handler is frozen as soon
-as it retransmits in vain: the program wants to know.
+as it retransmits in vain, or does not answer where it is idle: the program wants to know.
 
 Source: docs/design.md, "When a peer is silent"; ip-sysctl, ``tcp_retries2``.
 """
@@ -17,8 +17,15 @@ from migrated import hands
 from migrated.core import Core
 from migrated.kernel.errors import RebindError
 from migrated.kernel.holders import borrowed
+from migrated.kernel.rebind import Connection, probe_connection
 from migrated.kernel.tcp import tcp_info
 from migrated.sessions import Condition, ManagedSession
+
+UNHEARD_S: Final = 2.0
+"""Seconds after which an idle connection to a silent peer is probed, if its program has a handler."""
+
+PROBES: Final = 3
+"""Probes in a row without an answer, one with each look at the connections, that mean a dead path."""
 
 _RETRIES: Final = Path("/proc/sys/net/ipv4/tcp_retries2")
 _SHORTEST_RTO_S: Final = 0.2
@@ -42,7 +49,6 @@ def patience_s(retries: int) -> float:
 
 def park_the_distressed(core: Core) -> None:
     """Freeze live connections to silent peers that the kernel is about to give up."""
-    now = core.now()
     # After a restart a peer that has not been heard yet may be as far away as a silent one.
     of_silent = [s for s in core.sessions if s.peer is None or s.peer.silent]
     for session in of_silent:
@@ -57,18 +63,35 @@ def park_the_distressed(core: Core) -> None:
         if connection is None:
             continue
         try:
-            with borrowed(connection.holders[0]) as sock:
-                in_vain = tcp_info(sock).retransmits > 0
-            if not in_vain:
-                session.socket.distressed_since = None
-                continue
-            if session.socket.distressed_since is None:
-                session.socket.distressed_since = now
-            if core.programs.wants(session) or now - session.socket.distressed_since >= limit_s:
+            reason = _distress(core, session, connection, limit_s)
+            if reason:
                 hands.park(session, connection)
-                core.suspend(session, ("the peer is silent and its acknowledgements stay away",))
+                core.suspend(session, (reason,))
         except RebindError as error:
-            core.journal.tell("refused", owner=session.uid, session=session.short, reason=str(error))
+            core.tell_refused(session, str(error))
+
+
+def _distress(core: Core, session: ManagedSession, connection: Connection, limit_s: float) -> str:
+    """Return why a connection is to be frozen, or nothing; look for a sign of life of its peer's kernel."""
+    state, now = session.socket, core.now()
+    with borrowed(connection.holders[0]) as sock:
+        info = tcp_info(sock)
+    told = core.programs.wants(session)
+    if info.retransmits:
+        state.distressed_since = now if state.distressed_since is None else state.distressed_since
+        late = told or now - state.distressed_since >= limit_s
+        return "the peer is silent and its acknowledgements stay away" if late else ""
+    state.distressed_since = None
+    # One that waits for a mover to be in place must keep still.
+    if not told or state.held is not None or info.unheard_s < UNHEARD_S:
+        state.unanswered = 0
+        return ""
+    if state.unanswered >= PROBES:
+        state.unanswered, state.distressed_since = 0, now
+        return "the peer is silent and its kernel does not answer"
+    probe_connection(connection)
+    state.unanswered += 1
+    return ""
 
 
 def resume_the_heard(core: Core) -> None:

@@ -19,6 +19,9 @@ from sessionlayer.application.messages import Denied, GetSession, Granted
 WAIT_MAX_S: Final = 60.0
 """Seconds for which a request waits at most, whatever it says."""
 
+RESTORED_S: Final = 10.0
+"""Seconds for which a request waits at least for a session that a restarted daemon has not taken up yet."""
+
 WAITING_MAX: Final = 1024
 """Requests of one program that wait at once; one more is refused."""
 
@@ -37,11 +40,13 @@ class Asking:
     Args:
         core: what the daemon's parts share.
         want: called with the inode of a socket that a program wants to be a session.
+        expected: says of an inode whether it is about to be a session again after a restart.
     """
 
-    def __init__(self, core: Core, want: Callable[[int], None]) -> None:
+    def __init__(self, core: Core, want: Callable[[int], None], expected: Callable[[int], bool]) -> None:
         self._core = core
         self._want = want
+        self._expected = expected
         self._waiting: defaultdict[int, list[_Waiting]] = defaultdict(list)
 
     def ask(self, client: Client, request: GetSession, descriptor: int) -> None:
@@ -57,11 +62,12 @@ class Asking:
             grant(client, request.number, session)
             return
         self._want(inode)
-        if request.wait_s <= 0:
+        wait_s = max(request.wait_s, RESTORED_S if self._expected(inode) else 0.0)
+        if wait_s <= 0:
             raise RefusedError("not-adopted", "the connection is not a session yet; wait, or ask again")
         if sum(w.client is client for waiting in self._waiting.values() for w in waiting) >= WAITING_MAX:
             raise RefusedError("busy", f"{WAITING_MAX} requests wait for their sessions already")
-        self._wait(_Waiting(client, request.number, inode), min(request.wait_s, WAIT_MAX_S))
+        self._wait(_Waiting(client, request.number, inode), min(wait_s, WAIT_MAX_S))
 
     def adopted(self, session: ManagedSession) -> None:
         """Answer those who wait for this session."""

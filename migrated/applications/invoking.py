@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import socket
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from migrated.applications.asking import peer_of
@@ -14,10 +9,9 @@ from migrated.applications.client import Client
 from migrated.applications.holding import Holding
 from migrated.applications.keeper import Keeper
 from migrated.applications.refusal import RefusedError
+from migrated.applications.starter import Starter
 from migrated.applications.takers import Takers
 from migrated.applications.wire import Descriptors
-from migrated.continuations.bounds import Sender, StartRefusedError
-from migrated.continuations.spawn import STANDARD, start
 from migrated.core import Core
 from migrated.database import StoreError
 from migrated.kernel.holders import find_holders
@@ -26,7 +20,7 @@ from sessionlayer.application.memory import write_memory
 from sessionlayer.application.messages import Answer, Granted, Invoke
 from sessionlayer.continuations.compatibility import check_compatibility
 from sessionlayer.continuations.errors import ContinuationError
-from sessionlayer.continuations.values import Kind, Process
+from sessionlayer.continuations.values import Kind
 
 ATTEMPTS_MAX: Final = 5
 """How often a process is started that does not take its session up, before the session is given up."""
@@ -37,8 +31,6 @@ AGAIN_S: Final = 2.0
 REST_AGAIN_S: Final = 10.0
 """Seconds after which descriptors that were made again in vain are given up again."""
 
-_log = logging.getLogger(__name__)
-
 
 class Invoker:
     """Gives sessions back to programs.
@@ -47,23 +39,16 @@ class Invoker:
         core: what the daemon's parts share.
         keeper: makes descriptors again.
         takers: who takes sessions up.
-        admit: makes a client of our end of a socket; a process that we start has the other.
+        starter: starts processes.
     """
 
-    def __init__(
-        self,
-        core: Core,
-        keeper: Keeper,
-        takers: Takers,
-        admit: Callable[[socket.socket, Sender], Client],
-    ) -> None:
+    def __init__(self, core: Core, keeper: Keeper, takers: Takers, starter: Starter) -> None:
         self._core = core
         self._keeper = keeper
         self._takers = takers
-        self._admit = admit
-        self._starting: dict[bytes, asyncio.Task[None]] = {}
+        self._starter = starter
+        self._starting: set[bytes] = set()
         self._started: dict[Client, bytes] = {}
-        self._processes: set[asyncio.Task[None]] = set()
         self._handed_over: dict[bytes, Client] = {}
 
     def obstacle(self, holding: Holding) -> str:
@@ -84,6 +69,7 @@ class Invoker:
     def go_on(self, session: ManagedSession, holding: Holding) -> None:
         """Give a session that is live again to a program."""
         holding.made_at = self._core.now()
+        self._keeper.own_linger(session, holding)
         try:
             if holding.kind is Kind.COMPLETE:
                 self._begin(holding)
@@ -148,7 +134,6 @@ class Invoker:
 
     def _hand_over(self, session: ManagedSession, holding: Holding, client: Client, message: Answer) -> None:
         parcel = self._keeper.load(holding).parcel
-        self._keeper.own_linger(session, holding)
         with Descriptors([write_memory(parcel.content)]) as memory:
             client.tell(message, (*memory.numbers, *self._keeper.descriptors(session, holding)))
         if not client.open:
@@ -189,42 +174,19 @@ class Invoker:
     def _begin(self, holding: Holding) -> None:
         if self._under_way(holding):
             return
-        process = self._keeper.load(holding).parcel.continuation.process
-        assert process is not None
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        task = asyncio.create_task(self._start(holding, process, ours, theirs), name="start")
-        self._starting[holding.session_id] = task
-        self._processes.add(task)
-        task.add_done_callback(self._ended)
+        session_id = holding.session_id
 
-    async def _start(
-        self, holding: Holding, process: Process, ours: socket.socket, theirs: socket.socket
-    ) -> None:
-        sender = Sender(
-            pid=holding.pid,
-            uid=holding.uid,
-            gid=process.gid,
-            groups=frozenset((process.gid, process.egid, *process.groups)),
-        )
-        try:
-            started = await start(process, sender, theirs.fileno(), standard=_standard(holding))
-        except StartRefusedError as error:
-            ours.close()
-            del self._starting[holding.session_id]
-            self._failed(holding.session_id, str(error))
-            return
-        finally:
-            theirs.close()
-        del self._starting[holding.session_id]
-        as_whom = replace(sender, pid=started.pid, uid=process.euid, gid=process.egid)
-        self._started[self._admit(ours, as_whom)] = holding.session_id
-        await started.wait()
+        def started(client: Client) -> None:
+            self._starting.discard(session_id)
+            self._started[client] = session_id
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._processes.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            _log.error("starting a process failed", exc_info=error)
+        def failed(reason: str) -> None:
+            self._starting.discard(session_id)
+            self._failed(session_id, reason)
+
+        parcel = self._keeper.load(holding).parcel
+        self._starter.start(parcel, holding.made.numbers, started=started, failed=failed)
+        self._starting.add(session_id)
 
     def _failed(self, session_id: bytes, reason: str) -> None:
         """Take in that a process was started in vain: its session waits, live, for the next attempt."""
@@ -238,11 +200,3 @@ class Invoker:
         self._core.tell_refused(session, reason)
         if holding.attempts >= ATTEMPTS_MAX:
             self._core.end(session, f"it can't go on: {reason}", tell_peer=True)
-
-
-def _standard(holding: Holding) -> dict[str, int]:
-    """Return what a started process has for its standard descriptors, by name."""
-    assert holding.loaded is not None
-    names = holding.loaded.parcel.continuation.descriptors
-    beside = zip(names[len(names) - len(holding.made) :], holding.made.numbers, strict=True)
-    return {name: number for name, number in beside if name in STANDARD}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from migrated.applications.farewells import Farewells
 from migrated.applications.keeper import Keeper
 from migrated.continuations.expiry import Expiries, expire_s
 from migrated.core import Core
@@ -16,9 +17,10 @@ class Lifetimes:
     The wall clock counts, because sessions are kept while the host is off, too.
     """
 
-    def __init__(self, core: Core, keeper: Keeper) -> None:
+    def __init__(self, core: Core, keeper: Keeper, farewells: Farewells) -> None:
         self._core = core
         self._keeper = keeper
+        self._farewells = farewells
         self._expiries = Expiries()
 
     def expires_at(self, session: ManagedSession) -> float | None:
@@ -49,5 +51,8 @@ class Lifetimes:
     def expire(self, session_id: bytes, reason: str) -> None:
         """Give a suspended session up; one that is not suspended, or has ended, is left alone."""
         session = self._core.sessions.of_id(session_id)
-        if session is not None and session.frozen:
+        if session is None or not session.frozen:
+            return
+        self._farewells.say(session)
+        if self._core.sessions.of_id(session_id) is session:  # making its descriptors again may show it lost
             self._core.end(session, reason, tell_peer=True, code="expired")

@@ -11,6 +11,7 @@ from migrated.applications.asking import Asking
 from migrated.applications.attachments import Attachment, Attachments, Phase
 from migrated.applications.client import Client
 from migrated.applications.dependents import Dependents
+from migrated.applications.farewells import Farewells
 from migrated.applications.holding import Holding
 from migrated.applications.invoking import Invoker
 from migrated.applications.keeper import Keeper
@@ -18,6 +19,7 @@ from migrated.applications.lifetimes import Lifetimes
 from migrated.applications.refusal import RefusedError, check_owner, own_session
 from migrated.applications.returning import Returning
 from migrated.applications.server import ApplicationServer
+from migrated.applications.starter import Starter
 from migrated.applications.takers import Takers
 from migrated.applications.wire import Descriptors
 from migrated.continuations.store import ContinuationStore
@@ -64,6 +66,7 @@ class Applications:
         core: what the daemon's parts share.
         path: of the application socket.
         want: called with the inode of a socket that a program wants to be a session.
+        expected: says of an inode whether it is about to be a session again after a restart.
         store: the continuations on disk.
         resources: what knows descriptors.
     """
@@ -74,22 +77,25 @@ class Applications:
         path: Path,
         want: Callable[[int], None],
         *,
+        expected: Callable[[int], bool],
         store: ContinuationStore,
         resources: Resources,
     ) -> None:
         self._core = core
         self._server = ApplicationServer(path, self._on_request, self._on_gone)
-        self._asking = Asking(core, want)
+        self._asking = Asking(core, want, expected)
         self._attachments = Attachments()
         self._dependents = Dependents(core)
         self._takers = Takers(store.vectors)
         self._custody = Custody(path.with_name(CUSTODY), self._not_safe)
         self._keeper = Keeper(core, store, resources, self._custody)
-        self._lifetimes = Lifetimes(core, self._keeper)
+        starter = Starter(self._server.admit)
+        self._farewells = Farewells(core, self._keeper, self._takers, starter)
+        self._lifetimes = Lifetimes(core, self._keeper, self._farewells)
         self._returning = Returning(
             core, self._keeper, expires_at=self._lifetimes.expires_at, granted=self._attachments.answered
         )
-        self._invoker = Invoker(core, self._keeper, self._takers, self._server.admit)
+        self._invoker = Invoker(core, self._keeper, self._takers, starter)
 
     def start(self, stored: Iterable[StoredSession]) -> None:
         """Open the application socket.
@@ -230,7 +236,8 @@ class Applications:
 
     def _get_session(self, client: Client, request: GetSession, descriptors: Descriptors) -> None:
         if len(descriptors) != 1:
-            self._invoker.take(client, request.number)
+            if not self._farewells.take(client, request.number):
+                self._invoker.take(client, request.number)
             return
         self._asking.ask(client, request, descriptors.numbers[0])
 
@@ -294,6 +301,7 @@ class Applications:
         self._asking.gone(client)
         self._takers.gone(client)
         self._invoker.gone(client)
+        self._farewells.gone(client)
         for session_id, attachment in self._attachments.of_client(client):
             attachment.client = None
             session = self._core.sessions.of_id(session_id)

@@ -271,6 +271,22 @@ def rebind_connection(
         )
 
 
+def probe_connection(connection: Connection) -> None:
+    """Send a segment that the peer's kernel answers at once, whatever the two programs do.
+
+    Args:
+        connection: live.
+
+    Raises:
+        RebindError: it can't be done.
+
+    Source: ``tcp_send_window_probe`` in ``net/ipv4/tcp_output.c``.
+    """
+    with _kernel_errors("probe"), _stopped(connection) as (sock, _):
+        set_repair(sock, options.REPAIR_ON)
+        set_repair(sock, options.REPAIR_OFF_WITH_PROBE)
+
+
 def open_window(connection: Connection, sizing: WindowSizing) -> None:
     """Let an end that was first in place announce its window again: the other end is in place too.
 

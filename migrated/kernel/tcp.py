@@ -44,7 +44,8 @@ class TcpInfo:
     """The part of ``struct tcp_info`` that rebinding needs.
 
     ``retransmits`` counts the retransmission time-outs in a row without an acknowledgement;
-    window scales are shift counts; ``rto_s`` and ``rtt_s`` are in seconds.
+    window scales are shift counts; ``rto_s``, ``rtt_s`` and ``unheard_s``, the time since the last
+    acknowledgement came, are in seconds.
     """
 
     state: int
@@ -58,6 +59,7 @@ class TcpInfo:
     rto_s: float
     rtt_s: float
     unacked_segments: int
+    unheard_s: float = 0.0
 
     @property
     def state_name(self) -> str:
@@ -87,6 +89,7 @@ def tcp_info(sock: socket.socket) -> TcpInfo:
         rto_s=words[0] / 1e6,
         rtt_s=words[15] / 1e6,
         unacked_segments=words[4],
+        unheard_s=words[12] / 1e3,
     )
 
 

@@ -44,9 +44,9 @@ with sock, sock.makefile() as lines:
 class Counting:
     """A counter of one style on the server, and a client of it."""
 
-    def __init__(self, arena: Arena, style: str) -> None:
+    def __init__(self, arena: Arena, style: str, port: str = "") -> None:
         self.arena = arena
-        port = str(next(_ports))
+        port = port or str(next(_ports))
         path = str(arena.there.folder / "run" / SOCKET_NAME)
         if style == "example":
             variable = f"MIGRATE_APPLICATION_SOCKET={path}"
@@ -84,7 +84,8 @@ class Counting:
             program.process.wait()
 
 
-Counts = Callable[[str], Counting]
+Counts = Callable[..., Counting]
+"""Takes the style, and if it matters the port."""
 
 
 @pytest.fixture
@@ -93,8 +94,8 @@ def counts(arena: Arena) -> Iterator[Counts]:
     with ExitStack() as stack:
         stack.callback(arena.heal)
 
-        def start(style: str) -> Counting:
-            counting = Counting(arena, style)
+        def start(style: str, port: str = "") -> Counting:
+            counting = Counting(arena, style, port)
             stack.callback(counting.end)
             return counting
 

@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+import time
+from collections.abc import Iterator
 
 import pytest
 
+from migrated.control.messages import ContinuationReport, ShowContinuation
+from sessionlayer.application.messages import (
+    MESSAGE_MAX,
+    SOCKET_NAME,
+    Granted,
+    RegisterCompatibility,
+    decode_answer,
+    encode,
+)
+from sessionlayer.continuations.values import Tag
 from tests.migrated.e2e.arena import Arena, Program
 from tests.migrated.e2e.counting import Counts, counts
+from tests.migrated.e2e.daemons import POLICY
 
 __all__ = ["counts"]  # a fixture
+
+QUIET_FROM = 10
+"""How far the counter of this style counts at first."""
+
+EXPIRING = POLICY.replace("settle 300ms", "on l-port 3901-3909 expire after 2s\n    settle 300ms")
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    """Return an arena where the sessions of one port expire soon."""
+    with Arena(tmp_path_factory.mktemp("arena"), policy=EXPIRING) as arena:
+        yield arena
+    for daemon in (arena.here, arena.there):
+        assert daemon.complaints() == []
 
 
 def test_a_program_that_keeps_running_is_told_of_both(arena: Arena, counts: Counts) -> None:
@@ -123,3 +151,75 @@ def test_the_counter_of_the_examples_goes_on(arena: Arena, counts: Counts) -> No
     counting.plug()
     arena.there.await_event("invoked", since=mark, session=counting.session)
     counting.progresses()
+
+
+def test_a_program_that_sends_nothing_is_told_too(arena: Arena, counts: Counts) -> None:
+    counting = counts("quiet")
+    counting.client.await_received(QUIET_FROM - 1)
+    mark = arena.there.mark()
+    counting.cut()
+    told = arena.there.await_event("suspended", since=mark, session=counting.session)
+    assert told.fields["because"] == ["the peer is silent and its kernel does not answer"]
+    counting.plug()
+    counting.server.line("resumed")
+    counting.progresses()
+
+
+def test_a_silent_daemon_alone_suspends_nothing(arena: Arena, counts: Counts) -> None:
+    """An idle connection whose path works is left alone, however silent its peer's daemon is."""
+    counts("quiet").client.await_received(QUIET_FROM - 1)
+    mark = arena.there.mark()
+    arena.here.kill()
+    try:
+        arena.there.await_event("peer-silent", since=mark)
+        time.sleep(4.0)  # three probes, and some more
+        assert arena.there.since(mark, "suspended") == []
+    finally:
+        arena.here.start()
+
+
+def test_what_has_changed_is_reported_before_anything_is_lost(arena: Arena, counts: Counts) -> None:
+    counting = counts("picky")
+    counting.cut()
+    counting.server.line("granted")
+    offer(arena, Tag("lib", "libcount", "2.0"))
+    mark = arena.there.mark()
+    counting.plug()
+    told = arena.there.await_event("refused", since=mark, session=counting.session)
+    reason = "incompatible: lib `libcount` is `2.0` now: `1.0` is required"
+    assert told.fields["reason"] == reason
+    assert reason in arena.there.session(counting.session).last_reason
+    shown = arena.there.ask(ShowContinuation(session=counting.session))
+    assert isinstance(shown, ContinuationReport)
+    assert shown.differs
+    offer(arena, Tag("lib", "libcount", "1.0"))
+    counting.server.line(r"invoked \d+")
+    counting.progresses()
+
+
+@pytest.mark.parametrize(
+    ("style", "port", "last"),
+    [("internal", "3901", ""), ("cleaning", "3902", "cleaned-up"), ("telling", "3903", "cleaned-up")],
+)
+def test_a_session_that_expires_ends_everywhere(
+    arena: Arena, counts: Counts, style: str, port: str, last: str
+) -> None:
+    counting = counts(style, port)
+    counting.cut()
+    counting.server.line("granted")
+    if last:
+        counting.server.line(rf"{last} \d+")
+    if style != "telling":
+        counting.server.line("ended expired")
+    assert counting.session not in {session.id[:8] for session in arena.there.sessions()}
+    mark = arena.here.mark()
+    counting.plug()
+    arena.here.await_event("ended", since=mark, session=counting.session)
+
+
+def offer(arena: Arena, tag: Tag) -> None:
+    """Say what the server offers to the counter, as another process of it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as daemon:
+        daemon.connect(str(arena.there.folder / "run" / SOCKET_NAME))
+        daemon.send(encode(RegisterCompatibility(number=1, program="counter", tags=(tag,))))
+        assert isinstance(decode_answer(daemon.recv(MESSAGE_MAX)), Granted)

@@ -3,8 +3,11 @@
 Usage: counter.py STYLE PORT SOCKET [OPTION...]
 
 STYLE is what its handler does: `keep` runs on, `internal` and `complete` return such a continuation,
-`newer` one of a version to come, `raise` fails, `hang` never answers. It says `listening`, `session ID`,
-`suspended`, `granted`, `denied CODE`, `resumed`, `invoked INDEX`, `continued INDEX`, `ended CODE`.
+`newer` one of a version to come, `picky` one that needs the program as it is now, `telling` a complete one
+that keeps its standard output and wants to clean up, `cleaning` such an internal one; `raise` fails, `hang`
+never answers. `quiet` runs on and counts to ten until it was resumed. It says `listening`, `session ID`,
+`suspended`, `granted`, `denied CODE`, `resumed`, `invoked INDEX`, `continued INDEX`, `cleaned-up INDEX`,
+`ended CODE`.
 It speaks the daemon's own messages, not the
 library's calls, so that it can also say what the library never would.
 """
@@ -31,6 +34,7 @@ from sessionlayer.application.messages import (
     HandlerFailed,
     Invoke,
     KeepRunning,
+    RegisterCompatibility,
     RegisterHandler,
     Request,
     Resume,
@@ -42,9 +46,11 @@ from sessionlayer.application.messages import (
 from sessionlayer.continuations.codec import decode
 from sessionlayer.continuations.codec import encode as encode_continuation
 from sessionlayer.continuations.limits import ENCODED_MAX
-from sessionlayer.continuations.values import CONNECTION, Continuation
+from sessionlayer.continuations.values import CONNECTION, Continuation, Tag
 
 PERIOD_S = 0.02
+QUIET_FROM = 10
+TAGS = (Tag("lib", "libcount", "1.0"),)
 WAIT_S = 20.0
 
 
@@ -99,7 +105,8 @@ class Counter:
             ready, _, _ = select.select(readers, [], [], PERIOD_S)
             if ready and not self.heard():
                 return
-            if self.sock is not None and not self.giving_up and not self.send():
+            quiet = self.giving_up or (self.style == "quiet" and self.index > QUIET_FROM)
+            if self.sock is not None and not quiet and not self.send():
                 return
 
     def send(self) -> bool:
@@ -117,6 +124,8 @@ class Counter:
     def attach(self, daemon: Daemon) -> None:
         assert self.sock is not None
         self.daemon = daemon
+        if self.style == "picky":
+            daemon.ask(RegisterCompatibility(number=1, program="counter", tags=TAGS))
         answer, _ = daemon.ask(GetSession(number=1, wait_s=WAIT_S), [self.sock.fileno()])
         if isinstance(answer, Denied):
             say("denied", answer.code)
@@ -141,12 +150,13 @@ class Counter:
                 self.handle()
             case Resume():
                 say("resumed")
+                self.style = self.style.removeprefix("quiet")
             case Granted(number=3):
                 say("granted")
                 assert self.sock is not None
                 self.sock.close()
                 self.sock, self.giving_up = None, False
-                if self.style == "complete":
+                if self.style in ("complete", "telling"):
                     return False
             case Denied():
                 say("denied", answer.code)
@@ -162,11 +172,14 @@ class Counter:
         return True
 
     def wait_for_daemon(self) -> None:
+        deadline = time.monotonic() + WAIT_S
         while True:
             try:
                 daemon = Daemon.at(self.path)
                 break
             except OSError:
+                if time.monotonic() > deadline:
+                    raise
                 time.sleep(0.1)
         if self.sock is not None:
             self.attach(daemon)
@@ -177,7 +190,7 @@ class Counter:
     def handle(self) -> None:
         assert self.daemon is not None
         match self.style:
-            case "keep":
+            case "keep" | "quiet" | "":
                 self.daemon.tell(KeepRunning(session=self.session))
             case "raise":
                 self.daemon.tell(HandlerFailed(session=self.session, reason="ValueError: no\nsuch thing"))
@@ -189,11 +202,14 @@ class Counter:
     def give_up(self) -> None:
         assert self.daemon is not None
         assert self.sock is not None
+        anew, telling = self.style in ("complete", "telling"), self.style == "telling"
         continuation = Continuation(
-            descriptors=(CONNECTION,),
+            descriptors=(CONNECTION, "stdout") if telling else (CONNECTION,),
             attributes={"index": str(self.index).encode()},
-            function="" if self.style == "complete" else "count",
-            process=this_process() if self.style == "complete" else None,
+            function="" if anew else "count",
+            process=this_process() if anew else None,
+            compatibility=TAGS if self.style == "picky" else (),
+            on_expiry=self.style in ("telling", "cleaning"),
         )
         content = encode_continuation(continuation)
         if self.style == "newer":
@@ -201,13 +217,18 @@ class Counter:
         memory = write_memory(content)
         self.giving_up = True
         request = ReturnContinuation(number=3, session=self.session, program="counter")
-        self.daemon.tell(request, [memory, self.sock.fileno()])
+        self.daemon.tell(request, [memory, self.sock.fileno(), *([1] if telling else [])])
         os.close(memory)
 
     def invoked(self, descriptors: list[int]) -> None:
-        memory, connection = descriptors
+        memory, *others = descriptors
         continuation = decode(read_memory(memory, ENCODED_MAX))
         os.close(memory)
+        names = continuation.descriptors
+        if len(others) < len(names):
+            say("cleaned-up", continuation.attributes["index"].decode())
+            return
+        connection = others[0]
         self.sock = socket.socket(fileno=connection)
         self.index = int(continuation.attributes["index"])
         say("invoked", self.index)
@@ -221,15 +242,18 @@ def continued(style: str, path: str) -> Counter:
     counter = Counter(style, path, None, 0)
     counter.daemon = daemon
     counter.invoked(descriptors)
-    say("continued", counter.index)
-    counter.registered(answer.session)
+    if counter.sock is not None:
+        say("continued", counter.index)
+        counter.registered(answer.session)
     return counter
 
 
 def main() -> None:
     style, port, path = sys.argv[1:4]
     if "MIGRATE_CONT" in os.environ:
-        continued(style, path).run()
+        counter = continued(style, path)
+        if counter.sock is not None:
+            counter.run()
         return
     with socket.create_server(("", int(port))) as listener:
         say("listening")
