@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pwd
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from migrated.applications.client import Client
 from migrated.applications.wire import Descriptors
+from migrated.continuations.store import StoredContinuation
 from migrated.resources import Owner
 from sessionlayer.continuations.values import Continuation, Kind
 
@@ -43,6 +45,23 @@ class Parcel:
         """Return with whose rights files are opened again."""
         process = self.continuation.process
         return owner_of(self.uid, None if process is None else process.egid)
+
+    def stored(self, resources: bytes) -> StoredContinuation:
+        """Return how it goes on disk now.
+
+        Args:
+            resources: what its descriptors need.
+        """
+        return StoredContinuation(
+            session_id=self.session_id,
+            uid=self.uid,
+            program=self.program,
+            kind=self.continuation.kind,
+            stored_at=time.time(),
+            expires_at=self.expires_at,
+            content=self.content,
+            resources=resources,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

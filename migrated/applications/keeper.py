@@ -11,9 +11,7 @@ import logging
 import os
 import resource
 import socket
-import stat
 import struct
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
@@ -22,7 +20,7 @@ from typing import Final
 from migrated.applications.holding import Holding, Holdings, Loaded, Parcel
 from migrated.applications.refusal import RefusedError
 from migrated.applications.wire import Descriptors
-from migrated.continuations.store import ContinuationStore, Entry, StoredContinuation
+from migrated.continuations.store import ContinuationStore, Entry
 from migrated.core import Core
 from migrated.custody import Custody
 from migrated.database import StoreError
@@ -70,19 +68,16 @@ class Keeper:
         self.holdings = Holdings()
         for session_id, entry in store.entries.items():
             self._holding(session_id, entry.uid, entry.kind, entry.program)
-        for session_id, kept in custody.take_back().items():
-            if (holding := self.stored(session_id)) is not None:
-                holding.kept = kept
-            else:
-                custody.drop(session_id)
-                kept.close()
 
     def reconcile(self, sessions: Iterable[StoredSession]) -> None:
-        """Let no segment disturb the connections that are on disk, and no rule be left of a daemon that died.
+        """Take back what stayed open, and let no segment disturb the connections that are on disk.
+
+        No rule is left of a daemon that died. Call it once nobody else can be the daemon here.
 
         Args:
             sessions: as they were stored when the daemon started.
         """
+        self._take_back()
         known = {stored.record.session_id: stored for stored in sessions}
         self._forget_orphans(known.keys())
         ends = [_ends(session.record.connection) for session in known.values() if self._is_released(session)]
@@ -91,9 +86,17 @@ class Keeper:
         except GuardError as error:
             self._core.journal.tell("not-guarded", level=logging.WARNING, reason=str(error))
 
+    def _take_back(self) -> None:
+        for session_id, kept in self._custody.take_back().items():
+            if (holding := self.stored(session_id)) is not None:
+                holding.kept = kept
+            else:
+                self._custody.drop(session_id)
+                kept.close()
+
     def _is_released(self, session: StoredSession) -> bool:
         holding = self.stored(session.record.session_id)
-        return holding is not None and not _has_socket(holding.kept, session.inode)
+        return holding is not None and _socket_in(holding.kept.numbers, session.inode) is None
 
     def _forget_orphans(self, known: Set[bytes]) -> None:
         """Forget what can't be resumed: the daemon died in between, or the file of the sessions was lost."""
@@ -282,7 +285,7 @@ class Keeper:
         return refused
 
     def _save(self, collected: dict[bytes, tuple[Parcel, Collected]]) -> dict[bytes, RefusedError]:
-        rows = [_stored(parcel, found.state) for parcel, found in collected.values()]
+        rows = [parcel.stored(found.state) for parcel, found in collected.values()]
         try:
             over_quota = self._store.save(rows) if rows else {}
         except StoreError as error:
@@ -316,7 +319,8 @@ class Keeper:
     def _keep_open(self, session: ManagedSession, kept: Sequence[int]) -> None:
         state = session.socket
         if state.kept is None:
-            number = next(n for n in kept if os.fstat(n).st_ino == state.inode)
+            number = _socket_in(kept, state.inode)
+            assert number is not None
             state.kept = socket.socket(fileno=os.dup(number))
         state.entrusted = True
 
@@ -324,7 +328,8 @@ class Keeper:
         """Return whether a session's socket is among what was kept for it, and no program has it."""
         inode = session.socket.inode
         holders = find_holders([inode]).get(inode, ())
-        return _has_socket(holding.kept, inode) and all(h.pid == self._custody.pid for h in holders)
+        kept = _socket_in(holding.kept.numbers, inode)
+        return kept is not None and all(holder.pid == self._custody.pid for holder in holders)
 
     def _connect(self, session: ManagedSession, holding: Holding) -> None:
         (number,) = holding.made.take_first().give_up()
@@ -377,26 +382,14 @@ class Keeper:
             self._core.journal.tell("not-cleaned-up", level=logging.WARNING, reason=str(error))
 
 
-def _has_socket(descriptors: Descriptors, inode: int) -> bool:
-    statuses = map(os.fstat, descriptors.numbers)
-    return any(stat.S_ISSOCK(status.st_mode) and status.st_ino == inode for status in statuses)
+def _socket_in(numbers: Iterable[int], inode: int) -> int | None:
+    """Return which descriptor is a socket. It is asked in a way that waits for no file system."""
+    links = ((number, os.readlink(f"/proc/self/fd/{number}")) for number in numbers)  # noqa: PTH115
+    return next((number for number, link in links if link == f"socket:[{inode}]"), None)
 
 
 def _ends(connection: Connection) -> Ends:
     return Ends(
         local=EndPoint(address=connection.local_address, port=connection.local_port),
         remote=EndPoint(address=connection.remote_address, port=connection.remote_port),
-    )
-
-
-def _stored(parcel: Parcel, resources: bytes) -> StoredContinuation:
-    return StoredContinuation(
-        session_id=parcel.session_id,
-        uid=parcel.uid,
-        program=parcel.program,
-        kind=parcel.continuation.kind,
-        stored_at=time.time(),
-        expires_at=parcel.expires_at,
-        content=parcel.content,
-        resources=resources,
     )

@@ -162,16 +162,15 @@ class Custodian:
     def _take(self, message: bytes, numbers: list[int], complete: bool) -> None:
         what, name = message[:1], message[1:]
         if what == KEEP:
-            self._close(name)
+            self._drop(name)
             self._held[name] = numbers
             if not complete:
-                self._close(name)
+                self._drop(name)
                 self._send(LOST + name)
             return
-        for number in numbers:
-            os.close(number)
+        _close(numbers)
         if what == DROP:
-            self._close(name)
+            self._drop(name)
         elif what == ALL:
             for held, its_numbers in self._held.items():
                 self._send(HELD + held, its_numbers)
@@ -192,8 +191,13 @@ class Custodian:
                     raise
             time.sleep(0.01)
 
-    def _close(self, name: bytes) -> None:
-        for number in self._held.pop(name, ()):
+    def _drop(self, name: bytes) -> None:
+        _close(self._held.pop(name, []))
+
+
+def _close(numbers: list[int]) -> None:
+    for number in numbers:
+        with suppress(OSError):  # what could not be flushed; it is closed all the same
             os.close(number)
 
 
