@@ -17,7 +17,9 @@ def main() -> None:
         while True:
             connection, _ = listener.accept()
             with connection:
-                children.append(subprocess.Popen(sys.argv[2:], stdin=connection.fileno()))
+                children.append(
+                    subprocess.Popen(sys.argv[2:], stdin=connection.fileno(), stdout=subprocess.DEVNULL)
+                )
             children = [child for child in children if child.poll() is None]
 
 

@@ -85,15 +85,6 @@ SHELL = Reference(
     total="61",
     aim=40,
 )
-STREAMING = Reference(
-    suspend="61-99",
-    authentication="1.01",
-    notification="2.31",
-    delay="88-170",
-    continuation="0.86",
-    total="153",
-    aim=20,
-)
 """Source: the Migrate paper, Table IV, same host; client authentication and migration are added up."""
 
 ROWS = {

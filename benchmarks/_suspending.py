@@ -8,8 +8,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from _stage import ADOPTED_PORT, BenchmarkError, Daemon, Running, Stage
 
@@ -60,6 +62,22 @@ class Cycle:
     heard: float
 
 
+class Client(Protocol):
+    """A program on the client's host that is served by a suspendable one."""
+
+    def heard(self, port: str, index: str, after: float) -> float:
+        """Return when the first byte arrived that was written after the session had been resumed.
+
+        Args:
+            port: that of the connection's own end when it began.
+            index: the number with which the session goes on, if it sends numbers.
+            after: when the session had been given up.
+        """
+
+    def close(self) -> None:
+        """End it."""
+
+
 class Hearer:
     """An ordinary client with so many connections (`_hear.py`)."""
 
@@ -86,17 +104,18 @@ class Hearer:
                 raise BenchmarkError(f"`{what}` arrived at {self._arrived[what]} of {count} connections only")
             return max(at for (_, heard), at in self._heard.items() if heard == what)
 
-    def heard(self, port: str, what: str, timeout_s: float = LIMIT_S) -> float:
+    def heard(self, port: str, index: str, after: float) -> float:
         """Return when a number arrived at a connection; wait for it.
 
         Raises:
             BenchmarkError: it did not arrive.
         """
+        del after  # the number tells
         with self._changed:
-            if not self._changed.wait_for(lambda: (port, what) in self._heard, timeout_s):
+            if not self._changed.wait_for(lambda: (port, index) in self._heard, LIMIT_S):
                 last = [key for key in self._heard if key[0] == port][-3:]
-                raise BenchmarkError(f"`{what}` did not arrive at port {port}; last of all {last}")
-            return self._heard[port, what]
+                raise BenchmarkError(f"`{index}` did not arrive at port {port}; last of all {last}")
+            return self._heard[port, index]
 
     def close(self) -> None:
         self._program.close()
@@ -124,9 +143,16 @@ class Suspendable:
         stage: where they run.
         program: the server's.
         count: of connections.
+        connect: starts another client than the counter's.
     """
 
-    def __init__(self, stage: Stage, program: Program, count: int = 1) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        program: Program,
+        count: int = 1,
+        connect: Callable[[Stage], Client] | None = None,
+    ) -> None:
         self.stage = stage
         marks = stage.marks()
         self._stamps = stage.server.folder / "stamps"
@@ -134,9 +160,15 @@ class Suspendable:
         self.server = Running(
             stage.net.server, program.argv, environment=environment(stage.server, self._stamps)
         )
-        self.client = Hearer(stage, count)
-        self.ports = _adopted(stage, marks, count)
-        time.sleep(CALM_S)
+        with ExitStack() as stack:
+            stack.callback(self.server.close)
+            self.client = connect(stage) if connect is not None else Hearer(stage, count)
+            stack.callback(self.client.close)
+            self.ports = _adopted(stage, marks, count)
+            if isinstance(self.client, Hearer):
+                self.client.await_all("3", count, LIMIT_S)  # all programs are served, and have their sessions
+            time.sleep(CALM_S)
+            self._stack = stack.pop_all()
 
     def cycle(self, observe: Callable[[], None] = lambda: None) -> list[Cycle]:
         """Suspend and resume all sessions; ``observe`` is called in between.
@@ -156,7 +188,10 @@ class Suspendable:
         plugged = plug(stage)
         times |= {name: self._times(stage.client, name, marks[0]) for name in ("moving", "resumed")}
         times |= {name: self._times(stage.server, name, marks[1]) for name in ("followed", "invoked")}
-        heard = {session: self.client.heard(port, indices[session]) for session, port in self.ports.items()}
+        heard = {
+            session: self.client.heard(port, indices[session], times["given-up"][session])
+            for session, port in self.ports.items()
+        }
         stamps = self._stamped(began)
         return [
             Cycle(
@@ -185,14 +220,13 @@ class Suspendable:
         return {(what, session): float(at) for at, what, session in map(str.split, lines)}
 
     def index(self, session: str) -> str:
-        """Return the number that a suspended session goes on with."""
+        """Return the number that a suspended session goes on with, or nothing."""
         report = self.stage.server.ask(ShowContinuation(session=session, values=True))
         assert isinstance(report, ContinuationReport)
-        return next(a.value for a in report.attributes if a.name == "index" and a.value).decode()
+        return next((a.value for a in report.attributes if a.name == "index" and a.value), b"").decode()
 
     def close(self) -> None:
-        self.client.close()
-        self.server.close()
+        self._stack.close()
 
 
 def environment(daemon: Daemon, stamps: Path) -> dict[str, str]:
@@ -203,13 +237,13 @@ def environment(daemon: Daemon, stamps: Path) -> dict[str, str]:
 
 
 _FOLDER = ROOT / "examples" / "counter"
-_STAMPED = (sys.executable, str(HERE / "_stamped.py"))
+STAMPED = (sys.executable, str(HERE / "_stamped.py"))
 _INETD = (sys.executable, "-I", str(HERE / "_inetd.py"), PORT)
 
 PLAIN = Program(argv=(sys.executable, str(_FOLDER / "plain.py"), PORT))
-INTERNAL = Program(argv=(*_STAMPED, str(_FOLDER / "suspendable.py"), PORT))
+INTERNAL = Program(argv=(*STAMPED, str(_FOLDER / "suspendable.py"), PORT))
 PLAIN_PROCESS = Program(argv=(*_INETD, sys.executable, str(_FOLDER / "plain_process.py")), forks=True)
-COMPLETE = Program(argv=(*_INETD, *_STAMPED, str(_FOLDER / "suspendable_process.py")), forks=True)
+COMPLETE = Program(argv=(*_INETD, *STAMPED, str(_FOLDER / "suspendable_process.py")), forks=True)
 
 
 def plug(stage: Stage) -> float:

@@ -1,7 +1,8 @@
 """What it costs to suspend sessions and to resume them: time, memory, disk, descriptors.
 
-The counter of the paper, its client and both daemons run in the lab. The client's links are cut, the server's
-daemon notices its silence, the program gives its session up; then a link is plugged in.
+The paper's counter, the example's shell server, their clients and both daemons run in the lab. The client's
+links are cut, the server's daemon notices its silence, the program gives its session up; then a link is
+plugged in.
 """
 
 from __future__ import annotations
@@ -11,26 +12,32 @@ import sys
 from _crowds import Crowd, Multitude, crowd_of, measure_multitude, print_crowds, print_multitude
 from _figures import arguments, print_json, progress
 from _footprints import Footprint, measure_footprint, print_footprints
+from _shell import Ssh, shell_server
 from _stage import BenchmarkError, Stage
-from _stages import BENCHMARK, Stages, print_stages, stages_of, summaries
+from _stages import BENCHMARK, SHELL, Stages, print_stages, stages_of, summaries
 from _suspending import COMPLETE, INTERNAL, PLAIN, PLAIN_PROCESS, Program, Suspendable
 
 from migrated.lab import ensure_privileged
 
 STYLES = {"internal": (PLAIN, INTERNAL), "complete": (PLAIN_PROCESS, COMPLETE)}
+TITLES = {
+    "internal": "the counter, internal continuations",
+    "complete": "the counter, complete continuations",
+    "shell": "the shell server, complete continuations",
+}
+REFERENCES = {"internal": BENCHMARK, "complete": BENCHMARK, "shell": SHELL}
 AT_ONCE = (2, 4, 8, 16, 32, 64)
 MULTITUDES = (1_000, 10_000)
 
 
-def measure_stages(stage: Stage, style: str, program: Program, runs: int) -> list[Stages]:
+def measure_stages(name: str, running: Suspendable, runs: int) -> list[Stages]:
     """Suspend and resume one session again and again; the first time, which fills caches, does not count."""
-    running = Suspendable(stage, program)
     try:
         found = []
         for number in range(runs + 1):
             (cycle,) = running.cycle()
             found.append(stages_of(cycle))
-            progress(f"counter, {style} {number}/{runs}: {found[-1].total:.1f} ms")
+            progress(f"{name} {number}/{runs}: {found[-1].total:.1f} ms")
         return found[1:]
     finally:
         running.close()
@@ -74,9 +81,13 @@ def main() -> None:
     with Stage() as stage:
         for style, (_, program) in STYLES.items():
             if "stages" in only:
-                stages[style] = measure_stages(stage, style, program, runs)
+                stages[style] = measure_stages(f"counter, {style}", Suspendable(stage, program), runs)
             if "crowds" in only:
                 crowds[style] = [measure_crowd(stage, style, program, n, rounds) for n in at_once]
+        if "stages" in only:
+            stages["shell"] = measure_stages(
+                "shell server", Suspendable(stage, shell_server(stage), connect=Ssh), runs
+            )
     for style, (plain, program) in STYLES.items() if "footprints" in only else ():
         with Stage() as stage:
             footprints[style] = measure_footprint(stage, plain, program)
@@ -92,7 +103,7 @@ def main() -> None:
         )
         return
     for style, measured in stages.items():
-        print_stages(f"the counter, {style} continuations", measured, BENCHMARK)
+        print_stages(TITLES[style], measured, REFERENCES[style])
     if footprints:
         print_footprints(footprints)
     for style, measured_crowds in crowds.items():

@@ -34,7 +34,7 @@ def measured(*parts: str) -> dict[str, Any]:
 
 def test_stages_add_up() -> None:
     found = measured("stages")["stages_ms"]
-    assert list(found) == STYLES
+    assert list(found) == [*STYLES, "shell"]
     parts = ("suspend", "authentication", "notification", "delay", "continuation")
     for stages in found.values():
         assert sum(stages[part]["median"] for part in parts) == pytest.approx(stages["total"]["median"])
