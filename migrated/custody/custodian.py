@@ -5,7 +5,8 @@ quickly, stay small, and be so simple that it does not die. One daemon at a time
 SOCK_SEQPACKET socket: a message is one byte that says what, then a name, with descriptors beside it.
 
 The daemon need not wait for an answer: what it has sent is in this process's socket, also if the daemon dies
-right after. So the messages of a daemon that died are taken in before the next one is let in.
+right after. So the messages of a daemon that died are taken in before the next one is let in. That one may
+be of a later version than this process: what a message means must never change.
 
     custodian.py PATH    # descriptor 3 is the socket that was bound to PATH
 

@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from migrated.applications.wire import Descriptors, receive
 from migrated.custody import Custody, custodian, custody
@@ -60,14 +63,11 @@ class Stage:
         return self.daemons[-1]
 
     def end(self) -> None:
-        if not self.daemons:
-            return
-        last = self.daemons[-1]
         for daemon in self.daemons:
             if daemon.custody.pid:
                 os.kill(daemon.custody.pid, signal.SIGKILL)
             daemon.die()
-        last.custody.check()
+            daemon.custody._reap()
 
 
 def run(folder: Path, story: Callable[[Stage], Awaitable[None]]) -> None:
@@ -363,3 +363,33 @@ def test_what_comes_back_is_not_inherited(tmp_path: Path) -> None:
         os.close(writing)
 
     run(tmp_path, story)
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["keep", "drop", "die"]), st.sampled_from([b"a", b"b"])), max_size=12
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(STEPS)
+def test_what_comes_back_is_what_was_kept_and_not_dropped(steps: list[tuple[str, bytes]]) -> None:
+    async def story(stage: Stage) -> None:
+        expected: dict[bytes, int] = {}
+        daemon, writing = stage.daemon(), Descriptors()
+        for step, name in [*steps, ("die", b"")]:
+            if step == "keep":
+                writing.add(daemon.keep_pipe(name))
+                expected[name] = os.fstat(writing.numbers[-1]).st_ino
+            elif step == "drop":
+                daemon.custody.drop(name)
+                expected.pop(name, None)
+            else:
+                daemon.die()
+                daemon = stage.daemon()
+                found = {name: os.fstat(number).st_ino for name, (number,) in daemon.back.items()}
+                assert found == expected
+        assert all(daemon.amiss == [] for daemon in stage.daemons)
+        writing.close()
+
+    with tempfile.TemporaryDirectory() as folder:
+        run(Path(folder), story)
