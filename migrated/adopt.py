@@ -7,7 +7,7 @@ import contextlib
 import logging
 import pwd
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,7 @@ from engine import Connection as DescribedConnection
 from migrated.core import Core
 from migrated.kernel.errors import RebindError
 from migrated.kernel.freeze import OwnOptions
-from migrated.kernel.holders import find_holders
+from migrated.kernel.holders import Holder, find_holders
 from migrated.kernel.rebind import Connection, check_movable, make_room
 from migrated.kernel.table import Row, established
 from migrated.peers import Peer, Peers
@@ -174,19 +174,25 @@ class Adopter:
 
     def on_check(self, peer: Peer, command: CheckAdoption) -> None:
         """Answer whether connections that the peer offers are ours, and may be sessions."""
-        rows = {(row.local, row.remote): row for row in established().values()}
+        rows = list(established().values())
+        asked = [
+            (proposal, next((r for r in rows if _is(proposal.connection, r.local, r.remote)), None))
+            for proposal in command.proposals
+        ]
+        holders = find_holders([row.inode for _, row in asked if row is not None])
         results = []
-        for proposal in command.proposals:
-            row = next((r for ends, r in rows.items() if _is(proposal.connection, ends[0], ends[1])), None)
+        for proposal, row in asked:
             known = self._core.sessions.of_id(proposal.session_id) is not None
-            result = "the session id is in use" if known else self._judge_proposal(peer, row)
+            result = "the session id is in use" if known else self._judge_proposal(peer, row, holders)
             if isinstance(result, Candidate):
                 self._checked[proposal.session_id] = result
             reason = result if isinstance(result, str) else None
             results.append(Checked(session_id=proposal.session_id, reason=reason))
         self._core.perform(peer, peer.association.adoption_checked(results))
 
-    def _judge_proposal(self, peer: Peer, row: Row | None) -> Candidate | str:
+    def _judge_proposal(
+        self, peer: Peer, row: Row | None, holders: Mapping[int, tuple[Holder, ...]]
+    ) -> Candidate | str:
         if row is None:
             return "there is no such connection here"
         if row.remote.address not in peer.proven:
@@ -196,10 +202,9 @@ class Adopter:
         point = self._core.point_of(row.local.address)
         if point is None:
             return "its local address is not on a link that can be used"
-        holders = find_holders([row.inode]).get(row.inode)
-        if not holders:
+        if row.inode not in holders:
             return "no program holds the connection"
-        connection = Connection(inode=row.inode, holders=holders)
+        connection = Connection(inode=row.inode, holders=holders[row.inode])
         described = _described(row, connection)
         verdict = self._core.engine.adopts(_description(described))
         said_never = any(

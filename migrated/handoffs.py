@@ -33,6 +33,7 @@ class Handoffs:
 
     def on_finish(self, peer: Peer, command: FinishMove) -> None:
         """Put sessions in place whose peer has answered, and say so of all at once."""
+        peer.answered_at = self._core.now()
         known = [self._of(peer, entry.session_id) for entry in command.entries]
         connections = hands.locate_entries(known)
         results: list[Moved | Failed] = []
@@ -146,7 +147,7 @@ class Handoffs:
         """Freeze a session that waits for its peer for too long."""
         session = self._of(peer, command.session_id)
         if session is not None and not session.frozen:
-            self._attempt(session, hands.park)
+            self._attempt(session, hands.park, hands.reach_all([session]))
 
     def on_release_held(self, peer: Peer, command: ReleaseHeld) -> None:
         """Let a session go on that was frozen while it waited for its peer."""
@@ -156,7 +157,10 @@ class Handoffs:
         if session.frozen and (obstacle := self._core.programs.obstacle(session, (session.session_id,))):
             self._core.tell_refused(session, obstacle)
             return
-        self._attempt(session, hands.thaw if command.mover_in_place else hands.hold_again)
+        if command.mover_in_place:
+            self._attempt(session, hands.thaw, hands.reach_all([session]))
+        else:
+            self._attempt(session, hands.hold_again)
         if session.condition is Condition.SUSPENDED and not session.frozen:
             self._core.turn(session, Condition.LIVE, ("the peer is heard again",))
             self._core.save(session)

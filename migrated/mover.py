@@ -94,11 +94,17 @@ class Mover:
         self._core.perform(peer, peer.association.validate_path(path, now))
 
     def check_unanswered(self) -> None:
-        """Try another attachment point for sessions that ask over one without an answer."""
+        """Try another attachment point for sessions that ask over one without an answer.
+
+        A peer that answers for others is at work: it takes thousands of sessions one after the other.
+        """
         now = self._core.now()
         for session in self._core.sessions:
             departing = session.departing
-            if departing is None or departing.frozen is None or now - departing.begun < UNANSWERED_S:
+            if departing is None or departing.frozen is None:
+                continue
+            answered_at = session.peer.answered_at if session.peer is not None else 0.0
+            if now - max(departing.begun, answered_at) < UNANSWERED_S:
                 continue
             departing.begun = now
             self._core.retreat_from(session, departing.to)

@@ -73,7 +73,8 @@ class Peer:
     ``proven`` holds the addresses at which it has completed a handshake over TCP, from a privileged port if
     it came to us: only connections with these may become sessions with it, so that no ordinary user of a
     host can speak for it. ``introduced`` holds our own addresses that it has seen so. ``shaken`` is the
-    handshake whose keys are in use.
+    handshake whose keys are in use. ``answered_at`` is when it last answered for sessions that
+    move, in monotonic seconds.
     """
 
     association: Association
@@ -81,6 +82,7 @@ class Peer:
     initiator: bool
     shaken: _Shaken
     silent: bool = False
+    answered_at: float = 0.0
     proven: set[str] = field(default_factory=set)
     introduced: set[str] = field(default_factory=set)
 
