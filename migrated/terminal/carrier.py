@@ -39,8 +39,15 @@ LOGIN_S: Final = 10.0
 SHARED_S: Final = 5.0
 """Seconds until the far side of a transport is there that needs no login."""
 
-DENIED_S: Final = 30.0
-"""Seconds between logins that were denied: hosts lock out whoever tries too often."""
+IN_VAIN_S: Final = 30.0
+"""Seconds between logins that were denied, or found no holder: hosts lock out whoever tries too often."""
+
+SPACING_FIRST_S: Final = 0.5
+SPACING_MAX_S: Final = 10.0
+"""Seconds between logins that succeed and don't help: twice as many each time, as each is in the host's log.
+
+One that lasted for twice as long has helped.
+"""
 
 _COMPLAINT_MAX: Final = 200
 _SSH_FAILED: Final = 255
@@ -78,7 +85,8 @@ class Carrier:
         self._master: Child | None = None
         self._children: list[Child] = []
         self._turn = asyncio.Lock()
-        self._not_before = 0.0
+        self._not_before = self._logged_in = float("-inf")
+        self._spacing_s = SPACING_FIRST_S
         self._complaint = ""
 
     def __enter__(self) -> Self:
@@ -138,7 +146,7 @@ class Carrier:
     async def _log_in(self) -> Child:
         """Return the master of a new connection, and with it its transport."""
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(self._not_before - loop.time())
+        await asyncio.sleep(max(0.0, self._not_before - loop.time()))
         child, self._login = self._login, None
         if child is None:
             child = self._start(f"relay {self._port}")
@@ -148,7 +156,13 @@ class Carrier:
             with suppress(ConnectionError):  # it has ended, as will be heard
                 await loop.sock_sendall(child.sock, WISH)
         await self._joined(child, LOGIN_S)
+        self._space_logins(loop.time())
         return child
+
+    def _space_logins(self, now: float) -> None:
+        helped = now - self._logged_in > 2 * SPACING_MAX_S
+        self._spacing_s = SPACING_FIRST_S if helped else min(2 * self._spacing_s, SPACING_MAX_S)
+        self._logged_in, self._not_before = now, now + self._spacing_s
 
     async def _joined(self, child: Child, within_s: float) -> None:
         """Wait until the far side has reached the holder.
@@ -174,11 +188,12 @@ class Carrier:
         status, said = child.process.poll(), child.complaints()
         self._complaint = ""
         if status == _SSH_FAILED and any(words in line for words in _DENIED for line in said):
-            self._not_before = asyncio.get_running_loop().time() + DENIED_S
             self._complaint = "ssh can't log in again without asking you: leave, and attach again"
         elif status is not None and status in _OF_THE_FAR_SIDE:
             last = said[-1].removeprefix("Error: ") if said else why_silent(self._far, status)
             self._complaint = printable(last)[:_COMPLAINT_MAX]
+        if self._complaint:
+            self._not_before = asyncio.get_running_loop().time() + IN_VAIN_S
 
     def _start(self, words: str, shared: Path | None = None, *, attended: bool = False) -> Child:
         """Start an ssh: one that shares a login by the path ``shared``, or else one that may be shared."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from migrated.terminal.bootstrap import BootstrapError, Far
-from migrated.terminal.carrier import DENIED_S, Carrier
+from migrated.terminal.carrier import IN_VAIN_S, SPACING_MAX_S, Carrier
 from migrated.terminal.relay import RelayError, relay
 from migrated.terminal.requests import List, Open, Ready, TerminalList, encode
 from tests.migrated.terminal.rig import clock, run, until
@@ -109,6 +109,7 @@ def test_a_login_carries_the_first_transport_and_others_share_it(
                 assert ["BatchMode=yes" in call for call in ssh.calls] == [False, True]
                 assert all(call[call.index("-p") :][:2] == ["-p", "2222"] for call in ssh.calls)
                 first.close()
+                clock().skip(1.0)
                 third = await carrier.dial()
                 await echoes(third)
                 assert ssh.paths[2] != ssh.paths[0]
@@ -147,11 +148,34 @@ def test_a_denied_login_is_told_and_not_repeated_at_once(ssh: Ssh) -> None:
             again = asyncio.create_task(carrier.dial())
             await asyncio.sleep(0.1)
             assert len(ssh.calls) == 1
-            clock().skip(DENIED_S)
+            clock().skip(IN_VAIN_S)
             with pytest.raises(ConnectionError):
                 await again
             assert len(ssh.calls) == 2
             assert carrier.hint() == ""
+
+    run(story)
+
+
+def test_logins_that_do_not_help_are_spaced(ssh: Ssh) -> None:
+    async def story() -> None:
+        async with holder() as port:
+            ssh.carries(port)
+            with Carrier(Far(host="h")) as carrier:
+                carrier._port = port
+                for _ in range(6):
+                    (await carrier.dial()).close()
+                    clock().skip(SPACING_MAX_S)
+                (await carrier.dial()).close()
+                waiting = asyncio.create_task(carrier.dial())
+                await asyncio.sleep(0.1)
+                assert len(ssh.calls) == 7
+                clock().skip(SPACING_MAX_S)
+                (await waiting).close()
+                clock().skip(3 * SPACING_MAX_S)
+                (await carrier.dial()).close()
+                assert len(ssh.calls) == 9
+                assert carrier._not_before - clock().time() < 1.0, "one that lasted was punished"
 
     run(story)
 
