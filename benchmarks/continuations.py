@@ -27,7 +27,7 @@ TITLES = {
 }
 REFERENCES = {"internal": BENCHMARK, "complete": BENCHMARK, "shell": SHELL}
 AT_ONCE = (2, 4, 8, 16, 32, 64)
-MULTITUDES = (1_000, 10_000)
+MULTITUDE = 1_000
 
 
 def measure_stages(name: str, running: Suspendable, runs: int) -> list[Stages]:
@@ -56,24 +56,22 @@ def measure_crowd(stage: Stage, style: str, program: Program, count: int, rounds
     return found
 
 
-def measure_multitudes(counts: tuple[int, ...]) -> list[Multitude]:
-    """Measure each number with daemons of its own."""
-    found = []
-    for count in counts:
-        with Stage() as stage:
-            found.append(measure_multitude(stage, count))
-    return found
+def measure_alone(count: int) -> Multitude:
+    """Measure very many sessions with daemons of their own."""
+    with Stage() as stage:
+        return measure_multitude(stage, count)
 
 
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--runs", type=int, default=5, help="runs of each program (5, as in the paper)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each crowd (3, as in the paper)")
+    parser.add_argument("--multitude", type=int, default=MULTITUDE, help="sessions of one program (1000)")
     parser.add_argument("--only", choices=PARTS, action="append", help="only this part")
     options = parser.parse_args()
     ensure_privileged()
     runs, rounds = (1, 1) if options.quick else (options.runs, options.rounds)
-    at_once, multitudes = ((2,), (100,)) if options.quick else (AT_ONCE, MULTITUDES)
+    at_once, multitude = ((2,), 100) if options.quick else (AT_ONCE, options.multitude)
     only = options.only or PARTS
     stages: dict[str, list[Stages]] = {}
     footprints: dict[str, Footprint] = {}
@@ -91,7 +89,7 @@ def main() -> None:
     for style, (plain, program) in STYLES.items() if "footprints" in only else ():
         with Stage() as stage:
             footprints[style] = measure_footprint(stage, plain, program)
-    found = measure_multitudes(multitudes) if "multitudes" in only else []
+    found = [measure_alone(multitude)] if "multitudes" in only else []
     if options.json:
         print_json(
             {
@@ -108,8 +106,8 @@ def main() -> None:
         print_footprints(footprints)
     for style, measured_crowds in crowds.items():
         print_crowds(style, measured_crowds)
-    for multitude in found:
-        print_multitude(multitude)
+    for very_many in found:
+        print_multitude(very_many)
 
 
 PARTS = ["stages", "footprints", "crowds", "multitudes"]
