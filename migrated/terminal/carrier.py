@@ -78,7 +78,7 @@ class Carrier:
 
     def __init__(self, far: Far) -> None:
         self._far = far
-        self._folder = tempfile.TemporaryDirectory(prefix="migrate-")
+        self._folder = tempfile.TemporaryDirectory(prefix="migrate-ssh-")
         self._paths = 0
         self._port = 0
         self._login: Child | None = None

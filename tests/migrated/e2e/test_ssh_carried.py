@@ -64,6 +64,7 @@ def test_a_shell_moves_to_another_link_and_leaves_no_login_behind(far: Far) -> N
     window.type("\r")
     assert window.end() == 7
     await_true(lambda: not carrying(far))
+    assert not list(far.folder.glob("migrate-ssh-*"))
 
 
 def test_a_killed_client_leaves_no_login_behind_and_comes_back(far: Far) -> None:
@@ -75,12 +76,21 @@ def test_a_killed_client_leaves_no_login_behind_and_comes_back(far: Far) -> None
     await_true(lambda: not carrying(far))
     second = far.window("--via", "ssh", "--attach", "orphan", SERVER_V4)
     second.await_line(f"number {MANY}")
+    second.type("~.")
+    assert second.end() == 0
+    assert far.there("kill", "orphan").returncode == 0
+
+
+@pytest.mark.slow
+def test_a_client_that_is_killed_without_a_network_leaves_no_login_behind(far: Far) -> None:
+    window = far.window("--via", "ssh", "--name", "lonely", SERVER_V4, "echo ready; cat")
+    window.await_line("ready")
     far.cut()
-    second.process.send_signal(signal.SIGKILL)
-    second.process.wait()
+    window.process.send_signal(signal.SIGKILL)
+    window.process.wait()
     await_true(lambda: not carrying(far))
     far.plug()
-    assert far.there("kill", "orphan").returncode == 0
+    assert far.there("kill", "lonely").returncode == 0
 
 
 @pytest.mark.slow

@@ -152,5 +152,15 @@ def far_in(folder: Path) -> Iterator[Far]:
         place = ["env", f"MIGRATE_TERMINALS={folder / 'terminals'}", f"MIGRATE_SOCKET={folder / 'none'}"]
         there = [*NO_PRIVILEGE, *place, MIGRATE]
         settings = str(openssh.folder / "ssh_config")
-        here = [*NO_PRIVILEGE, MIGRATE, "ssh", "-F", settings, "--server", shlex.join(there)]
+        here = [
+            *NO_PRIVILEGE,
+            "env",
+            f"TMPDIR={folder}",
+            MIGRATE,
+            "ssh",
+            "-F",
+            settings,
+            "--server",
+            shlex.join(there),
+        ]
         yield Far(net=net, ssh=here, server=there, folder=folder)
