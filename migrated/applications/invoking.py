@@ -72,7 +72,7 @@ class Invoker:
         self._keeper.own_linger(session, holding)
         try:
             if holding.kind is Kind.COMPLETE:
-                self._begin(holding)
+                self._begin(session, holding)
             else:
                 self._invoke(session, holding)
         except OSError as error:  # no descriptor left, say
@@ -114,15 +114,23 @@ class Invoker:
         now = self._core.now()
         for holding in self._keeper.holdings:
             session = self._core.sessions.of_id(holding.session_id)
-            if session is None or not holding.whole:
+            if session is None or not (holding.whole or session.socket.entrusted):
                 continue
             if session.condition is Condition.LIVE:
                 if now - holding.made_at >= AGAIN_S and not self._under_way(holding):
-                    self.go_on(session, holding)
-            elif session.departing is None and now - holding.made_at >= REST_AGAIN_S:
+                    self._again(session, holding)
+            elif holding.whole and session.departing is None and now - holding.made_at >= REST_AGAIN_S:
                 self._keeper.put_to_rest_again(holding)
         if self._handed_over:
             self._let_go()
+
+    def _again(self, session: ManagedSession, holding: Holding) -> None:
+        """Give a live session to a program after the first attempt; that may have been a dead daemon's."""
+        if holding.whole or holding.remake():
+            self.go_on(session, holding)
+        else:
+            holding.made_at = self._core.now()
+            self._core.tell_refused(session, holding.failure)
 
     # In a program that runs.
 
@@ -171,7 +179,7 @@ class Invoker:
     def _under_way(self, holding: Holding) -> bool:
         return holding.session_id in self._starting or holding.session_id in self._started.values()
 
-    def _begin(self, holding: Holding) -> None:
+    def _begin(self, session: ManagedSession, holding: Holding) -> None:
         if self._under_way(holding):
             return
         session_id = holding.session_id
@@ -185,6 +193,7 @@ class Invoker:
             self._failed(session_id, reason)
 
         parcel = self._keeper.load(holding).parcel
+        self._keeper.secure(session, holding)
         self._starter.start(parcel, holding.made.numbers, started=started, failed=failed)
         self._starting.add(session_id)
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Final
 
-from migrated.applications.holding import Holding, Holdings, Loaded, Parcel
+from migrated.applications.holding import Holding, Holdings, Loaded, Parcel, socket_in
 from migrated.applications.refusal import RefusedError
 from migrated.applications.wire import Descriptors
 from migrated.continuations.store import ContinuationStore, Entry
@@ -96,7 +96,7 @@ class Keeper:
 
     def _is_released(self, session: StoredSession) -> bool:
         holding = self.stored(session.record.session_id)
-        return holding is not None and _socket_in(holding.kept.numbers, session.inode) is None
+        return holding is not None and socket_in(holding.kept.numbers, session.inode) is None
 
     def _forget_orphans(self, known: Set[bytes]) -> None:
         """Forget what can't be resumed: the daemon died in between, or the file of the sessions was lost."""
@@ -180,7 +180,10 @@ class Keeper:
         assert session is not None
         try:
             loaded = self.load(holding)
-            restored = self._resources.restore(loaded.resources, holding.kept.numbers, loaded.parcel.owner)
+            kept = holding.kept.numbers
+            connection = socket_in(kept, session.socket.inode)
+            there = {} if connection is None else {CONNECTION: connection}
+            restored = self._resources.restore(loaded.resources, kept, loaded.parcel.owner, there)
         except (StoreError, ContinuationError, ResourceError) as error:
             holding.failure = str(error)
             if isinstance(error, ResourceLostError):
@@ -208,6 +211,13 @@ class Keeper:
             self._core.tell_refused(session, refused[session.session_id].reason)
         else:
             holding.close()
+
+    def secure(self, session: ManagedSession, holding: Holding) -> None:
+        """Let a live connection that no program has yet outlive us."""
+        held, state = self._custody.held(holding.session_id), session.socket
+        if state.entrusted and state.kept is not None and socket_in(held, state.inode) is None:
+            self._core.save(session)  # by this inode the next daemon knows it again
+            self._custody.keep(holding.session_id, (*held, state.kept.fileno()))
 
     def own_linger(self, session: ManagedSession, holding: Holding) -> None:
         """Give a connection back what its program had set, before it has it again."""
@@ -319,7 +329,7 @@ class Keeper:
     def _keep_open(self, session: ManagedSession, kept: Sequence[int]) -> None:
         state = session.socket
         if state.kept is None:
-            number = _socket_in(kept, state.inode)
+            number = socket_in(kept, state.inode)
             assert number is not None
             state.kept = socket.socket(fileno=os.dup(number))
         state.entrusted = True
@@ -328,7 +338,7 @@ class Keeper:
         """Return whether a session's socket is among what was kept for it, and no program has it."""
         inode = session.socket.inode
         holders = find_holders([inode]).get(inode, ())
-        kept = _socket_in(holding.kept.numbers, inode)
+        kept = socket_in(holding.kept.numbers, inode)
         return kept is not None and all(holder.pid == self._custody.pid for holder in holders)
 
     def _connect(self, session: ManagedSession, holding: Holding) -> None:
@@ -380,12 +390,6 @@ class Keeper:
             found.withdraw()
         except ResourceError as error:
             self._core.journal.tell("not-cleaned-up", level=logging.WARNING, reason=str(error))
-
-
-def _socket_in(numbers: Iterable[int], inode: int) -> int | None:
-    """Return which descriptor is a socket. It is asked in a way that waits for no file system."""
-    links = ((number, os.readlink(f"/proc/self/fd/{number}")) for number in numbers)  # noqa: PTH115
-    return next((number for number, link in links if link == f"socket:[{inode}]"), None)
 
 
 def _ends(connection: Connection) -> Ends:

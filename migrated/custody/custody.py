@@ -88,6 +88,10 @@ class Custody:
         self._untold[name] = None
         self._tell()
 
+    def held(self, name: bytes) -> tuple[int, ...]:
+        """Return the caller's descriptors that have this name in custody."""
+        return self._held.get(name, ())
+
     def drop(self, name: bytes) -> None:
         """Have nothing of that name in custody. The descriptors can be closed right after."""
         if self._held.pop(name, None) is not None:

@@ -14,6 +14,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from migrated.kernel.freeze import OwnOptions
@@ -118,32 +119,38 @@ class Resources:
             _resources=self,
         )
 
-    def restore(self, state: bytes, kept: Sequence[int], owner: Owner) -> Restored:
+    def restore(
+        self, state: bytes, kept: Sequence[int], owner: Owner, there: Mapping[str, int] = MappingProxyType({})
+    ) -> Restored:
         """Make all descriptors again. Connections come back frozen.
 
         Args:
             state: `Collected.state`.
             kept: `Collected.kept`, or nothing if they were lost when the daemon ended.
             owner: whose they are.
+            there: by name, the caller's descriptors of what a daemon made again that died right after.
 
         Returns:
-            Descriptors that are the caller's, the kept ones among them.
+            Descriptors that are the caller's, the kept ones and those that are there among them.
 
         Raises:
             ResourceLostError: one can never be made again.
             ResourceError: one can't be made now. Either way those that were made are given up again, and the
-                kept ones are still the caller's.
+                others are still the caller's.
         """
         entries = decode_bundle(state).entries
         made: list[tuple[Entry, Resumed]] = []
         try:
             for entry in entries:
-                made.append((entry, self._resume(entry, made, kept, owner)))
+                if entry.name in there:
+                    made.append((entry, Resumed(descriptor=there[entry.name])))
+                else:
+                    made.append((entry, self._resume(entry, made, kept, owner)))
             for entry in entries:
                 if entry.duplicate_of < 0:
                     self._handler(entry).forget(entry.state)
         except BaseException:
-            self._roll_back(made, kept)
+            self._roll_back(made, (*kept, *there.values()))
             raise
         return Restored(
             names=tuple(entry.name for entry in entries),

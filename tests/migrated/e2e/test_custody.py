@@ -49,7 +49,7 @@ def until(true: Callable[[], object]) -> None:
 
 def await_sockets(arena: Arena, number: int) -> None:
     """Wait until so many TCP connections are in custody."""
-    until(lambda: len(sockets_of(custodian(arena))) == number)
+    until(lambda: (pid := custodian(arena)) and len(sockets_of(pid)) == number)
 
 
 def sockets_of(pid: int) -> set[int]:
@@ -97,4 +97,19 @@ def test_a_custodian_that_is_killed_is_replaced_before_the_daemon_is(arena: Aren
     arena.net.server.run(["nft", NO_TABLE], check=True)
     arena.there.start()
     counting.plug()
+    counting.progresses()
+
+
+def test_a_daemon_that_dies_while_it_starts_a_process_takes_no_connection_along(
+    arena: Arena, counts: Counts
+) -> None:
+    counting = counts("complete")
+    counting.cut()
+    counting.server.line("granted")
+    mark = arena.there.mark()
+    counting.plug()
+    await_sockets(arena, 1)
+    arena.there.kill()
+    assert not arena.there.since(mark, "invoked")
+    arena.there.start()
     counting.progresses()

@@ -251,6 +251,19 @@ def test_all_or_none(resources: Resources, file: Path) -> None:
     os.close(writer)
 
 
+def test_what_is_there_is_not_made_again(resources: Resources, file: Path) -> None:
+    first, second = (os.open(file, os.O_RDONLY) for _ in range(2))
+    collected = suspended(resources, first, second)
+    there = os.open("/", os.O_RDONLY)
+    file.unlink()
+    with pytest.raises(ResourceLostError):
+        resources.restore(collected.state, (), ME, {"d1": there})
+    assert is_open(there)
+    result = resources.restore(collected.state, collected.kept, ME, {"d1": there})
+    assert result.descriptors == (first, there)
+    close(result)
+
+
 def test_nothing_changes_before_the_release(resources: Resources, file: Path) -> None:
     numbers = (os.open(file, os.O_RDONLY), os.open(file, os.O_RDONLY))
     collected = collect(resources, *numbers)
