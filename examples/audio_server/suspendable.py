@@ -55,19 +55,11 @@ def stream(
             audio = audio[connection.send(audio) :]
         if session.suspended:
             session.store("cut off", audio[: len(audio) % FRAME_BYTES])
-            if give_up(session):
+            with suppress(migrate.RefusedError):
+                session.return_cont(migrate.internal(come_back))
                 return
+            session.resumed().result()  # the listener keeps its thread meanwhile
             position, audio = station.live(), session.retrieve("cut off")
-
-
-def give_up(session: migrate.Session) -> bool:
-    """Let the daemon have the connection; where it does not take it, wait until the listener is back."""
-    try:
-        session.return_cont(migrate.internal(come_back))
-    except migrate.RefusedError:
-        session.resumed().result()
-        return False
-    return True
 
 
 @migrate.function("come_back")

@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import cast
 
 import asyncssh
 import msgspec
@@ -122,19 +121,13 @@ def suspend(ssh: asyncssh.SSHServerConnection) -> bytes:
     )
 
 
-async def resume(
-    state: bytes,
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    options: dict[str, object],
-    session: Callable[[int], Session],
+def resume(
+    state: bytes, options: dict[str, object], session: Callable[[int], Session]
 ) -> asyncssh.SSHServerConnection:
-    """Go on with a connection.
+    """Return the protocol that goes on with a connection.
 
     Args:
         state: what `suspend` has returned.
-        reader: what has come meanwhile.
-        writer: the connection, which sends what was not sent.
         options: as for a new connection.
         session: makes the session of a channel, of its number.
 
@@ -143,16 +136,7 @@ async def resume(
     """
     read = msgspec.msgpack.decode(state, type=ConnectionState)
     made = asyncssh.SSHServerConnectionOptions(**options)
-    ssh = _Continued(asyncio.get_running_loop(), made, read, session)
-    carrier = cast("asyncio.Transport", writer.transport)
-    carrier.pause_reading()
-    reader.feed_eof()  # so that reading ends with what is there
-    early = await reader.read()
-    carrier.set_protocol(ssh)
-    ssh.connection_made(carrier)
-    ssh.data_received(read.unread + early)
-    carrier.resume_reading()
-    return ssh
+    return _Continued(asyncio.get_running_loop(), made, read, session)
 
 
 class _Continued(asyncssh.SSHServerConnection):
@@ -168,6 +152,10 @@ class _Continued(asyncssh.SSHServerConnection):
         super().__init__(loop, options)
         self._state = state
         self._session_for = session
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.data_received(self._state.unread)
 
     def _send_version(self) -> None:
         # Where a new connection says its version, this one goes on.

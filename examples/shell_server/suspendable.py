@@ -30,6 +30,9 @@ from examples.shell_server.program import Program, start
 
 CIPHERS = ["chacha20-poly1305@openssh.com", "aes256-gcm@openssh.com", "aes128-gcm@openssh.com"]
 
+TAGS = (migrate.python_tag(), *migrate.package_tags("asyncssh"))
+"""What the state of a connection depends on."""
+
 WINDOW = 131_072
 """Bytes that a client may send ahead of what a program reads."""
 
@@ -196,22 +199,22 @@ def suspend(session: migrate.Session, ssh: asyncssh.SSHServerConnection) -> migr
     attributes, descriptors = freeze(ssh)
     for name, value in attributes.items():
         session.store(name, value)
-    return migrate.complete(session, descriptors=descriptors)
+    return migrate.complete(session, descriptors=descriptors, compatibility=TAGS)
 
 
 async def outlive(session: migrate.Session, ssh: asyncssh.SSHServerConnection) -> None:
     """Serve until the client is gone, or the session is suspended."""
     session.register_handler(lambda session: suspend(session, ssh))
-    session.on_resume(lambda _session: unfreeze(ssh))
+    session.on_denied(lambda _session, _error: unfreeze(ssh))
     await ssh.wait_closed()
 
 
 async def go_on(session: migrate.Session, arguments: argparse.Namespace) -> None:
     """Serve a connection that another process has served before."""
-    reader, writer = await session.open()
     attributes = {name: session.retrieve(name) for name in ("ssh", "shells")}
     shell = restore(attributes, session.descriptors)
-    ssh = await resume.resume(attributes["ssh"], reader, writer, options(arguments), shell)
+    ssh = resume.resume(attributes["ssh"], options(arguments), shell)
+    await session.create_connection(lambda: ssh)
     await outlive(session, ssh)
 
 
@@ -265,6 +268,8 @@ def main() -> None:
     if session := migrate.continued():
         asyncio.run(go_on(session, arguments))
         return
+    if migrate.available():
+        migrate.register_compat_vector(*TAGS)
     with Listener(arguments) as listener:
         print(f"listening on port {listener.server_address[1]}", flush=True)
         listener.serve_forever()

@@ -177,8 +177,12 @@ class StreamSession(SessionShell):
 
         Bytes that had not been read when the session was frozen come first. Only once for each.
         """
+        return [self.streams_for(transport) for transport in self.take_restored()]
+
+    def take_restored(self) -> list[StreamTransport]:
+        """Return the transports of the connections that were restored; ``take_streams`` for protocols."""
         restored, self._restored = self._restored, []
-        return [self.streams_for(transport) for transport in restored]
+        return restored
 
     async def _open(self, purpose: bytes, *, sealed: bool) -> StreamTransport:
         if not isinstance(self.core, ClientSession):

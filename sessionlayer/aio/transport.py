@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sessionlayer.aio.pipe import DataPipe
 from sessionlayer.aio.sockets import bandwidth_delay
+from sessionlayer.delivery import hand_out
 from sessionlayer.streams.connection import Connection
 from sessionlayer.streams.limits import RING_MIN, SMALL_WRITE_MAX
 
@@ -218,11 +219,8 @@ class StreamTransport(asyncio.Transport):
         self.session.received(connection)
 
     def _hand_out(self, data: bytes) -> None:
-        protocol = self._protocol
-        if isinstance(protocol, asyncio.Protocol):
-            protocol.data_received(data)
-        elif isinstance(protocol, asyncio.BufferedProtocol):
-            _fill(protocol, memoryview(data))
+        if self._protocol is not None:
+            hand_out(self._protocol, data)
 
     def pipe_died(self, pipe: DataPipe, reason: str) -> None:
         """Learn that a transport is dead."""
@@ -306,14 +304,3 @@ class StreamReader(asyncio.StreamReader):
         unread = bytes(self._buffer)
         self._buffer.clear()
         return unread
-
-
-def _fill(protocol: asyncio.BufferedProtocol, data: memoryview) -> None:
-    while data:
-        buffer = memoryview(protocol.get_buffer(len(data)))
-        count = min(len(buffer), len(data))
-        if not count:
-            raise RuntimeError("`get_buffer` returned an empty buffer")
-        buffer[:count] = data[:count]
-        protocol.buffer_updated(count)
-        data = data[count:]

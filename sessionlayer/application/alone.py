@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -28,6 +28,7 @@ from sessionlayer.aio import (
     Suspended,
 )
 from sessionlayer.aio import start_server as start_stream_server
+from sessionlayer.aio.transport import StreamTransport
 from sessionlayer.application.errors import RefusedError
 from sessionlayer.application.grip import Buffered, Owner
 from sessionlayer.application.outcome import Outcome
@@ -80,7 +81,7 @@ def stream_session(writer: asyncio.StreamWriter, stream: StreamSession, owner: O
         session = Session(stream.id, peer=stream.peer, backend=StreamKeeper(stream), runner=LoopRunner())
         _keeper(session).watch(session)
         _sessions[stream] = session
-    _keeper(session).grips.append(grip := StreamGrip(writer, owner))
+    _keeper(session).grips.append(grip := StreamGrip(owner))
     session.hold(writer, grip)
     return session
 
@@ -88,8 +89,7 @@ def stream_session(writer: asyncio.StreamWriter, stream: StreamSession, owner: O
 class StreamGrip:
     """A hold on one virtual stream. Its bytes are taken along by the stream's own state."""
 
-    def __init__(self, writer: asyncio.StreamWriter, owner: Owner) -> None:
-        self._writer = writer
+    def __init__(self, owner: Owner) -> None:
         self._owner = owner
 
     def descriptor(self) -> int:
@@ -119,7 +119,7 @@ class StreamKeeper:
         self.grips: list[StreamGrip] = []
         self._stream = stream
         self._record: Continuation | None = None
-        self._streams: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._coming: list[StreamTransport] = []
 
     def watch(self, session: Session) -> None:
         """Tell the session what happens to its stream."""
@@ -181,10 +181,21 @@ class StreamKeeper:
 
     async def open(self, session: Session) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Return the streams of the next connection that goes on."""
-        reader, writer = self._streams.pop(0)
-        self.grips.append(grip := StreamGrip(writer, asyncio.current_task()))
+        reader, writer = self._stream.streams_for(self._coming.pop(0))
+        self.grips.append(grip := StreamGrip(asyncio.current_task()))
         session.hold(writer, grip)
         return reader, writer
+
+    async def create_connection(
+        self, session: Session, factory: Callable[[], asyncio.BaseProtocol]
+    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        """Let a new protocol go on with the next connection."""
+        transport, protocol = self._coming.pop(0), factory()
+        self.grips.append(grip := StreamGrip(None))
+        session.hold(transport, grip)
+        transport.begin(protocol)
+        transport.resume_reading()
+        return transport, protocol
 
     # --- what the stream tells ---
 
@@ -206,8 +217,8 @@ class StreamKeeper:
         if record is None:
             session.tell_resumed({})
             return
-        self._streams += self._stream.take_streams()
-        for _ in tuple(self._streams):
+        self._coming += self._stream.take_restored()
+        for _ in tuple(self._coming):
             session.giving.go_on(record)
 
 

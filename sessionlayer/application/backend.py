@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from sessionlayer.application.outcome import Outcome
 from sessionlayer.continuations.values import Continuation
 
 if TYPE_CHECKING:
-    from asyncio import StreamReader, StreamWriter
+    from asyncio import BaseProtocol, StreamReader, StreamWriter, Transport
 
     from sessionlayer.application.session import Session
 
@@ -43,3 +43,8 @@ class Backend(Protocol):
 
     async def open(self, session: Session) -> tuple[StreamReader, StreamWriter]:
         """Return a reader and a writer of a connection that has come back, and let the session hold them."""
+
+    async def create_connection(
+        self, session: Session, factory: Callable[[], BaseProtocol]
+    ) -> tuple[Transport, BaseProtocol]:
+        """Return a transport and a new protocol of a connection that has come back; the session holds it."""

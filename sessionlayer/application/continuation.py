@@ -6,11 +6,11 @@ when they are given up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from sessionlayer.continuations.values import CONNECTION, Kind, Process
+from sessionlayer.continuations.values import CONNECTION, Kind, Process, Tag
 
 if TYPE_CHECKING:
     from sessionlayer.application.session import Session
@@ -33,12 +33,14 @@ class Continuation:
         descriptors: what is needed besides the connection, by name.
         function: of an internal continuation, the name of the function that goes on.
         process: of a complete continuation, what is started anew.
+        compatibility: what has to be as it is now; ``None`` for what `Session.compat_store` has said.
         on_expiry: go on from it, without a connection, also when the session has expired.
     """
 
     descriptors: Mapping[str, int | HasDescriptor] = field(default_factory=dict)
     function: str = ""
     process: Process | None = None
+    compatibility: tuple[Tag, ...] | None = None
     on_expiry: bool = False
 
     def __post_init__(self) -> None:
@@ -66,6 +68,7 @@ def complete(
     *,
     descriptors: Mapping[str, int | HasDescriptor] | None = None,
     process: Process | None = None,
+    compatibility: Sequence[Tag] | None = None,
     on_expiry: bool = False,
 ) -> Continuation:
     """Continue in a new process: this one ends as soon as the daemon has the continuation.
@@ -78,6 +81,8 @@ def complete(
         session: which is to go on.
         descriptors: what the new process gets besides the connection, by name.
         process: what to start; by default this process as it is now.
+        compatibility: tags that the host has to offer then (`migrate.register_compat_vector`); by default
+            those of `Session.compat_store`.
         on_expiry: start it, without a connection, also when the session has expired, to clean up.
 
     Raises:
@@ -92,7 +97,12 @@ def complete(
         from sessionlayer.application.capture import this_process
 
         process = this_process()
-    return Continuation(descriptors=descriptors or {}, process=process, on_expiry=on_expiry)
+    return Continuation(
+        descriptors=descriptors or {},
+        process=process,
+        compatibility=None if compatibility is None else tuple(compatibility),
+        on_expiry=on_expiry,
+    )
 
 
 def internal(

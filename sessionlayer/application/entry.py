@@ -12,10 +12,12 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
+from sessionlayer.application.channel import close_all, connect, receive, send
 from sessionlayer.application.errors import MigrateError, RefusedError, UnavailableError
 from sessionlayer.application.grip import Connection, Owner, grip_of
-from sessionlayer.application.hub import Hub
+from sessionlayer.application.hub import Hub, program_name
 from sessionlayer.application.inert import Inert
+from sessionlayer.application.messages import Denied, RegisterCompatibility
 from sessionlayer.application.outcome import Outcome
 from sessionlayer.application.report import log_failure
 from sessionlayer.application.runners import ThreadRunner, in_loop, runner_here
@@ -27,6 +29,9 @@ CONTINUATION_VARIABLE: Final = "MIGRATE_CONT"
 
 PREVIOUS_VARIABLE: Final = "MIGRATE_PID"
 """The environment variable with the process id of the process before a continued one."""
+
+NOT_ADOPTED: Final = "not-adopted"
+"""The daemon's code of a connection that is no session yet."""
 
 SESSION_WAIT_S: Final = 5.0
 """How long a connection may take to become a session: a handshake with the peer, some round trips."""
@@ -59,7 +64,8 @@ def hub() -> Hub:
 def available() -> bool:
     """Return whether a daemon keeps this host's sessions (the paper's migrate_avail)."""
     try:
-        hub()
+        if _process.hub is None:
+            connect().close()  # a thread is not needed for that, and would be in the way of one who forks
     except UnavailableError:
         return False
     return True
@@ -71,8 +77,10 @@ def get_session(connection: Connection, *, wait_s: float = SESSION_WAIT_S, optio
     Args:
         connection: a TCP socket, or the descriptor of one.
         wait_s: how long it may take to become a session, if it is none yet.
-        optional: where it can't be a session, return one in name only, instead of an error: it is never
-            suspended, so that the program need not care.
+        optional: wait for nothing. A connection that is no session yet has one in name only, without an
+            `id`, instead of an error: it is never suspended, so that the program need not care. It becomes
+            a session, with the handler and all else that was said of it, if the daemon takes the connection
+            up within a minute.
 
     Raises:
         UnavailableError: there is no daemon.
@@ -80,11 +88,11 @@ def get_session(connection: Connection, *, wait_s: float = SESSION_WAIT_S, optio
         TypeError: it is no connection.
     """
     try:
-        return _ask(connection, None, wait_s).result()
-    except (UnavailableError, RefusedError):
+        return _ask(connection, None, 0.0 if optional else wait_s).result()
+    except (UnavailableError, RefusedError) as error:
         if not optional:
             raise
-        return _inert(connection, None)
+        return _in_name_only(connection, None, error)
 
 
 async def aio_session(
@@ -100,8 +108,7 @@ async def aio_session(
         connection: a writer or a transport of a TCP connection; or a writer of a virtual stream, which needs
             no daemon.
         wait_s: how long it may take to become a session, if it is none yet.
-        optional: where it can't be a session, return one in name only, instead of an error: it is never
-            suspended, so that the program need not care.
+        optional: as for `get_session`.
 
     Raises:
         UnavailableError: there is no daemon.
@@ -116,11 +123,11 @@ async def aio_session(
 
         return stream_session(connection, stream, current_task())
     try:
-        return await _ask(connection, current_task(), wait_s)
-    except (UnavailableError, RefusedError):
+        return await _ask(connection, current_task(), 0.0 if optional else wait_s)
+    except (UnavailableError, RefusedError) as error:
         if not optional:
             raise
-        return _inert(connection, current_task())
+        return _in_name_only(connection, current_task(), error)
 
 
 def continued() -> Session | None:
@@ -155,18 +162,25 @@ def register_attach_handler(program: str, handler: Callable[..., Any]) -> Outcom
     return _finished(hub().attach(program, handler))
 
 
-def register_compat_vector(program: str, *tags: Tag) -> Outcome[None]:
+def register_compat_vector(*tags: Tag, program: str = "") -> Outcome[None]:
     """Say what this host offers to a program (Table I, register_compat_vector).
 
+    It holds until it is said anew, also after the program's end. So a program says it when it starts; one
+    that forks later does so safely, as no thread is started for it (outside of an asyncio loop).
+
     Args:
-        program: a name that all processes of the program use.
         tags: all that is offered; they take the place of what was said before.
+        program: whose continuations are meant; by default those of this program, whose name is that of its
+            first attach handler, else of its file.
 
     Raises:
         UnavailableError: there is no daemon.
         MigrateError: the daemon does not take it.
     """
-    return _finished(hub().offer(program, tags))
+    if _process.hub is None and not in_loop():
+        return _ask_once(RegisterCompatibility(number=1, program=program or program_name(), tags=tags))
+    found = hub()
+    return _finished(found.offer(program or found.program, tags))
 
 
 def freeze(session: Session) -> Outcome[None]:
@@ -189,10 +203,24 @@ def _ask(connection: Connection, owner: Owner, wait_s: float) -> Outcome[Session
     return hub().get_session(connection, grip, wait_s)
 
 
-def _inert(connection: Connection, owner: Owner) -> Session:
+def _in_name_only(connection: Connection, owner: Owner, error: MigrateError) -> Session:
     session = Session(b"", peer="", backend=Inert(), runner=runner_here(ThreadRunner()))
     session.hold(connection, grip_of(connection, owner))
+    if isinstance(error, RefusedError) and error.code == NOT_ADOPTED:
+        hub().expect_session(session)
     return session
+
+
+def _ask_once(request: RegisterCompatibility) -> Outcome[None]:
+    """Have a short conversation with the daemon, for what needs no longer one."""
+    with connect() as connection:
+        connection.settimeout(SESSION_WAIT_S)
+        send(connection, request)
+        answer, descriptors = receive(connection)
+    close_all(descriptors)
+    if isinstance(answer, Denied):
+        raise RefusedError(answer.code, answer.reason)
+    return Outcome.of(None)
 
 
 def _conversation(number: str) -> socket.socket:

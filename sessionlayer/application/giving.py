@@ -6,8 +6,9 @@
    out of the program's hands where that can be done, and the daemon is asked to take over. Between the
    handler's return and this point no other code of an asyncio program runs.
 3. Granted: the program's copies are closed; after a complete continuation the process ends.
-   Denied: a complete continuation changes nothing. Another one waits here, with its connection, and is gone
-   on with when the session is resumed, because the program's own code for it may have ended.
+   Denied: the program is told at once. A complete continuation changes nothing. Another one waits here, with
+   its connection, and is gone on with when the session is resumed, because the program's own code for it may
+   have ended.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sessionlayer.application.outcome import Outcome
 from sessionlayer.application.report import log_error
 from sessionlayer.application.runners import end_process, socket_of
 from sessionlayer.continuations.attributes import AttributeStore
-from sessionlayer.continuations.values import CONNECTION, Kind
+from sessionlayer.continuations.values import CONNECTION, RESERVED, Kind
 from sessionlayer.continuations.values import Continuation as Record
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 UNSENT: Final = "migrate:unsent"
 UNREAD: Final = "migrate:unread"
-"""The attributes that carry what was in the program's memory."""
+"""The attributes that carry what was in the program's memory; see `RESERVED`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +114,18 @@ class Giving:
             outcome = self.give(continuation)
         except Exception as error:  # noqa: BLE001 - what the handler returned is a plugin's
             self._failed(error)
+            self._session.tell_denied(error)
             return
-        outcome.when_done(lambda: self._log(outcome))
+        outcome.when_done(lambda: self._given(outcome))
 
     def _failed(self, error: BaseException) -> None:
         log_error("the handler of a suspended session", error)
         self._session.backend.fail(self._session, f"{type(error).__name__}: {error}")
 
-    def _log(self, outcome: Outcome[None]) -> None:
+    def _given(self, outcome: Outcome[None]) -> None:
         if outcome.error is not None:
             log_error("giving up a session", outcome.error)
+            self._session.tell_denied(outcome.error)
 
     # --- giving up ---
 
@@ -198,7 +201,9 @@ class Giving:
             exported=session.attributes.exported,
             function=continuation.function,
             process=continuation.process,
-            compatibility=session.compatibility,
+            compatibility=session.compatibility
+            if continuation.compatibility is None
+            else continuation.compatibility,
             on_expiry=continuation.on_expiry,
         )
 
@@ -261,7 +266,7 @@ class Giving:
     def restore(self, record: Record, descriptors: tuple[int, ...]) -> None:
         """Take the attributes and descriptors of a continuation."""
         session = self._session
-        own = {name: value for name, value in record.attributes.items() if name not in (UNSENT, UNREAD)}
+        own = {name: value for name, value in record.attributes.items() if not name.startswith(RESERVED)}
         session.continued = True
         session.attributes = AttributeStore(own, record.exported)
         session.compatibility = record.compatibility

@@ -17,6 +17,7 @@ from sessionlayer.application.channel import close_all
 from sessionlayer.application.daemon import Daemon, Reply
 from sessionlayer.application.errors import RefusedError
 from sessionlayer.application.grip import Connection, Grip, SocketGrip
+from sessionlayer.application.inert import Inert
 from sessionlayer.application.keeper import Keeper
 from sessionlayer.application.memory import read_memory
 from sessionlayer.application.messages import (
@@ -39,6 +40,9 @@ from sessionlayer.continuations.limits import ENCODED_MAX
 from sessionlayer.continuations.values import CONNECTION, Continuation, Kind, Tag
 
 _NAME_MAX: Final = 255
+
+ADOPTION_WAIT_S: Final = 60.0
+"""How long a connection may take to become a session that nobody waits for: the daemon's own bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,13 @@ class Hub:
         )
         return asked.then(lambda reply: self._found(reply, connection, grip, runner))
 
+    def expect_session(self, session: Session) -> None:
+        """Let a session in name only become one when the daemon adopts its connection."""
+        asked = self._daemon.request(
+            lambda number: GetSession(number=number, wait_s=ADOPTION_WAIT_S), (session.grip.descriptor(),)
+        )
+        asked.when_done(lambda: session.runner.call(lambda: self._adopt(session, asked)))
+
     def continued(self) -> Outcome[Session]:
         """Return an outcome of the session for which this process was started."""
         asked = self._daemon.request(lambda number: GetSession(number=number))
@@ -128,6 +139,21 @@ class Hub:
         session.imported.update(granted.imported)
         return session
 
+    def _adopt(self, session: Session, asked: Outcome[Reply]) -> None:
+        if asked.error is not None:
+            return  # it stays one in name only, which is what the program has allowed
+        granted = asked.result().granted
+        close_all(asked.result().descriptors)
+        unwanted = isinstance(session.backend, Inert) and session.backend.closed
+        if unwanted or session.grip.descriptor() < 0 or granted.session in self._sessions:
+            return
+        session.id, session.peer, session.backend = granted.session, granted.peer, self._keeper
+        session.imported.update(granted.imported)
+        self._sessions[session.id] = session
+        self._keeper.ask_again(session)
+        for child in [other for other in self._sessions.values() if session in other.parents]:
+            self._keeper.depend(child, session)
+
     def _taken_up(self, reply: Reply) -> Session:
         granted = reply.granted
         opened = open_continuation(reply.descriptors)
@@ -154,6 +180,11 @@ class Hub:
         """Return the name under which a continuation is found again, and see to it that it is."""
         if record.kind is Kind.INTERNAL and not self._attachments:
             self.attach(program_name(), None)
+        return self.program
+
+    @property
+    def program(self) -> str:
+        """Return the name of this program: that of its first attach handler, else its file's name."""
         return next(iter(self._attachments), program_name())
 
     def _forget(self, session: Session) -> None:

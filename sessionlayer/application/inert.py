@@ -1,8 +1,8 @@
-"""A keeper for connections that nobody keeps: the program is the same, and nothing ever happens."""
+"""A keeper for connections that nobody keeps, or not yet: the program is the same, and nothing happens."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sessionlayer.application.errors import RefusedError
@@ -10,13 +10,19 @@ from sessionlayer.application.outcome import Outcome
 from sessionlayer.continuations.values import Continuation
 
 if TYPE_CHECKING:
-    from asyncio import StreamReader, StreamWriter
+    from asyncio import BaseProtocol, StreamReader, StreamWriter, Transport
 
     from sessionlayer.application.session import Session
 
 
 class Inert:
-    """The `Backend` of a session that is one in name only."""
+    """The `Backend` of a session that is one in name only.
+
+    Attributes:
+        closed: whether the program wants no session any more.
+    """
+
+    closed = False
 
     def listen(self, session: Session, *, lazy: bool) -> Outcome[None]:
         """Accept a handler that will not be called."""
@@ -45,12 +51,23 @@ class Inert:
         return _refused("the session is not suspended")
 
     def close(self, session: Session) -> Outcome[None]:
-        """Forget it, which needs nothing."""
+        """Be one no more, whatever becomes of the connection."""
+        self.closed = True
         return Outcome.of(None)
 
     async def open(self, session: Session) -> tuple[StreamReader, StreamWriter]:
         """Refuse: its connection never went away."""
-        raise RefusedError("inert", "the session was never suspended; go on with its connection")
+        raise _never_suspended()
+
+    async def create_connection(
+        self, session: Session, factory: Callable[[], BaseProtocol]
+    ) -> tuple[Transport, BaseProtocol]:
+        """Refuse: its connection never went away."""
+        raise _never_suspended()
+
+
+def _never_suspended() -> RefusedError:
+    return RefusedError("inert", "the session was never suspended; go on with its connection")
 
 
 def _refused(reason: str) -> Outcome[None]:

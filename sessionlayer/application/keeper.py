@@ -23,7 +23,7 @@ from sessionlayer.application.outcome import Outcome
 from sessionlayer.continuations.values import Continuation
 
 if TYPE_CHECKING:
-    from asyncio import StreamReader, StreamWriter
+    from asyncio import BaseProtocol, StreamReader, StreamWriter, Transport
 
     from sessionlayer.application.session import Session
 
@@ -95,6 +95,14 @@ class Keeper:
 
         return await open_session(session)
 
+    async def create_connection(
+        self, session: Session, factory: Callable[[], BaseProtocol]
+    ) -> tuple[Transport, BaseProtocol]:
+        """Let a new protocol go on with the socket that came back."""
+        from sessionlayer.application.streams import create_connection
+
+        return await create_connection(session, factory)
+
     def ask_again(self, session: Session) -> None:
         """Ask a daemon that came back for all that was asked for this session; nobody waits for it."""
         if session.callbacks.handler is not None:
@@ -102,7 +110,8 @@ class Keeper:
         if exported := session.exported():
             self.export(session, exported)
         for parent in session.parents:
-            self.depend(session, parent)
+            if parent.id:
+                self.depend(session, parent)
 
     def _ask(self, make: Callable[[int], Any], descriptors: Sequence[int] = ()) -> Outcome[None]:
         return self._daemon.request(make, descriptors).then(lambda reply: close_all(reply.descriptors))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sessionlayer.application.errors import SessionEndedError
 from sessionlayer.application.giving import Giving
@@ -13,7 +13,7 @@ from sessionlayer.application.outcome import Outcome
 from sessionlayer.application.report import log_failure
 from sessionlayer.application.runners import LoopRunner, Runner, ThreadRunner
 from sessionlayer.continuations.attributes import AttributeStore
-from sessionlayer.continuations.values import Tag
+from sessionlayer.continuations.values import RESERVED, Tag
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 Handler = Callable[["Session"], Any]
 """Takes a session that is suspended; returns a `Continuation` or ``None``, or a coroutine that does."""
 
+Denied = Callable[["Session", BaseException], Any]
+"""Takes a session whose continuation was not taken, and why; may be a coroutine function likewise."""
+
 Callback = Callable[["Session"], Any]
 """Takes a session that something has happened to; may be a coroutine function in an asyncio program."""
-
-RESERVED: Final = "migrate:"
-"""How the names of attributes begin that are the library's own."""
 
 
 @dataclass(slots=True)
@@ -37,6 +37,7 @@ class Callbacks:
 
     handler: Handler | None = None
     lazy: bool = False
+    denied: Denied | None = None
     resumed: Callback | None = None
     ended: Callback | None = None
 
@@ -178,6 +179,14 @@ class Session:
         self.callbacks.handler, self.callbacks.lazy = handler or keep_running, lazy
         return self._finished(self.backend.listen(self, lazy=lazy))
 
+    def on_denied(self, callback: Denied) -> None:
+        """Have ``callback(session, error)`` called when the handler's continuation is not taken.
+
+        The session is still suspended, and the program still has its connection, as after ``None``; after an
+        internal continuation of an asyncio program the library has it, and calls the function at resumption.
+        """
+        self.callbacks.denied = callback
+
     def on_resume(self, callback: Callback) -> None:
         """Have ``callback(session)`` called when a session goes on whose program has kept running."""
         self.callbacks.resumed = callback
@@ -235,6 +244,21 @@ class Session:
         self.runner = LoopRunner()
         return await self.backend.open(self)
 
+    async def create_connection(
+        self, factory: Callable[[], asyncio.BaseProtocol]
+    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        """Return a transport and a new protocol of a connection that has come back, and go on in this loop.
+
+        The protocol is told ``connection_made``, then handed what the suspended program had not read; what
+        that had not sent is sent before anything that the protocol writes.
+
+        Raises:
+            SessionEndedError: there is no connection any more.
+        """
+        self.check_alive()
+        self.runner = LoopRunner()
+        return await self.backend.create_connection(self, factory)
+
     def check_alive(self) -> None:
         """Do nothing for a session that is one.
 
@@ -261,6 +285,11 @@ class Session:
         """Go on where the resumption happened while nobody could tell."""
         if self.suspended:
             self.tell_resumed(imported)
+
+    def tell_denied(self, error: BaseException) -> None:
+        """Go on with a program whose handler has returned a continuation that is not taken."""
+        denied = self.callbacks.denied
+        self._call(denied and (lambda session: denied(session, error)), "continuation")
 
     def tell_ended(self, code: str, reason: str) -> None:
         """Be a session no more."""

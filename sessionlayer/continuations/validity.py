@@ -16,7 +16,7 @@ from sessionlayer.continuations.limits import (
     TAGS_MAX,
     VARIABLES_MAX,
 )
-from sessionlayer.continuations.values import Continuation, Process, Tag
+from sessionlayer.continuations.values import RESERVED, Continuation, Process, Tag
 
 _ID_MAX: Final = 2**32 - 2
 """The largest user or group id; the one above it means none (setresuid(2))."""
@@ -31,7 +31,8 @@ def check(continuation: Continuation) -> None:
     Raises:
         ContinuationError: the first thing that is wrong with it.
     """
-    AttributeStore(continuation.attributes, continuation.exported)
+    own = {name: value for name, value in continuation.attributes.items() if not name.startswith(RESERVED)}
+    AttributeStore(own, continuation.exported)
     _check_descriptors(continuation.descriptors)
     check_tags(continuation.compatibility)
     _check_length("the function's name", continuation.function)

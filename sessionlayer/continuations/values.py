@@ -23,6 +23,10 @@ from sessionlayer.continuations.limits import (
 CONNECTION: Final = "connection"
 """The name of the first descriptor of every continuation: the session's own connection."""
 
+RESERVED: Final = "migrate:"
+"""How the names of attributes begin that are the library's own, such as what a program had not sent yet. They
+do not count as the program's; the size of the whole continuation bounds them."""
+
 
 class Kind(Enum):
     """What is needed to go on from a continuation (the paper's C_sys, C_int and C_comp).

@@ -19,7 +19,7 @@ import msgspec
 
 from examples.shell_server import resume, suspendable
 from sessionlayer.application.grip import Buffered, grip_of
-from sessionlayer.application.streams import open_streams
+from sessionlayer.application.streams import connect_protocol
 
 SEND_BUFFER = 16_384
 """Bytes that the kernel takes: little, so that much is in the process's memory."""
@@ -56,10 +56,9 @@ async def take_over(channel: int, arguments: argparse.Namespace) -> None:
         length, (connection, *given), _, _ = socket.recv_fds(end, 4, 200)
         with end.makefile("rb") as stream:
             attributes, names, unsent = msgspec.msgpack.decode(stream.read(int.from_bytes(length, "big")))
-    reader, writer = await open_streams(socket.socket(fileno=connection), Buffered(unsent=unsent))
     shell = suspendable.restore(attributes, dict(zip(names, given, strict=True)))
-    options = suspendable.options(arguments)
-    ssh = await resume.resume(attributes["ssh"], reader, writer, options, shell)
+    ssh = resume.resume(attributes["ssh"], suspendable.options(arguments), shell)
+    await connect_protocol(socket.socket(fileno=connection), Buffered(unsent=unsent), ssh)
     await serve(ssh, len(unsent))
 
 

@@ -16,6 +16,7 @@ from sessionlayer.application.memory import write_memory
 from sessionlayer.application.messages import (
     GetSession,
     Granted,
+    RegisterCompatibility,
     RegisterHandler,
     Resume,
     Suspend,
@@ -40,9 +41,13 @@ def daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaemon]:
 
 
 @contextmanager
-def serving(keys: Keys) -> Iterator[int]:
+def serving(keys: Keys, daemon: FakeDaemon | None = None) -> Iterator[int]:
     """Run the server; give its port."""
     with running(keys.server(SERVER, "--port", "0")) as output:
+        if daemon is not None:
+            vector = daemon.expect(RegisterCompatibility)
+            assert {tag.name for tag in vector.tags} == {"CPython", "asyncssh"}
+            daemon.grant(vector.number)
         yield int(output.line().rpartition(" ")[2])
 
 
@@ -79,7 +84,7 @@ def continued(
 
 
 def test_a_shell_outlives_its_servers_process(keys: Keys, daemon: FakeDaemon) -> None:
-    with serving(keys) as port, ssh(keys, port, "-tt", "exec bash --norc") as (client, output):
+    with serving(keys, daemon) as port, ssh(keys, port, "-tt", "exec bash --norc") as (client, output):
         accept(daemon)
         say(client, "stty -echo; secret=41; echo parent$((0)):$PPID:")
         output.until(b"parent0:")
@@ -98,7 +103,7 @@ def test_a_shell_outlives_its_servers_process(keys: Keys, daemon: FakeDaemon) ->
 
 def test_output_goes_on_where_it_was(keys: Keys, daemon: FakeDaemon) -> None:
     command = "read start; seq 1 1000000; exit 3"
-    with serving(keys) as port, ssh(keys, port, "-T", command) as (client, output):
+    with serving(keys, daemon) as port, ssh(keys, port, "-T", command) as (client, output):
         accept(daemon)
         say(client, "start")
         received = output.until(b"\n200000\n")
@@ -111,20 +116,20 @@ def test_output_goes_on_where_it_was(keys: Keys, daemon: FakeDaemon) -> None:
 
 
 def test_a_refused_continuation_leaves_the_process_to_go_on(keys: Keys, daemon: FakeDaemon) -> None:
-    with serving(keys) as port, ssh(keys, port, "-T", "cat; exit 5") as (client, output):
+    with serving(keys, daemon) as port, ssh(keys, port, "-T", "cat; exit 5") as (client, output):
         accept(daemon)
         daemon.say(SUSPEND)
         daemon.deny_continuation()
         say(client, "still there")
+        output.until(b"still there\n")  # it serves on at once
         daemon.say(Resume(session=SESSION))
-        output.until(b"still there\n")
         assert client.stdin is not None
         client.stdin.close()
     assert client.returncode == 5
 
 
 def test_a_connection_without_a_shell_is_suspended_too(keys: Keys, daemon: FakeDaemon) -> None:
-    with serving(keys) as port, ssh(keys, port, "-N") as (client, _):
+    with serving(keys, daemon) as port, ssh(keys, port, "-N") as (client, _):
         accept(daemon)
         daemon.say(SUSPEND)
         record, descriptors = daemon.take_continuation()

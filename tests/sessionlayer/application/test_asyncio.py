@@ -14,6 +14,7 @@ import pytest
 
 import sessionlayer as migrate
 from sessionlayer.application.giving import UNREAD, UNSENT
+from sessionlayer.application.grip import Buffered
 from sessionlayer.application.messages import (
     DependOn,
     HandlerFailed,
@@ -23,6 +24,7 @@ from sessionlayer.application.messages import (
     Resume,
     Suspend,
 )
+from sessionlayer.application.streams import connect_protocol
 from sessionlayer.continuations.values import CONNECTION, Kind
 from sessionlayer.continuations.values import Continuation as Record
 from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
@@ -126,6 +128,35 @@ def test_an_async_handler_that_raises_is_told_of(
         failed = await program.say(daemon.expect, HandlerFailed)
         assert failed.reason == "LookupError: no such mount"
         await program.stop()
+
+    run(test)
+
+
+class Echo(asyncio.Protocol):
+    """Greets, and says what it is told again, in brackets."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(b"hello ")
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(b"<%b>" % data)
+
+
+def test_a_protocol_goes_on_with_what_asyncio_had(connection: Ends) -> None:
+    """What was not sent is first, and what was not read comes before what has arrived since."""
+
+    async def test() -> None:
+        connection[1].sendall(b"later")
+        protocol = Echo()
+        transport = await connect_protocol(connection[0], Buffered(b"unsent ", b"unread"), protocol)
+        assert transport.get_protocol() is protocol
+        expected = b"unsent hello <unread><later>"
+        with connection[1].makefile("rb") as stream:
+            assert await asyncio.to_thread(stream.read, len(expected)) == expected
+        transport.abort()
+        await asyncio.sleep(0)
 
     run(test)
 

@@ -69,6 +69,7 @@ def test_every_error_exists() -> None:
 
 def test_the_tour_runs(daemon: FakeDaemon, connection: tuple[socket.socket, socket.socket]) -> None:
     def answer_all() -> None:
+        daemon.accept()  # who only asks whether there is a daemon
         daemon.accept()
         assert daemon._program is not None
         with suppress(OSError):

@@ -9,11 +9,13 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
 import sessionlayer as migrate
+from sessionlayer.application.hub import program_name
 from sessionlayer.application.messages import (
     CloseSession,
     Denied,
@@ -277,9 +279,79 @@ def test_the_other_requests_are_made(daemon: FakeDaemon, connection: Ends) -> No
         called(daemon, lambda: session.depend_on(session), DependOn, code="cycle", reason="on itself")
     assert called(daemon, session.freeze, Freeze).session == SESSION
     tags = migrate.package_tags("msgspec")
-    request = called(daemon, lambda: migrate.register_compat_vector("counter", *tags), RegisterCompatibility)
-    assert (request.program, request.tags) == ("counter", tags)
+    vector = called(daemon, lambda: migrate.register_compat_vector(*tags), RegisterCompatibility)
+    assert (vector.program, vector.tags) == (program_name(), tags)
+    vector = called(
+        daemon, lambda: migrate.register_compat_vector(*tags, program="counter"), RegisterCompatibility
+    )
+    assert vector.program == "counter"
     assert called(daemon, session.close, CloseSession).session == SESSION
+
+
+def test_a_vector_needs_no_thread(daemon: FakeDaemon) -> None:
+    """A listener that forks a process for each connection may register its own."""
+    before = threading.active_count()
+    assert migrate.available()
+    daemon.accept()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(migrate.register_compat_vector, migrate.python_tag())
+        daemon.accept()
+        request = daemon.expect(RegisterCompatibility)
+        daemon.say(Denied(number=request.number, code="store", reason="the disk is full"))
+        with pytest.raises(migrate.RefusedError, match="disk is full"):
+            waiting.result(10)
+    assert threading.active_count() == before
+
+
+def test_an_optional_session_is_not_waited_for_and_comes_later(daemon: FakeDaemon, connection: Ends) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(migrate.get_session, connection[0], optional=True)
+        request = daemon.expect(GetSession)
+        assert request.wait_s == 0
+        daemon.say(Denied(number=request.number, code="not-adopted", reason="not yet"))
+        session = waiting.result(10)
+    asked: list[bytes] = []
+    session.register_handler(lambda session: asked.append(session.id))
+    session.store("level", b"7")
+    session.export("level")
+    assert (session.id, session.suspended) == (b"", False)
+    assert daemon.grant_session().wait_s > 0
+    assert daemon.expect(RegisterHandler).session == SESSION
+    assert daemon.expect(Export).values == {"level": b"7"}
+    daemon.say(SUSPEND)
+    assert daemon.expect(KeepRunning).session == SESSION
+    assert asked == [session.id] == [SESSION]
+    assert session_of(daemon, connection[0]) is session
+
+
+def test_an_optional_session_that_was_closed_does_not_come(daemon: FakeDaemon, connection: Ends) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(migrate.get_session, connection[0], optional=True)
+        request = daemon.expect(GetSession)
+        daemon.say(Denied(number=request.number, code="not-adopted", reason="not yet"))
+        session = waiting.result(10)
+    session.register_handler(lambda session: None)
+    session.close()
+    daemon.grant_session()
+    other = session_of(daemon, connection[0])
+    assert (other is session, session.id) == (False, b"")
+
+
+def test_a_handler_is_told_that_its_continuation_was_not_taken(
+    daemon: FakeDaemon, connection: Ends, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = session_of(
+        daemon, connection[0], lambda session: migrate.complete(session, compatibility=[migrate.python_tag()])
+    )
+    denied: SimpleQueue[BaseException] = SimpleQueue()
+    session.on_denied(lambda session, error: denied.put(error))
+    daemon.say(SUSPEND)
+    record = daemon.deny_continuation()
+    assert record.compatibility == (migrate.python_tag(),)
+    assert isinstance(denied.get(timeout=10), migrate.RefusedError)
+    assert session.suspended
+    assert connection[0].fileno() > 0
+    daemon.expect(HandlerFailed)
 
 
 def test_an_attach_handler_takes_up_what_others_gave_up(daemon: FakeDaemon, connection: Ends) -> None:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from sessionlayer.continuations.errors import ContinuationError
 from sessionlayer.continuations.limits import ATTRIBUTE_MAX, DESCRIPTORS_MAX, NAME_MAX, TAGS_MAX
 from sessionlayer.continuations.validity import check
-from sessionlayer.continuations.values import Continuation, Process, Tag
+from sessionlayer.continuations.values import RESERVED, Continuation, Process, Tag
 from tests.sessionlayer.continuations.samples import COMPLETE, PROCESS, continuations
 
 LONG = "x" * (NAME_MAX + 1)
@@ -16,6 +16,11 @@ LONG = "x" * (NAME_MAX + 1)
 @given(continuations())
 def test_what_can_be_is_accepted(continuation: Continuation) -> None:
     check(continuation)
+
+
+def test_the_librarys_own_attributes_do_not_count() -> None:
+    """What a program had not sent yet must not keep it from being given up."""
+    check(Continuation(attributes={f"{RESERVED}unsent": bytes(2 * ATTRIBUTE_MAX)}))
 
 
 @pytest.mark.parametrize(
