@@ -208,6 +208,7 @@ class Daemon:
             hands.keep_count(self._core.sessions, self._loop.time())
             let_late_ones_go()
             self._mover.check_unanswered()
+            self._handoffs.ask_again()
             self._applications.check()
             resume_the_heard(self._core)
             park_the_distressed(self._core)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from migrated import hands
 from migrated.core import Core
@@ -21,7 +22,10 @@ from sessionlayer.protocol.commands import (
     ReleaseHeld,
 )
 from sessionlayer.protocol.transitions import SessionState
-from sessionlayer.protocol.values import Failed, Moved, Rebound
+from sessionlayer.protocol.values import Failed, Moved, Rebinding, Rebound
+
+ASK_AGAIN_S: Final = 30.0
+"""Seconds after which a peer is asked again whose end waits for something on its own host."""
 
 
 class Handoffs:
@@ -30,6 +34,7 @@ class Handoffs:
     def __init__(self, core: Core, mover: Mover) -> None:
         self._core = core
         self._mover = mover
+        self._ask_again: dict[bytes, float] = {}
 
     def on_finish(self, peer: Peer, command: FinishMove) -> None:
         """Put sessions in place whose peer has answered, and say so of all at once."""
@@ -74,6 +79,10 @@ class Handoffs:
         departing = session.departing
         self._mover.drop_departure(session)
         self._core.tell_refused(session, command.reason)
+        if command.waits:
+            self._ask_again[session.session_id] = self._core.now() + ASK_AGAIN_S
+            self._core.suspend(session, (command.reason,))
+            return
         if not command.thaw and not command.unknown:
             self._core.retreat_from(session, departing.to if departing else None)
             return
@@ -106,20 +115,11 @@ class Handoffs:
 
     def on_rebind_for_peer(self, peer: Peer, command: RebindForPeer) -> None:
         """Follow a peer that moves, and answer for all sessions of its datagram at once."""
-        known = [self._of(peer, entry.session_id) for entry in command.entries]
-        connections = hands.locate_entries(known)
-        going = {entry.session_id for entry in command.entries}
         results: list[Rebound | Failed] = []
+        ready = self._ready(peer, command, results)
+        connections = hands.locate_entries([session for session, _ in ready])
         followed: list[tuple[ManagedSession, float]] = []
-        for entry, session in zip(command.entries, known, strict=True):
-            if session is None:
-                reason = "this host has no such connection"
-                results.append(Failed(session_id=entry.session_id, reason=reason))
-                continue
-            if session.frozen and (obstacle := self._core.programs.obstacle(session, going)):
-                results.append(Failed(session_id=entry.session_id, reason=obstacle, frozen=True))
-                self._core.tell_refused(session, obstacle)
-                continue
+        for session, entry in ready:
             wanted = self._core.point_of(entry.wanted[0]) if entry.wanted else None
             try:
                 rebound = hands.follow(
@@ -142,6 +142,33 @@ class Handoffs:
         self._core.perform(peer, peer.association.rebound(results, self._core.now()))
         for session, stopped_s in followed:
             self._followed(session, stopped_s=stopped_s)
+
+    def _ready(
+        self, peer: Peer, command: RebindForPeer, results: list[Rebound | Failed]
+    ) -> list[tuple[ManagedSession, Rebinding]]:
+        """Return the sessions that can follow; say of the others why not, before a socket is touched."""
+        going = {entry.session_id for entry in command.entries}
+        ready = []
+        for entry in command.entries:
+            session = self._of(peer, entry.session_id)
+            if session is None:
+                reason = "this host has no such connection"
+                results.append(Failed(session_id=entry.session_id, reason=reason))
+            elif session.frozen and (obstacle := self._core.programs.obstacle(session, going)):
+                results.append(Failed(session_id=entry.session_id, reason=obstacle, frozen=True))
+                self._core.tell_refused(session, obstacle)
+            else:
+                ready.append((session, entry))
+        return ready
+
+    def ask_again(self) -> None:
+        """Ask peers again whose ends were suspended for reasons of their own; call it now and then."""
+        now = self._core.now()
+        for session_id in [id_ for id_, at in self._ask_again.items() if at <= now]:
+            del self._ask_again[session_id]
+            session = self._core.sessions.of_id(session_id)
+            if session is not None and session.frozen and session.departing is None:
+                self._core.engine.session_suspended(session.name, now)
 
     def on_freeze_held(self, peer: Peer, command: FreezeHeld) -> None:
         """Freeze a session that waits for its peer for too long."""

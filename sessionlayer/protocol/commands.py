@@ -72,6 +72,8 @@ class MoveRefused:
         thaw: both ends are still on the same tuple: undo the freeze, nothing else is needed. If false the
             connection stays as it is (frozen) and only another move brings it back.
         unknown: the peer has no such session (any more).
+        waits: the peer's end is suspended for a reason of its own; no way to it is to blame, and it asks
+            itself once the reason is gone.
     """
 
     session_id: bytes
@@ -79,6 +81,7 @@ class MoveRefused:
     reason: str
     thaw: bool = False
     unknown: bool = False
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

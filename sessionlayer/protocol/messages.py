@@ -144,7 +144,8 @@ class AnswerEntry(_Message, frozen=True):
         session: 16 bytes.
         epoch: the epoch of the request.
         outcome: a value of ``Outcome``.
-        address: the answering end's address now, and ``port`` its port; absent if the session is unknown.
+        address: the answering end's address now, and ``port`` its port; absent if the session is unknown,
+            or if that end is suspended and stays so: then the asking end is not to thaw.
         received: the next sequence number that it expects (only for ``DONE``).
         peer_address: where it believes the mover to be, and ``peer_port`` (only for ``FAILED``).
         latest: the highest epoch that it has seen (only for ``STALE``).

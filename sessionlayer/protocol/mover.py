@@ -241,7 +241,12 @@ def _refuse(session: Session, entry: AnswerEntry) -> list[Command]:
     session.departure = None
     reason = "the peer does not know the session" if unknown else printable(entry.reason)
     refused = MoveRefused(
-        session_id=session.session_id, epoch=entry.epoch, reason=reason, thaw=thaw, unknown=unknown
+        session_id=session.session_id,
+        epoch=entry.epoch,
+        reason=reason,
+        thaw=thaw,
+        unknown=unknown,
+        waits=not unknown and entry.address is None,
     )
     # One that was restored in place ahead of the answer is not frozen yet.
     return [refused] if thaw else [FreezeHeld(session_id=session.session_id), refused]

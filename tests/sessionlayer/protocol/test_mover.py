@@ -79,6 +79,21 @@ def test_a_refusal_where_nothing_moved_thaws_and_tells_the_peer() -> None:
     assert play.states(session_id) == (SessionState.SETTLED, SessionState.SETTLED)
 
 
+def test_an_end_that_stays_suspended_leaves_the_other_frozen() -> None:
+    play = Playbook()
+    session_id = play.adopted()
+    play.move(0, session_id, NEW)
+    play.deliver()
+    failed = [Failed(session_id=session_id, reason="its program is away", frozen=True)]
+    play.take(1, play.sides[1].rebound(failed, play.now))
+    refused = only(play.deliver()[0], MoveRefused)
+    assert (refused.reason, refused.thaw, refused.waits) == ("its program is away", False, True)
+    assert play.states(session_id) == (SessionState.PARKED, SessionState.SETTLED)
+    play.move(1, session_id, OTHER_NEW)
+    (order,) = only(play.deliver()[0], RebindForPeer).entries
+    assert (order.epoch, order.address) == (2, OTHER_NEW)
+
+
 def test_a_refusal_of_a_move_ahead_of_the_answer_leaves_it_frozen() -> None:
     play = Playbook()
     session_id = play.adopted()

@@ -34,6 +34,7 @@ from sessionlayer.application.messages import (
     HandlerFailed,
     Invoke,
     KeepRunning,
+    RegisterAttachHandler,
     RegisterCompatibility,
     RegisterHandler,
     Request,
@@ -172,20 +173,26 @@ class Counter:
         return True
 
     def wait_for_daemon(self) -> None:
-        deadline = time.monotonic() + WAIT_S
-        while True:
-            try:
-                daemon = Daemon.at(self.path)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+        daemon = self.found_again()
         if self.sock is not None:
             self.attach(daemon)
         else:
             self.daemon = daemon
             daemon.tell(RegisterHandler(number=2, session=self.session))
+
+    def found_again(self) -> Daemon:
+        """Wait for a daemon that answers; a dying one still lets programs in."""
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            time.sleep(0.1)
+            try:
+                daemon = Daemon.at(self.path)
+                answer, _ = daemon.ask(RegisterAttachHandler(number=1, program="nobody's"))
+            except OSError:
+                continue
+            if answer is not None:
+                return daemon
+        raise TimeoutError("the daemon does not come back")
 
     def handle(self) -> None:
         assert self.daemon is not None
