@@ -30,6 +30,7 @@ from sessionlayer.protocol.messages import (
     shortened,
     unpack_address,
 )
+from sessionlayer.protocol.releases import Releases
 from sessionlayer.protocol.retry import Backoff
 from sessionlayer.protocol.session import Session
 from sessionlayer.protocol.values import Checked, Connection, Path, Proposal, Role
@@ -56,9 +57,12 @@ class _Check:
 class Adoptions:
     """The offers of both sides that are not decided yet."""
 
-    def __init__(self, wire: Wire, sessions: dict[bytes, Session], entropy: Entropy) -> None:
+    def __init__(
+        self, wire: Wire, sessions: dict[bytes, Session], releases: Releases, entropy: Entropy
+    ) -> None:
         self._wire = wire
         self._sessions = sessions
+        self._releases = releases
         self._entropy = entropy
         self._offers: dict[bytes, Connection] = {}
         self._batches: list[_Batch] = []
@@ -104,12 +108,14 @@ class Adoptions:
             commands += self._answer([verdict], check.number, check.path)
         return tuple(commands)
 
-    def on_answer(self, message: AdoptAnswer) -> tuple[Command, ...]:
-        """Take the peer's verdicts on our offers; those on anything else change nothing."""
+    def on_answer(self, message: AdoptAnswer, now: float) -> tuple[Command, ...]:
+        """Take the peer's verdicts on our offers; what it took in for one that was given up is released."""
         commands: list[Command] = []
         for verdict in message.entries:
             connection = self._offers.pop(verdict.session, None)
             if connection is None:
+                if verdict.adopted is not None:
+                    commands += self._releases.disown([verdict.adopted], now)
                 continue
             if verdict.adopted is not None and verdict.adopted not in self._sessions:
                 commands.append(self._adopted(verdict.adopted, connection))
@@ -127,7 +133,7 @@ class Adoptions:
         self._batches = [b for b in self._batches if any(e.session in self._offers for e in b.entries)]
         expired = [b for b in self._batches if b.give_up_at <= now]
         self._batches = [b for b in self._batches if b.give_up_at > now]
-        return (*self._give_up(expired), *self._repeat(now))
+        return (*self._give_up(expired, now), *self._repeat(now))
 
     def _start(self, entries: tuple[AdoptEntry, ...], now: float) -> SendDatagram:
         self._numbers += 1
@@ -144,10 +150,12 @@ class Adoptions:
                 entries = tuple(e for e in batch.entries if e.session in self._offers)
                 yield self._wire.send(AdoptRequest(number=batch.number, entries=entries))
 
-    def _give_up(self, expired: list[_Batch]) -> Iterator[AdoptionRefused]:
+    def _give_up(self, expired: list[_Batch], now: float) -> Iterator[Command]:
         for entry in (entry for batch in expired for entry in batch.entries):
             connection = self._offers.pop(entry.session, None)
             if connection is not None:
+                # It may have said yes, unheard: half a session would be frozen there one day, and lost.
+                yield from self._releases.disown([entry.session], now)
                 yield AdoptionRefused(connection=connection, reason="the peer's daemon does not answer")
 
     def _known(

@@ -73,8 +73,8 @@ class Association:
         self._wire = Wire(established, path)
         self._mover = Mover(self._wire, self._sessions)
         self._holder = Holder(self._wire, self._sessions, now)
-        self._adoptions = Adoptions(self._wire, self._sessions, entropy)
         self._releases = Releases(self._wire, self._sessions)
+        self._adoptions = Adoptions(self._wire, self._sessions, self._releases, entropy)
         self._heartbeat = Heartbeat(self._wire, now)
         self._checks = PathChecks(self._wire)
         self._mover.resume(now)
@@ -231,7 +231,7 @@ class Association:
             case AdoptRequest():
                 return self._adoptions.on_request(message, path)
             case AdoptAnswer():
-                return self._adoptions.on_answer(message)
+                return self._adoptions.on_answer(message, now)
             case HandoffRequest():
                 return self._holder.on_request(message, path, now, newest=newest)
             case HandoffAnswer():

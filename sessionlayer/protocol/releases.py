@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sessionlayer.protocol.commands import Command, SendDatagram, SessionReleased
 from sessionlayer.protocol.errors import LocalProtocolError
@@ -30,6 +30,14 @@ class Releases:
         if session is None:
             raise LocalProtocolError(f"no session `{session_id.hex()}` in this association")
         session.machine.feed(SessionEvent.RELEASE)
+        return self._tell(session_id, now)
+
+    def disown(self, session_ids: Iterable[bytes], now: float) -> tuple[Command, ...]:
+        """Tell the peer that sessions in which it may believe are none here; those that are ours stay."""
+        unknown = [session_id for session_id in session_ids if session_id not in self._sessions]
+        return tuple(command for session_id in unknown for command in self._tell(session_id, now))
+
+    def _tell(self, session_id: bytes, now: float) -> tuple[Command, ...]:
         self._untold[session_id] = None
         if len(self._untold) > RELEASES_MAX:
             del self._untold[next(iter(self._untold))]

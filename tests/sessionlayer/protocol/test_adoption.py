@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from sessionlayer.protocol.commands import AdoptionRefused, CheckAdoption, PeerSilent, SessionAdopted
+from sessionlayer.protocol.commands import (
+    AdoptionRefused,
+    CheckAdoption,
+    PeerSilent,
+    SessionAdopted,
+    SessionReleased,
+)
 from sessionlayer.protocol.values import Checked
 from tests.sessionlayer.protocol.pairs import mirrored
 from tests.sessionlayer.protocol.playbook import CONNECTION, Playbook, only
@@ -38,6 +44,29 @@ def test_an_offer_is_repeated_and_given_up_after_a_while() -> None:
     refused = only(play.wait(10.1, side=0), AdoptionRefused)
     assert "does not answer" in refused.reason
     assert play.lose() > 10
+
+
+def test_a_peer_that_takes_in_what_was_given_up_is_told() -> None:
+    play = Playbook()
+    play.take(0, play.sides[0].adopt([CONNECTION], play.now))
+    (proposal,) = only(play.deliver()[1], CheckAdoption).proposals
+    only(play.wait(10.1, side=0), AdoptionRefused)
+    play.deliver()
+    checked = [Checked(session_id=proposal.session_id, reason=None)]
+    only(play.take(1, play.sides[1].adoption_checked(checked)), SessionAdopted)
+    assert only(play.deliver()[1], SessionReleased).session_id == proposal.session_id
+    assert play.sides[0].records() == play.sides[1].records() == ()
+
+
+def test_a_peer_whose_answer_was_lost_is_told_when_the_offer_is_given_up() -> None:
+    play = Playbook()
+    play.take(0, play.sides[0].adopt([CONNECTION], play.now))
+    (proposal,) = only(play.deliver()[1], CheckAdoption).proposals
+    play.take(1, play.sides[1].adoption_checked([Checked(session_id=proposal.session_id, reason=None)]))
+    play.lose()
+    only(play.wait(10.1, side=0), AdoptionRefused)
+    assert SessionReleased(session_id=proposal.session_id) in play.deliver()[1]
+    assert play.sides[0].records() == play.sides[1].records() == ()
 
 
 def test_a_known_connection_keeps_its_session() -> None:
