@@ -9,17 +9,19 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
+from sessionlayer.aio.frozen import Frozen, FrozenSessions, Over, Woken
 from sessionlayer.aio.greeting import Greeted, hear, say, shake_hands_as_server
 from sessionlayer.aio.session import Judge, StreamSession
-from sessionlayer.aio.sockets import name_of, prepared, read_exactly
+from sessionlayer.aio.sockets import listen, name_of, prepared, read_exactly
+from sessionlayer.aio.sources import Sources
 from sessionlayer.aio.transport import StreamTransport
 from sessionlayer.protocol.errors import RemoteProtocolError
 from sessionlayer.protocol.keys import HostKey
-from sessionlayer.protocol.limits import HANDSHAKE_BURST, TokenBucket
 from sessionlayer.streams.events import Closed, StreamEvent
-from sessionlayer.streams.limits import OPENING_TIMEOUT_S, PENDING_MAX, SOURCES_MAX
+from sessionlayer.streams.limits import OPENING_TIMEOUT_S, PENDING_MAX
 from sessionlayer.streams.openings import (
     CONTROL,
     MAGIC,
@@ -76,7 +78,8 @@ class StreamServer:
         self._judge = judge
         self._loop = asyncio.get_running_loop()
         self._sessions: dict[bytes, StreamSession] = {}
-        self._buckets: dict[str, TokenBucket] = {}
+        self._frozen = FrozenSessions(options.expire_s)
+        self._sources = Sources(options.handshakes_per_s)
         self._greeting: dict[asyncio.Task[None], socket.socket] = {}  # the oldest first
         self._serving: set[asyncio.Task[None]] = set()
         for sock in self.sockets:
@@ -95,6 +98,7 @@ class StreamServer:
         self.sockets = ()
         for session in self.sessions:
             session.abort()
+        self._frozen.close()
         for task in (*self._greeting, *self._serving):
             task.cancel()
 
@@ -103,20 +107,59 @@ class StreamServer:
         while tasks := self._greeting.keys() | self._serving:
             await asyncio.wait(tasks)
 
-    def restore(self, state: SessionState) -> StreamSession:
-        """Go on with a session that was frozen; its client connects when it wants to.
+    @property
+    def frozen(self) -> int:
+        """Return how many sessions are frozen, besides `sessions`."""
+        return len(self._frozen)
 
-        ``StreamSession.take_streams`` has its connections.
+    def freeze(self, session: StreamSession, woken: Woken, over: Over) -> None:
+        """Keep nothing of a session but its state, compressed, until its client is back.
+
+        It counts as suspended: it expires, and makes room for others, as it would otherwise.
+
+        Args:
+            session: one of `sessions`; the object is dead afterwards.
+            woken: called with its new object; ``take_streams`` has the connections.
+            over: called instead if the session ends while it is frozen.
+
+        Raises:
+            ValueError: it is not a session of this server.
+            StreamError: the session is over.
+        """
+        if self._sessions.get(session.id) is not session:
+            raise ValueError("this is no session of this server")
+        self._frozen.put(session.freeze(), woken, over)
+
+    def forget(self, session: bytes) -> None:
+        """End a frozen session of that name, if there is one."""
+        self._frozen.drop(session, Closed("closed", "it was closed"))
+
+    def restore(self, state: SessionState) -> StreamSession:
+        """Go on with a session that was frozen; ``StreamSession.take_streams`` has its connections.
 
         Raises:
             ValueError: ``state`` is a client's, or the session lives here already.
         """
-        if state.client or any(session.id == session_id(state.key) for session in self.sessions):
+        name = session_id(state.key)
+        known = self._sessions.get(name)
+        if state.client or name in self._frozen or (known and known.state != "closed"):
             raise ValueError("this is a client's session, or it lives here already")
         session = StreamSession(state, self.options)
         session.readmit(state)
         self._keep(session)
         session.pump()
+        return session
+
+    def _find(self, opening: Opening) -> StreamSession | None:
+        """Return the session for which an opening is meant, woken if it was frozen."""
+        session = self._sessions.get(opening.session)
+        if session is not None and session.state != "closed":
+            return session
+        taken = self._frozen.take(opening)
+        if taken is None:
+            return None
+        session = self.restore(taken[0])
+        taken[1](session)
         return session
 
     # -- new transports ----------------------------------------------------------------------------------
@@ -173,8 +216,8 @@ class StreamServer:
             return await self._shake_hands(sock, first, source)
         head = first + await read_exactly(sock, OPENING_HEAD.size - len(first))
         opening = parse_opening(head, await read_exactly(sock, opening_length(head)))
-        session = self._sessions.get(opening.session)
-        if session is None or session.state == "closed":
+        session = self._find(opening)
+        if session is None:
             return False
         if opening.connection == CONTROL:
             return self._take_control(session, opening, sock)
@@ -183,7 +226,7 @@ class StreamServer:
     # -- handshakes --------------------------------------------------------------------------------------
 
     async def _shake_hands(self, sock: socket.socket, first: bytes, source: str) -> bool:
-        if not self._within_rate(source):
+        if not self._sources.allow(source, self._loop.time()):
             return False
         greeted = await shake_hands_as_server(sock, first, self._identity, self._judge)
         if greeted is None:
@@ -206,6 +249,7 @@ class StreamServer:
     async def _answer_inquiry(self, sock: socket.socket, greeted: Greeted, wish: Inquire) -> None:
         session = self._sessions.get(wish.session)
         known = session and session.state != "closed" and session.peer_key == greeted.peer_key
+        known = known or self._frozen.knows(wish.session, greeted.peer_key)
         unknown = Bye(code="unknown", reason="the server does not know it any more")
         await say(sock, greeted, Accepted() if known else unknown)
 
@@ -229,26 +273,21 @@ class StreamServer:
     def _make_room(self, key: bytes) -> str:
         """Return why a client with that key can't have another session, having made room if that helps."""
         own = [session for session in self.sessions if session.peer_key == key]
-        if len(own) >= self.options.sessions_per_key:
+        frozen = list(self._frozen.of_key(key))
+        if len(own) + len(frozen) >= self.options.sessions_per_key:
             idle = [session for session in own if session.state == "suspended"]
-            if not idle:
+            if not idle and not frozen:
                 return f"your key has {len(own)} sessions already"
-            now = self._loop.time()
-            max(idle, key=lambda session: session.core.liveness.suspended_s(now)).abort()
-        if len(self._sessions) >= self.options.sessions_max:
-            return f"the server has {len(self._sessions)} sessions already"
+            self._end_oldest(idle, frozen)
+        if len(self._sessions) + len(self._frozen) >= self.options.sessions_max:
+            return f"the server has {self.options.sessions_max} sessions already"
         return ""
 
-    def _within_rate(self, source: str) -> bool:
+    def _end_oldest(self, idle: list[StreamSession], frozen: list[tuple[bytes, Frozen]]) -> None:
         now = self._loop.time()
-        if len(self._buckets) >= SOURCES_MAX:
-            self._buckets = {name: bucket for name, bucket in self._buckets.items() if not bucket.full(now)}
-        if source not in self._buckets and len(self._buckets) >= SOURCES_MAX:
-            return False
-        bucket = self._buckets.setdefault(
-            source, TokenBucket(rate_per_s=self.options.handshakes_per_s, burst=HANDSHAKE_BURST, now=now)
-        )
-        return bucket.take(now)
+        ends = {now - session.core.liveness.suspended_s(now): session.abort for session in idle}
+        ends |= {kept.since: partial(self._frozen.displace, name) for name, kept in frozen}
+        ends[min(ends)]()
 
     # -- openings ----------------------------------------------------------------------------------------
 
@@ -357,29 +396,5 @@ async def start_server(
     Raises:
         OSError: the address can't be listened on.
     """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    sockets: list[socket.socket] = []
-    try:
-        for family, _, _, _, address in dict.fromkeys(found):
-            sockets.append(_listening(family, address))
-    except OSError:
-        for sock in sockets:
-            sock.close()
-        raise
+    sockets = await listen(host, port, BACKLOG)
     return StreamServer(sockets, connected, admit, identity, judge, options or StreamOptions())
-
-
-def _listening(family: int, address: Any) -> socket.socket:  # noqa: ANN401 - a socket address of any family
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address)
-        sock.listen(BACKLOG)
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
-    return sock

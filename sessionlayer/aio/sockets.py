@@ -104,3 +104,37 @@ def name_of(sock: socket.socket, *, peer: bool) -> Address:
     except OSError:  # it was reset meanwhile
         return ("", 0)
     return (str(found[0]), int(found[1]))
+
+
+async def listen(host: str | None, port: int, backlog: int) -> list[socket.socket]:
+    """Return TCP sockets that listen, one for each address of ``host``, and don't block.
+
+    Raises:
+        OSError: an address can't be listened on.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in dict.fromkeys(found):
+            sockets.append(_listening(family, address, backlog))
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def _listening(family: int, address: Any, backlog: int) -> socket.socket:  # noqa: ANN401 - of any family
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(backlog)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock

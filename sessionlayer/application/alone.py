@@ -1,7 +1,7 @@
 """Sessions without a daemon: a virtual stream keeps its connections itself, in the program's own process.
 
 A session that is given up loses its transports, readers, writers and tasks. What is left of it is its state,
-which waits in the server for the client to come back. Only asyncio programs have such sessions.
+compressed, which waits in the server for the client to come back. Only asyncio programs have such sessions.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from weakref import WeakKeyDictionary
-
-from msgspec.structs import replace
 
 from sessionlayer.aio import (
     Admit,
@@ -35,7 +33,6 @@ from sessionlayer.application.outcome import Outcome
 from sessionlayer.application.runners import LoopRunner
 from sessionlayer.application.session import Session
 from sessionlayer.continuations.values import Continuation, Kind
-from sessionlayer.streams.limits import SUSPEND_S
 
 _CODES: Final = {"expired": "expired", "closed": "closed", "aborted": "closed"}
 """What the end of a stream's session is called towards programs; anything else is a loss."""
@@ -78,8 +75,13 @@ def stream_session(writer: asyncio.StreamWriter, stream: StreamSession, owner: O
     """Return the session of a virtual stream; all connections of its association have the same."""
     session = _sessions.get(stream)
     if session is None:
-        session = Session(stream.id, peer=stream.peer, backend=StreamKeeper(stream), runner=LoopRunner())
-        _keeper(session).watch(session)
+        session = Session(
+            stream.id,
+            peer=stream.peer,
+            backend=StreamKeeper(stream, _servers.get(stream)),
+            runner=LoopRunner(),
+        )
+        _keeper(session).watch(session, stream)
         _sessions[stream] = session
     _keeper(session).grips.append(grip := StreamGrip(owner))
     session.hold(writer, grip)
@@ -115,19 +117,16 @@ class StreamGrip:
 class StreamKeeper:
     """The `Backend` of the session of one association."""
 
-    def __init__(self, stream: StreamSession) -> None:
+    def __init__(self, stream: StreamSession, server: StreamServer | None) -> None:
         self.grips: list[StreamGrip] = []
-        self._stream = stream
+        self._stream: StreamSession | None = stream  # none while it is frozen
+        self._server = server
         self._record: Continuation | None = None
         self._coming: list[StreamTransport] = []
 
-    def watch(self, session: Session) -> None:
+    def watch(self, session: Session, stream: StreamSession) -> None:
         """Tell the session what happens to its stream."""
-
-        def heard(event: StreamEvent) -> None:
-            self._heard(session, event)
-
-        self._stream.on_event(heard)
+        stream.on_event(lambda event: self._heard(session, event))
 
     # --- what the session asks for ---
 
@@ -145,20 +144,19 @@ class StreamKeeper:
 
     def give_up(self, session: Session, record: Continuation, descriptors: Sequence[int]) -> Outcome[None]:
         """Freeze the stream. Its connections go on with the record's function when the client is back."""
-        server = _servers.get(self._stream)
+        server = self._server
         if record.kind is Kind.COMPLETE or record.descriptors[1:]:
             return _refused("without a daemon nobody keeps descriptors or starts processes")
-        if server is None:
+        if server is None or self._stream is None:
             return _refused("a session is given up by servers that `migrate.start_server` has started")
         for grip in self.grips:
             grip.end()
         self.grips.clear()
-        self._record = record
-        state = self._stream.freeze()
-        # Whoever comes back within the first second of an interruption comes back untold.
-        self._stream = server.restore(replace(state, suspended_s=max(state.suspended_s, SUSPEND_S)))
-        _servers[self._stream], _sessions[self._stream] = server, session
-        self.watch(session)
+        self._record, stream = record, self._stream
+        server.freeze(
+            stream, lambda woken: self._woken(session, server, woken), lambda end: self._over(session, end)
+        )
+        self._stream = None
         return Outcome.of(None)
 
     def keep_running(self, session: Session) -> None:
@@ -175,13 +173,17 @@ class StreamKeeper:
         return Outcome.of(None)
 
     def close(self, session: Session) -> Outcome[None]:
-        """Forget the session; its streams are left to the program."""
-        _sessions.pop(self._stream, None)
+        """Forget the session. Its streams are left to the program; where that has given them up they end."""
+        if self._stream is not None:
+            _sessions.pop(self._stream, None)
+        elif self._server is not None:
+            self._server.forget(session.id)
         return Outcome.of(None)
 
     async def open(self, session: Session) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Return the streams of the next connection that goes on."""
-        reader, writer = self._stream.streams_for(self._coming.pop(0))
+        transport = self._coming.pop(0)
+        reader, writer = transport.session.streams_for(transport)
         self.grips.append(grip := StreamGrip(asyncio.current_task()))
         session.hold(writer, grip)
         return reader, writer
@@ -206,17 +208,24 @@ class StreamKeeper:
                 session.runner.call(lambda: session.giving.suspend((event.reason,), required=required))
             case Resumed():
                 session.runner.call(lambda: self._resume(session))
-            case Suspended() | Closed(code="frozen"):
-                return  # given up already; its successor tells what comes
-            case Closed():
-                code = _CODES.get(event.code, "lost")
-                session.runner.call(lambda: session.tell_ended(code, event.reason))
+            case Closed() if event.code != "frozen":
+                self._over(session, event)
+
+    def _woken(self, session: Session, server: StreamServer, stream: StreamSession) -> None:
+        self._stream = stream
+        _servers[stream], _sessions[stream] = server, session
+        self.watch(session, stream)
+
+    def _over(self, session: Session, closed: Closed) -> None:
+        code = _CODES.get(closed.code, "lost")
+        session.runner.call(lambda: session.tell_ended(code, closed.reason))
 
     def _resume(self, session: Session) -> None:
         record, self._record = self._record, None
         if record is None:
             session.tell_resumed({})
             return
+        assert self._stream is not None
         self._coming += self._stream.take_restored()
         for _ in tuple(self._coming):
             session.giving.go_on(record)
