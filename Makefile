@@ -52,7 +52,7 @@ demo-programs:
 	@tools/setup programs ip unshare
 
 test-programs:
-	@tools/setup programs ip nft unshare setpriv ssh sshd scp
+	@tools/setup programs ip nft unshare setpriv ssh sshd scp curl
 
 slow-programs: test-programs
 	@tools/setup programs ffmpeg

@@ -2,7 +2,7 @@
 
 An ordinary user may make a *user namespace* and is root in there. The lab's programs then start
 inside it. The network namespace stays the machine's, so that loopback works, but there is
-no right over it in a user namespace: nothing here can touch it.
+no right over it in a user namespace: nothing here can touch it. Mounts are inside alone.
 
 Source: user_namespaces(7), capabilities(7).
 """
@@ -55,13 +55,13 @@ def ensure_privileged() -> None:
     _probe(unshare)
     sys.stdout.flush()
     sys.stderr.flush()
-    command = [unshare, "--user", "--map-root-user", "--", sys.executable, *sys.orig_argv[1:]]
+    command = [unshare, "--user", "--map-root-user", "--mount", "--", sys.executable, *sys.orig_argv[1:]]
     os.execve(unshare, command, os.environ | {_MARK: "1"})  # noqa: S606 - no shell is wanted
 
 
 def _probe(unshare: str) -> None:
     trial = subprocess.run(
-        [unshare, "--user", "--map-root-user", "--", unshare, "--net", "--", "true"],
+        [unshare, "--user", "--map-root-user", "--mount", "--", unshare, "--net", "--", "true"],
         capture_output=True,
         text=True,
         check=False,

@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,9 @@ __all__ = ["counts"]  # a fixture
 
 QUIET_FROM = 10
 """How far the counter of this style counts at first."""
+
+EVERY_USER = ["0", "0", "4294967295"]
+"""The map of users outside of user namespaces such as that of `unshare -Ur`, which holds one user only."""
 
 EXPIRING = POLICY.replace("settle 300ms", "on l-port 3901-3909 expire after 2s\n    settle 300ms")
 
@@ -116,6 +120,9 @@ def test_a_continuation_of_a_newer_version_is_refused(arena: Arena, counts: Coun
     counting.progresses()
 
 
+@pytest.mark.skipif(
+    Path("/proc/self/uid_map").read_text().split() != EVERY_USER, reason="needs root and other users"
+)
 def test_another_user_does_not_get_the_session(arena: Arena, counts: Counts) -> None:
     counting = counts("keep")
     stranger = Program(arena.net.server, [sys.executable, "-c", STRANGER, str(arena.there.folder / "run")])
