@@ -158,6 +158,12 @@ class Adopter:
         connections = [candidate.as_session() for candidate in candidates]
         self._core.perform(peer, peer.association.adopt(connections, self._core.now()))
 
+    def on_silent(self, peer: Peer) -> None:
+        """Shake hands again with a peer that was offered connections: it may have forgotten the association."""
+        asked = [c for c in self._offered.values() if c.row.remote.address in peer.proven]
+        for remote in {candidate.row.remote.address for candidate in asked}:
+            self._offer(remote, [c for c in asked if c.row.remote.address == remote])
+
     def on_refused(self, peer: Peer, command: AdoptionRefused) -> None:
         """Leave a connection alone that the peer does not adopt."""
         candidate = self._offered.pop(command.connection, None)

@@ -299,6 +299,8 @@ class Daemon:
     def _on_silence(self, peer: Peer, *, silent: bool) -> None:
         peer.silent = silent
         self._core.journal.tell("peer-silent" if silent else "peer-heard", peer=peer.name)
+        if silent:
+            self._adopter.on_silent(peer)
 
     # Associations.
 
