@@ -88,7 +88,7 @@ class FrozenSessions:
         """Keep a session. It counts as suspended, however recently its client was heard."""
         name = session_id(state.key)
         since = self._loop.time() - max(state.suspended_s, SUSPEND_S)
-        # The compressor cuts a large block short, of which the rest stays unusable: a copy takes what it needs.
+        # The compressor cuts a large block short, whose rest nobody can use: a copy takes what it needs.
         contents = bytes(memoryview(compress(_encoder.encode(state))))
         self._sessions[name] = Frozen(contents, state.key, state.peer_key, since, woken, over)
         self._note(since + self._expire_s, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from sessionlayer.aio.shell import SessionShell
@@ -42,6 +42,21 @@ class StreamSession(SessionShell):
     def on_event(self, callback: Callable[[StreamEvent], None]) -> None:
         """Call ``callback`` when the session is suspended, resumed or closed."""
         self._listeners.append(callback)
+
+    def on_import(self, callback: Callable[[dict[str, bytes]], None]) -> None:
+        """Call ``callback`` with all that the peer exports, soon after every resumption."""
+        self._on_import = callback
+
+    def export(self, values: Mapping[str, bytes]) -> None:
+        """Tell the peer's program these values at every resumption; see ``on_import``.
+
+        Args:
+            values: by their names, 16 KiB together; they take the place of those before.
+
+        Raises:
+            ContinuationError: they are too large, or a name can't be one.
+        """
+        self.core.export(values)
 
     async def open_connection(
         self, purpose: bytes = b"", *, sealed: bool = False

@@ -23,6 +23,7 @@ from sessionlayer.streams.events import (
     Closed,
     Effect,
     Ended,
+    Imported,
     Lost,
     Resumed,
     Silent,
@@ -66,6 +67,7 @@ class SessionShell:
         self._link: ControlLink | None = None
         self._streams: dict[int, StreamTransport] = {}
         self._restored: list[StreamTransport] = []
+        self._on_import: Callable[[dict[str, bytes]], None] | None = None
         self._listeners: list[Callable[[StreamEvent], None]] = []
         self._admissions: dict[int, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -216,6 +218,9 @@ class SessionShell:
                 self._drop_transports("nothing was heard")
             case Suspended() | Resumed():
                 self._tell(effect)
+            case Imported():
+                if self._on_import is not None:
+                    self._loop.call_soon(self._on_import, effect.values)
             case Closed():
                 self._over(effect)
             case _:

@@ -126,6 +126,11 @@ class StreamKeeper:
 
     def watch(self, session: Session, stream: StreamSession) -> None:
         """Tell the session what happens to its stream."""
+
+        def imported(values: dict[str, bytes]) -> None:
+            session.imported = values  # it is all there is, so that no peer can pile up
+
+        stream.on_import(imported)
         stream.on_event(lambda event: self._heard(session, event))
 
     # --- what the session asks for ---
@@ -135,8 +140,11 @@ class StreamKeeper:
         return Outcome.of(None)
 
     def export(self, session: Session, values: Mapping[str, bytes]) -> Outcome[None]:
-        """Refuse: streams carry the program's bytes only."""
-        return _refused("without a daemon attributes are not exchanged; send them through the stream")
+        """Tell the peer at the next resumption, over the control transport."""
+        if self._stream is None:
+            return _refused("the session is given up; export before that")
+        self._stream.export(values)
+        return Outcome.of(None)
 
     def depend(self, session: Session, parent: Session) -> Outcome[None]:
         """Refuse: whoever suspends such sessions is the network alone."""

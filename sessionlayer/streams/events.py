@@ -64,4 +64,11 @@ class Silent:
     """Nothing was heard from the peer for too long: all transports are to be closed."""
 
 
-Effect = StreamEvent | Admitted | Acknowledged | Ended | Lost | Silent
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The peer's program has exported ``values``; soon after each `Resumed`."""
+
+    values: dict[str, bytes]
+
+
+Effect = StreamEvent | Admitted | Acknowledged | Ended | Lost | Silent | Imported

@@ -11,8 +11,9 @@ PURPOSE_MAX = 255
 BODY_MAX = 1024
 """Bytes of the sealed part of an opening or of its answer; an honest one has at most ~700."""
 
-STATEMENT_MAX = 2048
-"""Bytes of one sealed control message; a longer one ends the control transport."""
+STATEMENT_MAX = 24_576
+"""Bytes of one sealed control message; a longer one ends the control transport. The longest has all that is
+exported (16 KiB) and some bytes around each value."""
 
 ANSWERS_MAX = 4096
 """Answers that wait on a control transport, more than one reading can ask for; a peer that asks on without

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from sessionlayer.continuations.attributes import AttributeStore
 from sessionlayer.protocol.errors import RemoteProtocolError
 from sessionlayer.streams import secrets
 from sessionlayer.streams.channel import ControlChannel
 from sessionlayer.streams.connection import Connection
 from sessionlayer.streams.errors import StreamError, StreamExpiredError, StreamRefusedError
-from sessionlayer.streams.events import Acknowledged, Closed, Effect, Ended, Lost
+from sessionlayer.streams.events import Acknowledged, Closed, Effect, Ended, Imported, Lost
 from sessionlayer.streams.limits import ACK_DELAY_S, ANSWERS_MAX
 from sessionlayer.streams.liveness import Liveness
 from sessionlayer.streams.options import StreamOptions
@@ -27,6 +28,7 @@ from sessionlayer.streams.statements import (
     Accepted,
     Begin,
     Bye,
+    Exported,
     Gone,
     Inquire,
     Ping,
@@ -60,6 +62,7 @@ class Session:
         self.connections: dict[int, Connection] = {}
         self.liveness = Liveness(options, client=state.client, now=now, suspended_s=state.suspended_s)
         self.generation = state.generation
+        self._exported = state.exported
         self._start = state
         self._entropy = entropy
         self._opening_key = b""
@@ -167,6 +170,8 @@ class Session:
     def _start_control(self, channel: ControlChannel, now: float) -> None:
         self._channel = channel
         self._queue.clear()
+        if self._exported:
+            self._queue.append(Exported(values=self._exported))
         self._dirty.update(
             number for number, kept in self.connections.items() if kept.phase is not ConnectionPhase.OPENING
         )
@@ -201,6 +206,8 @@ class Session:
                 self._learn_reset(statement)
             case Gone():
                 self._learn_gone(statement)
+            case Exported():
+                self._effects.append(Imported(statement.values))
             case Bye():
                 self._over(Closed(statement.code, statement.reason or "the peer closed the session"))
             case Pong() | Accepted():
@@ -253,6 +260,15 @@ class Session:
         if connection.phase is ConnectionPhase.RESET:
             return Reset(connection=connection.number, reason=connection.reason)
         return connection.report()
+
+    def export(self, values: Mapping[str, bytes]) -> None:
+        """State these values on every control transport that follows, in place of those before.
+
+        Raises:
+            ContinuationError: they are too large, or a name can't be one.
+        """
+        store = AttributeStore(values, values)
+        self._exported = store.attributes
 
     # -- time and end ------------------------------------------------------------------------------------
 
@@ -324,6 +340,7 @@ class Session:
                 connection.state(unread.get(connection.number, b""))
                 for connection in self.connections.values()
             ),
+            exported=self._exported,
         )
 
 

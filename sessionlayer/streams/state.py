@@ -59,6 +59,7 @@ class SessionState(Struct, frozen=True, kw_only=True):
         next_number: the client's number for its next connection.
         seen: numbers that the server has seen, as bits below and including ``newest_seen``.
         connections: those that are not over.
+        exported: what the peer's program is to know.
     """
 
     client: bool
@@ -72,3 +73,4 @@ class SessionState(Struct, frozen=True, kw_only=True):
     newest_seen: int
     seen: bytes
     connections: tuple[ConnectionState, ...]
+    exported: dict[str, bytes] = {}

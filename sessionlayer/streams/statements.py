@@ -10,12 +10,14 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from sessionlayer.continuations.limits import ATTRIBUTES_MAX, NAME_MAX
 from sessionlayer.protocol.errors import RemoteProtocolError
 from sessionlayer.streams.limits import CONNECTION_MAX, REASON_MAX
 from sessionlayer.streams.openings import Offset, Reason
 
 Number = Annotated[int, Meta(ge=1, le=CONNECTION_MAX)]
 Counter = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Name = Annotated[str, Meta(max_length=NAME_MAX)]
 Code = Annotated[str, Meta(max_length=32)]
 
 
@@ -84,7 +86,13 @@ class Bye(_Statement, frozen=True, tag=8):
     reason: Reason = ""
 
 
-Statement = Begin | Inquire | Accepted | Ping | Pong | Report | Reset | Gone | Bye
+class Exported(_Statement, frozen=True, tag=9):
+    """What the program lets the peer's program know; stated first on each new control transport."""
+
+    values: Annotated[dict[Name, bytes], Meta(max_length=ATTRIBUTES_MAX)]
+
+
+Statement = Begin | Inquire | Accepted | Ping | Pong | Report | Reset | Gone | Bye | Exported
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Statement)

@@ -156,6 +156,48 @@ def test_an_internal_continuation_goes_on_with_every_connection() -> None:
     run(test)
 
 
+def test_what_is_exported_reaches_the_peer_at_resumption() -> None:
+    """Also from a session that was given up, and in both directions."""
+
+    async def serve(
+        stream: StreamSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        session = await migrate.aio_session(writer)
+        session.register_handler(lambda session: migrate.internal("alone-exporting"))
+        session.store("level", bytes(15_000))
+        await session.export("level")
+        with pytest.raises(migrate.AttributeStoreFullError, match="at most 16384"):
+            session.store("level", bytes(17_000))
+        writer.write(await reader.readexactly(1))
+        await asyncio.Event().wait()
+
+    @migrate.function("alone-exporting")
+    async def go_on(
+        session: migrate.Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while "colour" not in session.imported:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        writer.write(session.imported["colour"])
+
+    async def test() -> None:
+        async with World(serve) as world:
+            imported: asyncio.Queue[dict[str, bytes]] = asyncio.Queue()
+            world.client.on_import(imported.put_nowait)
+            world.client.export({"colour": b"green"})
+            reader, writer = await world.client.open_connection()
+            writer.write(b"a")
+            assert await reader.readexactly(1) == b"a"
+            assert imported.empty()
+            world.door.shut()
+            while not world.server.frozen:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            world.door.open()
+            assert await imported.get() == {"level": bytes(15_000)}
+            assert await reader.readexactly(5) == b"green"
+
+    run(test)
+
+
 def test_a_program_that_keeps_running_is_told_of_both() -> None:
     told: list[str] = []
 
