@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sessionlayer.aio.session import Judge, StreamSession
     from sessionlayer.aio.shell import SessionShell
     from sessionlayer.aio.transport import StreamTransport
+    from sessionlayer.streams.state import SessionState
 
 Dial = Callable[[], Awaitable[socket.socket]]
 """Return a new transport: a connected stream socket that does not block, TCP or not.
@@ -70,6 +71,7 @@ class Dialer:
         self._core = session.core
         self._identity = identity
         self._judge = judge
+        self._given_dial = dial
         self._dial = dial or self._dial_tcp
         self._hint = Hint()
         self._control_lost = asyncio.Event()
@@ -84,6 +86,18 @@ class Dialer:
         else:
             self._reachable.set()
         self._run(self, self._keep_control())
+
+    def restore(self, state: SessionState) -> StreamSession:
+        """Go on, by the same means, with our session that was frozen."""
+        from sessionlayer.aio.session import StreamSession
+
+        return StreamSession.restore(
+            state,
+            identity=self._identity,
+            judge=self._judge,
+            options=self._session.options,
+            dial=self._given_dial,
+        )
 
     def keep(self, transport: StreamTransport) -> None:
         """Give a connection data transports until ``forget``."""

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from weakref import WeakKeyDictionary
 
+from msgspec.structs import replace
+
 from sessionlayer.aio import (
     Admit,
     Closed,
@@ -33,6 +35,7 @@ from sessionlayer.application.outcome import Outcome
 from sessionlayer.application.runners import LoopRunner
 from sessionlayer.application.session import Session
 from sessionlayer.continuations.values import Continuation, Kind
+from sessionlayer.streams.limits import SUSPEND_S
 
 _CODES: Final = {"expired": "expired", "closed": "closed", "aborted": "closed"}
 """What the end of a stream's session is called towards programs; anything else is a loss."""
@@ -152,19 +155,23 @@ class StreamKeeper:
 
     def give_up(self, session: Session, record: Continuation, descriptors: Sequence[int]) -> Outcome[None]:
         """Freeze the stream. Its connections go on with the record's function when the client is back."""
-        server = self._server
+        stream, server = self._stream, self._server
         if record.kind is Kind.COMPLETE or record.descriptors[1:]:
             return _refused("without a daemon nobody keeps descriptors or starts processes")
-        if server is None or self._stream is None:
-            return _refused("a session is given up by servers that `migrate.start_server` has started")
+        if stream is None or (server is None and stream.dialer is None):
+            return _refused(
+                "a session is given up by clients, and servers that `migrate.start_server` has started"
+            )
         for grip in self.grips:
             grip.end()
         self.grips.clear()
-        self._record, stream = record, self._stream
-        server.freeze(
-            stream, lambda woken: self._woken(session, server, woken), lambda end: self._over(session, end)
-        )
-        self._stream = None
+        self._record, self._stream = record, None
+        if server is not None:
+            server.freeze(stream, lambda new: self._woken(session, new), lambda end: self._over(session, end))
+        elif stream.dialer is not None:
+            state = stream.freeze()  # a client has to look for its server, which takes a live object
+            suspended_s = max(state.suspended_s, SUSPEND_S)  # so that its return is told of
+            self._woken(session, stream.dialer.restore(replace(state, suspended_s=suspended_s)))
         return Outcome.of(None)
 
     def keep_running(self, session: Session) -> None:
@@ -219,9 +226,11 @@ class StreamKeeper:
             case Closed() if event.code != "frozen":
                 self._over(session, event)
 
-    def _woken(self, session: Session, server: StreamServer, stream: StreamSession) -> None:
+    def _woken(self, session: Session, stream: StreamSession) -> None:
         self._stream = stream
-        _servers[stream], _sessions[stream] = server, session
+        _sessions[stream] = session
+        if self._server is not None:
+            _servers[stream] = self._server
         self.watch(session, stream)
 
     def _over(self, session: Session, closed: Closed) -> None:

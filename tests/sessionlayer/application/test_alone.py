@@ -156,6 +156,53 @@ def test_an_internal_continuation_goes_on_with_every_connection() -> None:
     run(test)
 
 
+def test_a_client_gives_its_session_up_as_well() -> None:
+    resumed: asyncio.Future[tuple[migrate.Session, asyncio.StreamReader, asyncio.StreamWriter]]
+
+    async def serve(
+        stream: StreamSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while line := await reader.readline():
+            writer.write(line.upper())
+            await writer.drain()
+
+    @migrate.function("alone-client")
+    async def go_on(
+        session: migrate.Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        resumed.set_result((session, reader, writer))
+
+    async def test() -> None:
+        nonlocal resumed
+        resumed = asyncio.get_running_loop().create_future()
+        async with World(serve) as world:
+
+            async def ask() -> None:
+                reader, writer = await world.client.open_connection()
+                session = await migrate.aio_session(writer)
+                session.store("mood", b"calm")
+                session.register_handler(lambda session: migrate.internal(go_on))
+                writer.write(b"one\ntwo\n")
+                assert await reader.readline() == b"ONE\n"
+                world.door.shut()
+                writer.write(b"three\n")
+                await asyncio.Event().wait()
+
+            asked = asyncio.create_task(ask())
+            with pytest.raises(asyncio.CancelledError):
+                await asked
+            assert world.client.state == "closed"
+            world.door.open()
+            session, reader, writer = await resumed
+            assert (session.retrieve("mood"), session.suspended) == (b"calm", False)
+            assert [await reader.readline() for _ in range(2)] == [b"TWO\n", b"THREE\n"]
+            stream = writer.get_extra_info("session")
+            stream.abort()
+            await stream.wait_closed()
+
+    run(test)
+
+
 def test_what_is_exported_reaches_the_peer_at_resumption() -> None:
     """Also from a session that was given up, and in both directions."""
 
