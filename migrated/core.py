@@ -135,9 +135,7 @@ class Core:
         self.engine.remove_session(session.name)
         self.forget(session.session_id)
         hands.leave(session)
-        if session.departing is not None:
-            session.departing.release()
-            session.departing = None
+        session.departing = None
         if tell_peer and session.peer is not None:
             self.perform(session.peer, session.peer.association.release(session.session_id, self.now()))
         self.journal.tell(

@@ -241,7 +241,7 @@ class Handoffs:
         self._core.programs.live(session)
 
     def _followed(self, session: ManagedSession, *, stopped_s: float) -> None:
-        departing, session.departing = session.departing, None
+        session.departing = None
         connection = session.record().connection
         point = self._core.point_of(connection.local_address)
         if point is not None:
@@ -249,8 +249,6 @@ class Handoffs:
         session.moves += 1
         self._core.turn(session, Condition.LIVE, ("the peer has moved",))
         self._core.engine.session_moved(session.name, session.attachment, self._core.now())
-        if departing is not None:
-            departing.release()
         self._core.save(session)
         self._core.journal.tell(
             "followed",

@@ -14,7 +14,6 @@ from migrated.kernel.census import Census
 from migrated.kernel.endpoint import EndPoint
 from migrated.kernel.errors import RebindError, SocketGoneError
 from migrated.kernel.holders import Holder, duplicate
-from migrated.kernel.ports import reserve_port
 from migrated.kernel.rebind import (
     Connection,
     Rebound,
@@ -78,11 +77,12 @@ def depart(session: ManagedSession, connection: Connection | None, departing: De
         # A server's end keeps its port where it can: firewalls know it, and its socket may be locked to it.
         departing.port = here.local_port
     else:
-        _reserve(departing)
+        _reserve(session, departing)
     try:
         frozen = freeze_connection(held, session.socket.own if session.socket.frozen else None)
     except RebindError:
-        departing.release()
+        if not session.frozen:  # the peer was asked for nothing
+            session.places.free()
         raise
     session.socket.own = frozen.own
     session.socket.frozen = True
@@ -98,12 +98,11 @@ def depart(session: ManagedSession, connection: Connection | None, departing: De
     )
 
 
-def _reserve(departing: Departing) -> None:
+def _reserve(session: ManagedSession, departing: Departing) -> None:
     try:
-        departing.reservation = reserve_port(departing.to.address)
+        departing.port = session.places.reserve(departing.to.address)
     except OSError as error:
         raise RebindError(f"no port can be had on {departing.to.address}: {error.strerror}") from error
-    departing.port = departing.reservation.getsockname()[1]
 
 
 def arrive(session: ManagedSession, connection: Connection | None, arrival: Arrival) -> Rebound:
@@ -201,6 +200,7 @@ def thaw(session: ManagedSession, connection: Connection | None) -> None:
         thaw_connection(_present(session, connection), session.socket.own)
         session.socket.frozen = False
         session.socket.let_go()
+        session.places.free()
 
 
 def settle(session: ManagedSession, connection: Connection | None) -> None:
@@ -234,6 +234,7 @@ def leave(session: ManagedSession) -> None:
             thaw(session, connection)
     state.entrusted = False
     state.let_go()
+    session.places.free()
 
 
 def _keeper(session: ManagedSession) -> Holder:
@@ -278,7 +279,7 @@ def _rebind(
     departing: Departing | None = None,
 ) -> Rebound:
     held = _present(session, connection)
-    reservation = departing.reservation if departing else None
+    reservation = session.places.of(departing.to.address) if departing else None
     rebound = rebind_connection(
         held, target, session.socket.own if session.socket.frozen else None, reservation
     )
@@ -290,4 +291,5 @@ def _rebind(
     if not target.first_in_place:
         settle(session, held)
     session.socket.let_go()
+    session.places.free()
     return rebound

@@ -183,10 +183,8 @@ class Mover:
         self._core.retreat_from(session, to)
 
     def drop_departure(self, session: ManagedSession) -> None:
-        """Forget a move that is under way."""
-        if session.departing is not None:
-            session.departing.release()
-            session.departing = None
+        """Forget a move that is under way; its place is kept, because the peer may be late."""
+        session.departing = None
         for waiting in self._awaiting_path.values():
             if session in waiting:
                 waiting.remove(session)

@@ -6,15 +6,19 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from engine import AttachmentPoint, PointKey, SessionDescription
 from migrated.kernel.freeze import OwnOptions
+from migrated.kernel.ports import reserve_port
 from migrated.kernel.rebind import Frozen
 from migrated.kernel.repair import WindowSizing
 from migrated.peers import Peer
 from sessionlayer.protocol.session import SessionRecord
 from sessionlayer.protocol.values import Rebinding
+
+PLACES_MAX: Final = 4
+"""Local addresses for which a session keeps a port; the one that was asked for longest ago goes first."""
 
 
 class Condition(Enum):
@@ -29,23 +33,52 @@ class Condition(Enum):
 class Departing:
     """A move of ours that is under way, from the first step to the last. Times are monotonic seconds.
 
-    ``reservation`` keeps the new port free until the socket takes it. ``frozen`` is ``None`` until the
-    connection has been frozen.
+    ``frozen`` is ``None`` until the connection has been frozen.
     """
 
     to: AttachmentPoint
     urgent: bool
     because: tuple[str, ...]
     begun: float
-    reservation: socket.socket | None = None
     port: int = 0
     frozen: Frozen | None = None
 
-    def release(self) -> None:
-        """Give the reserved port up."""
-        if self.reservation is not None:
-            self.reservation.close()
-            self.reservation = None
+
+class Places:
+    """Ports that a session's peer may take for its new place; what comes in there is dropped.
+
+    A peer that is busy works off what we asked for long after we asked for something else. Then its kernel
+    probes the older place, where a segment that meets nobody would be answered with a reset. So a place is
+    kept although the move there was given up, and asked for again with the same port.
+    """
+
+    def __init__(self) -> None:
+        self._reserved: dict[str, socket.socket] = {}
+
+    def of(self, address: str) -> socket.socket | None:
+        """Return what keeps the place on a local address free until the session's socket takes it."""
+        return self._reserved.get(address)
+
+    def reserve(self, address: str) -> int:
+        """Return the port of the place on a local address.
+
+        Raises:
+            OSError: the address is not there, or no port is free.
+        """
+        kept = self._reserved.pop(address, None)
+        # One that is closed was given up right before an attempt to take the place, which failed.
+        reservation = kept if kept is not None and kept.fileno() >= 0 else reserve_port(address)
+        while len(self._reserved) >= PLACES_MAX:
+            self._reserved.pop(next(iter(self._reserved))).close()
+        self._reserved[address] = reservation
+        port: int = reservation.getsockname()[1]
+        return port
+
+    def free(self) -> None:
+        """Give all places up: the peer follows none of these requests any more."""
+        for reservation in self._reserved.values():
+            reservation.close()
+        self._reserved.clear()
 
 
 class Released(Protocol):
@@ -96,7 +129,11 @@ class SocketState:
 
 @dataclass(slots=True, kw_only=True)
 class ManagedSession:
-    """One adopted connection. ``since`` is in seconds since the epoch."""
+    """One adopted connection. ``since`` is in seconds since the epoch.
+
+    ``places`` holds the ports that the peer was asked to follow to, by local address, from the first
+    asking until the connection is in place, wherever that is.
+    """
 
     session_id: bytes
     peer_key: bytes
@@ -114,6 +151,7 @@ class ManagedSession:
     departing: Departing | None = None
     because: tuple[str, ...] = ()
     moves: int = 0
+    places: Places = field(default_factory=Places)
 
     @property
     def frozen(self) -> bool:
