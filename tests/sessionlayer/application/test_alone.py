@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 import sessionlayer as migrate
-from sessionlayer.aio import HostKey, StreamOptions, StreamServer, StreamSession, connect
+from sessionlayer.aio import HostKey, StreamExpiredError, StreamOptions, StreamServer, StreamSession, connect
 from sessionlayer.aio import start_server as start_stream_server
 
 SERVER, CLIENT = HostKey.generate(os.urandom), HostKey.generate(os.urandom)
@@ -199,6 +199,87 @@ def test_a_client_gives_its_session_up_as_well() -> None:
             stream = writer.get_extra_info("session")
             stream.abort()
             await stream.wait_closed()
+
+    run(test)
+
+
+class Upper(asyncio.Protocol):
+    """Says everything again, louder."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data.upper())
+
+
+def test_a_protocol_takes_a_connection_up() -> None:
+    tasks: list[asyncio.Task[None]] = []
+
+    async def wait(session: migrate.Session) -> None:
+        await session.resumed()
+        await session.create_connection(Upper)
+
+    async def serve(
+        stream: StreamSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        session = await migrate.aio_session(writer)
+
+        def suspend(session: migrate.Session) -> migrate.Continuation:
+            tasks.append(asyncio.create_task(wait(session)))
+            return migrate.system()
+
+        session.register_handler(suspend)
+        writer.write(await reader.readexactly(1))
+        await asyncio.Event().wait()
+
+    async def test() -> None:
+        async with World(serve) as world:
+            reader, writer = await world.client.open_connection()
+            writer.write(b"abc")  # of which the first is read before the suspension
+            assert await reader.readexactly(1) == b"a"
+            world.door.shut()
+            while not world.server.frozen:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            writer.write(b"def")
+            world.door.open()
+            assert await reader.readexactly(5) == b"BCDEF"
+            await tasks[0]
+
+    run(test)
+
+
+def test_a_session_that_was_given_up_can_be_closed() -> None:
+    found: list[migrate.Session] = []
+
+    async def serve(
+        stream: StreamSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        session = await migrate.aio_session(writer)
+        found.append(session)
+        session.register_handler(lambda session: migrate.system())
+        writer.write(await reader.read())
+
+    async def test() -> None:
+        async with World(serve) as world:
+            reader, _ = await world.client.open_connection()
+            while not found:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            world.door.shut()
+            while not world.server.frozen:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            found[0].store("level", b"7")
+            with pytest.raises(migrate.RefusedError, match="given up"):
+                await found[0].export("level")
+            found[0].close()
+            await asyncio.sleep(0)
+            assert world.server.frozen == 0
+            assert found[0].ended is not None
+            assert found[0].ended.code == "closed"
+            world.door.open()
+            with pytest.raises(StreamExpiredError):
+                await reader.read()
 
     run(test)
 
