@@ -43,6 +43,7 @@ from monitors.host import MonitorHost
 from sessionlayer.application.messages import SOCKET_NAME
 from sessionlayer.protocol.commands import (
     AdoptionRefused,
+    AttributesImported,
     CheckAdoption,
     Command,
     FinishMove,
@@ -284,6 +285,8 @@ class Daemon:
                 self._mover.on_path_failed(peer, command)
             case SessionReleased():
                 self._on_released(peer, command)
+            case AttributesImported():
+                self._on_imported(peer, command)
             case PeerSilent():
                 self._on_silence(peer, silent=True)
             case PeerHeard():
@@ -295,6 +298,11 @@ class Daemon:
         session = self._core.sessions.of_id(command.session_id)
         if session is not None and session.peer is peer:
             self._core.end(session, "the peer says that its connection has ended", tell_peer=False)
+
+    def _on_imported(self, peer: Peer, command: AttributesImported) -> None:
+        session = self._core.sessions.of_id(command.session_id)
+        if session is not None and session.peer is peer:
+            self._applications.imported(session)
 
     def _on_silence(self, peer: Peer, *, silent: bool) -> None:
         peer.silent = silent

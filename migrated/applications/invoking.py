@@ -6,6 +6,7 @@ from typing import Final
 
 from migrated.applications.asking import peer_of
 from migrated.applications.client import Client
+from migrated.applications.exports import Exports
 from migrated.applications.holding import Holding
 from migrated.applications.keeper import Keeper
 from migrated.applications.refusal import RefusedError
@@ -40,9 +41,13 @@ class Invoker:
         keeper: makes descriptors again.
         takers: who takes sessions up.
         starter: starts processes.
+        exports: knows what peers have exported.
     """
 
-    def __init__(self, core: Core, keeper: Keeper, takers: Takers, starter: Starter) -> None:
+    def __init__(
+        self, core: Core, keeper: Keeper, takers: Takers, starter: Starter, exports: Exports
+    ) -> None:
+        self._exports = exports
         self._core = core
         self._keeper = keeper
         self._takers = takers
@@ -51,7 +56,7 @@ class Invoker:
         self._started: dict[Client, bytes] = {}
         self._handed_over: dict[bytes, Client] = {}
 
-    def obstacle(self, holding: Holding) -> str:
+    def obstacle(self, session: ManagedSession, holding: Holding) -> str:
         """Return why a session can't go on now; if it can, its descriptors are made again, frozen."""
         try:
             required = self._keeper.load(holding).parcel.continuation.compatibility
@@ -64,6 +69,7 @@ class Invoker:
             return f"no program takes it up; start `{holding.program}`"
         if not holding.whole and not holding.remake():
             return holding.failure
+        self._exports.carried_before(session, self._keeper.load(holding).parcel.continuation)
         return ""
 
     def go_on(self, session: ManagedSession, holding: Holding) -> None:
@@ -94,6 +100,7 @@ class Invoker:
             session=session_id,
             peer=peer_of(session),
             suspended=session.frozen,
+            imported=self._exports.imported(session, client),
             continued=True,
         )
         try:
@@ -137,7 +144,11 @@ class Invoker:
     def _invoke(self, session: ManagedSession, holding: Holding) -> None:
         client = self._takers.taker(holding)
         if client is not None:
-            message = Invoke(session=session.session_id, peer=peer_of(session))
+            message = Invoke(
+                session=session.session_id,
+                peer=peer_of(session),
+                imported=self._exports.imported(session, client),
+            )
             self._hand_over(session, holding, client, message)
 
     def _hand_over(self, session: ManagedSession, holding: Holding, client: Client, message: Answer) -> None:

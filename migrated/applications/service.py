@@ -11,6 +11,7 @@ from migrated.applications.asking import Asking
 from migrated.applications.attachments import Attachment, Attachments, Phase
 from migrated.applications.client import Client
 from migrated.applications.dependents import Dependents
+from migrated.applications.exports import Exports
 from migrated.applications.farewells import Farewells
 from migrated.applications.holding import Holding
 from migrated.applications.invoking import Invoker
@@ -48,6 +49,7 @@ from sessionlayer.application.messages import (
     ReturnContinuation,
     Suspend,
 )
+from sessionlayer.continuations.values import Continuation
 
 ANSWER_S: Final = 10.0
 """Seconds that a handler has for its answer. Its session waits with its connection however long it takes."""
@@ -83,7 +85,8 @@ class Applications:
     ) -> None:
         self._core = core
         self._server = ApplicationServer(path, self._on_request, self._on_gone)
-        self._asking = Asking(core, want, expected)
+        self._exports = Exports(core)
+        self._asking = Asking(core, want, expected, self._exports)
         self._attachments = Attachments()
         self._dependents = Dependents(core)
         self._takers = Takers(store.vectors)
@@ -93,9 +96,9 @@ class Applications:
         self._farewells = Farewells(core, self._keeper, self._takers, starter)
         self._lifetimes = Lifetimes(core, self._keeper, self._farewells)
         self._returning = Returning(
-            core, self._keeper, expires_at=self._lifetimes.expires_at, granted=self._attachments.answered
+            core, self._keeper, expires_at=self._lifetimes.expires_at, granted=self._given_up
         )
-        self._invoker = Invoker(core, self._keeper, self._takers, starter)
+        self._invoker = Invoker(core, self._keeper, self._takers, starter, self._exports)
 
     def start(self, stored: Iterable[StoredSession]) -> None:
         """Open the application socket.
@@ -144,7 +147,7 @@ class Applications:
         if reason := self._dependents.obstacle(session, together):
             return reason
         holding = self._keeper.holdings.of(session.session_id)
-        return "" if holding is None else self._invoker.obstacle(holding)
+        return "" if holding is None else self._invoker.obstacle(session, holding)
 
     def wants(self, session: ManagedSession) -> bool:
         """Return whether a program wants to be told when the session's peer is silent."""
@@ -165,6 +168,7 @@ class Applications:
 
     def suspended(self, session: ManagedSession) -> None:
         """Tell the session's program, if it has a handler."""
+        self._exports.hold_back(session.session_id)
         self._lifetimes.suspended(session)
         self._dependents.suspend(session)
         attachment = self._attachments.of(session.session_id)
@@ -175,6 +179,13 @@ class Applications:
         """Give the session to a program, or tell the one that has waited that its session goes on."""
         self._lifetimes.over(session)
         self._dependents.resume(session)
+        self._exports.tell(session, lambda: self._go_on(session))
+
+    def imported(self, session: ManagedSession) -> None:
+        """Take in that what the peer has exported has arrived."""
+        self._exports.arrived(session)
+
+    def _go_on(self, session: ManagedSession) -> None:
         if (holding := self._keeper.holdings.of(session.session_id)) is not None:
             self._invoker.go_on(session, holding)
             return
@@ -183,12 +194,14 @@ class Applications:
             return
         attachment.phase = Phase.UNTOLD
         if attachment.client is not None:
-            attachment.client.tell(Resume(session=session.session_id))
+            imported = self._exports.imported(session, attachment.client)
+            attachment.client.tell(Resume(session=session.session_id, imported=imported))
 
     def ended(self, session: ManagedSession, code: str, reason: str) -> None:
         """Tell the session's program that it is one no more."""
         self._lifetimes.over(session)
         self._dependents.forget(session)
+        self._exports.forget(session.session_id)
         self._keeper.drop(session.session_id)
         attachment = self._attachments.forget(session.session_id)
         if attachment is not None and attachment.client is not None:
@@ -230,7 +243,7 @@ class Applications:
             case CloseSession():
                 self._close_session(client, request)
             case Export():
-                raise RefusedError("unsupported", "the two daemons do not exchange attributes yet")
+                self._exports.take(client, request)
             case _:
                 assert_never(request)
 
@@ -297,8 +310,13 @@ class Applications:
         self._core.end(session, "its program has closed it", tell_peer=True, code="closed")
         client.tell(Granted(number=request.number))
 
+    def _given_up(self, session: ManagedSession, continuation: Continuation) -> None:
+        self._attachments.answered(session.session_id)
+        self._exports.carried(session, continuation)
+
     def _on_gone(self, client: Client) -> None:
         self._asking.gone(client)
+        self._exports.gone(client)
         self._takers.gone(client)
         self._invoker.gone(client)
         self._farewells.gone(client)

@@ -24,6 +24,7 @@ from sessionlayer.application.messages import (
     Ended,
     GetSession,
     Granted,
+    Imported,
     Invoke,
     Notice,
     RegisterAttachHandler,
@@ -136,7 +137,7 @@ class Hub:
         session = self._session(granted.session, granted.peer, runner)
         session.hold(connection, grip)
         session.suspended = granted.suspended
-        session.imported.update(granted.imported)
+        session.take_imported(granted.imported)
         return session
 
     def _adopt(self, session: Session, asked: Outcome[Reply]) -> None:
@@ -148,7 +149,7 @@ class Hub:
         if unwanted or session.grip.descriptor() < 0 or granted.session in self._sessions:
             return
         session.id, session.peer, session.backend = granted.session, granted.peer, self._keeper
-        session.imported.update(granted.imported)
+        session.take_imported(granted.imported)
         self._sessions[session.id] = session
         self._keeper.ask_again(session)
         for child in [other for other in self._sessions.values() if session in other.parents]:
@@ -159,7 +160,7 @@ class Hub:
         opened = open_continuation(reply.descriptors)
         session = self._session(granted.session, granted.peer, self._threads)
         session.suspended = granted.suspended
-        session.imported.update(granted.imported)
+        session.take_imported(granted.imported)
         session.giving.restore(opened.record, opened.others)
         if opened.connection is not None:
             found = socket_of(opened.connection)
@@ -201,12 +202,14 @@ class Hub:
         if session is not None:
             self._tell(session, notice)
 
-    def _tell(self, session: Session, notice: Suspend | Resume | Ended) -> None:
+    def _tell(self, session: Session, notice: Suspend | Resume | Imported | Ended) -> None:
         match notice:
             case Suspend():
                 session.runner.call(lambda: session.giving.suspend(notice.because, required=notice.required))
             case Resume():
                 session.runner.call(lambda: session.tell_resumed(notice.imported))
+            case Imported():
+                session.runner.call(lambda: session.take_imported(notice.values))
             case Ended():
                 self._forget(session)
                 session.runner.call(lambda: session.tell_ended(notice.code, notice.reason))
@@ -231,7 +234,7 @@ class Hub:
             log_error("going on with a session", error)
             self._keeper.fail(session, f"its continuation can't be read: {error}")
             return
-        session.imported.update(notice.imported)
+        session.take_imported(notice.imported)
         session.giving.restore(opened.record, opened.others)
         if opened.connection is None or notice.expired:
             self._forget(session)

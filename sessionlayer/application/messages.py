@@ -143,7 +143,7 @@ class Granted(Struct, frozen=True, kw_only=True, tag="granted"):
         session: its 16-byte id.
         peer: the remote address and port, for people.
         suspended: whether it waits for a link.
-        imported: what the peer has exported.
+        imported: what the peer has exported, where that is known.
         continued: whether a continuation follows: its memory file and descriptors.
     """
 
@@ -151,7 +151,7 @@ class Granted(Struct, frozen=True, kw_only=True, tag="granted"):
     session: bytes = b""
     peer: str = ""
     suspended: bool = False
-    imported: dict[str, bytes] = {}
+    imported: dict[str, bytes] | None = None
     continued: bool = False
 
 
@@ -177,22 +177,30 @@ class Suspend(Struct, frozen=True, kw_only=True, tag="suspend"):
 
 
 class Resume(Struct, frozen=True, kw_only=True, tag="resume"):
-    """A session goes on whose program has kept running."""
+    """A session goes on whose program has kept running; ``imported`` is as in `Granted`."""
 
     session: bytes
-    imported: dict[str, bytes] = {}
+    imported: dict[str, bytes] | None = None
 
 
 class Invoke(Struct, frozen=True, kw_only=True, tag="invoke"):
     """Go on from an internal continuation. Descriptors: its memory file, then its own.
 
-    ``expired`` is set where there is no connection any more and the program is to clean up.
+    ``imported`` is as in `Granted`. ``expired`` is set where there is no connection any more and the program
+    is to clean up.
     """
 
     session: bytes
     peer: str
-    imported: dict[str, bytes] = {}
+    imported: dict[str, bytes] | None = None
     expired: bool = False
+
+
+class Imported(Struct, frozen=True, kw_only=True, tag="imported"):
+    """What the peer has exported has arrived late, or has changed: all of it, in place of what was before."""
+
+    session: bytes
+    values: dict[str, bytes]
 
 
 class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
@@ -203,8 +211,8 @@ class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
     reason: str
 
 
-Notice = Suspend | Resume | Invoke | Ended
-Answer = Granted | Denied | Suspend | Resume | Invoke | Ended
+Notice = Suspend | Resume | Invoke | Imported | Ended
+Answer = Granted | Denied | Notice
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _requests: Final[msgspec.msgpack.Decoder[Request]] = msgspec.msgpack.Decoder(Request)

@@ -57,7 +57,7 @@ class Session:
         peer: the remote address and port, for people.
         connection: what the session was asked for with; the socket that came back, in a session that goes on.
         descriptors: what came with a continuation besides the connection, by name.
-        imported: the attributes that the peer has exported.
+        imported: the attributes that the peer has exported, as they were when the session last went on.
         continued: whether it goes on from a continuation.
         suspended: whether it waits for the network.
         because: why it is suspended: one or more words, such as ``no-link``.
@@ -122,7 +122,10 @@ class Session:
         Raises:
             KeyError: there is none of that name.
         """
+        was_exported = name in self.attributes.exported
         self.attributes.delete(name)
+        if was_exported:
+            self.backend.export(self, self.exported())
 
     def export(self, name: str) -> Outcome[None]:
         """Let the peer have an attribute in its `imported` at the next resumption (Table I, export).
@@ -274,14 +277,19 @@ class Session:
         """Know the session's connection from now on."""
         self.connection, self.grip = connection, grip
 
-    def tell_resumed(self, imported: Mapping[str, bytes]) -> None:
+    def take_imported(self, imported: Mapping[str, bytes] | None) -> None:
+        """Know what the peer has exported, all of it; ``None`` is from a daemon that does not know it."""
+        if imported is not None:
+            self.imported = dict(imported)
+
+    def tell_resumed(self, imported: Mapping[str, bytes] | None) -> None:
         """Go on with a program that has kept running."""
-        self.imported.update(imported)
+        self.take_imported(imported)
         self.suspended, self.because = False, ()
         self.giving.resume()
         self._call(self.callbacks.resumed, "resumption")
 
-    def tell_resumed_if_suspended(self, imported: Mapping[str, bytes]) -> None:
+    def tell_resumed_if_suspended(self, imported: Mapping[str, bytes] | None) -> None:
         """Go on where the resumption happened while nobody could tell."""
         if self.suspended:
             self.tell_resumed(imported)

@@ -9,6 +9,7 @@ from typing import assert_never
 from sessionlayer.protocol.association import Association
 from sessionlayer.protocol.commands import (
     AdoptionRefused,
+    AttributesImported,
     CheckAdoption,
     Command,
     FinishMove,
@@ -58,6 +59,7 @@ class Shell:
         self.asked: dict[bytes, tuple[Place, bool]] = {}
         self.captured: list[tuple[bytes, Path]] = []
         self.log: list[Command] = []
+        self.exported: dict[bytes, dict[str, bytes]] = {}
         self._busy: set[bytes] = set()
         self._ports = 20_000
         self._generation = 0
@@ -75,6 +77,8 @@ class Shell:
         self.asked.clear()
         for session_id, end in self.ends.items():
             end.frozen |= association.session_state(session_id) is SessionState.PARKED
+        for session_id, values in self.exported.items():  # as programs say it to a daemon that is back
+            association.export(session_id, values)
 
     def lose_address(self, address: str) -> None:
         self.addresses.remove(address)
@@ -109,6 +113,11 @@ class Shell:
         )
         _ids, commands = self.association.move([departure], self._path(address), self.network.now)
         self.carry_out(commands)
+
+    def export(self, session_id: bytes, values: dict[str, bytes]) -> None:
+        """Let a program export something, to be told when its session has moved."""
+        self.exported[session_id] = values
+        self.association.export(session_id, values)
 
     def supervise(self) -> None:
         """Move what cannot stay where it is or go where it was going, as the engine would decide."""
@@ -164,7 +173,7 @@ class Shell:
                     end.restore(end.local, end.remote, end.acknowledged, window=False)
             case SessionReleased():
                 del self.ends[command.session_id]
-            case PeerSilent() | PeerHeard() | PathValidated() | PathFailed():
+            case AttributesImported() | PeerSilent() | PeerHeard() | PathValidated() | PathFailed():
                 pass
             case _:
                 assert_never(command)
@@ -223,10 +232,14 @@ class Shell:
         self.carry_out(self._moved(Moved(session_id=order.session_id)))
 
     def _rebound(self, result: Rebound | Failed) -> tuple[Command, ...]:
-        return self.association.rebound([result], self.network.now)
+        commands = self.association.rebound([result], self.network.now)
+        self.association.tell_exported(result.session_id, self.network.now)
+        return commands
 
     def _moved(self, result: Moved | Failed) -> tuple[Command, ...]:
-        return self.association.moved([result], self.network.now)
+        commands = self.association.moved([result], self.network.now)
+        self.association.tell_exported(result.session_id, self.network.now)
+        return commands
 
     def _report(self, generation: int, report: Callable[[], tuple[Command, ...]]) -> None:
         if generation == self._generation:

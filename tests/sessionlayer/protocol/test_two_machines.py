@@ -108,6 +108,9 @@ class World:
                 shell.lose_address(self.random.choice(shell.addresses[1:]))
             if chance() < 0.02:
                 self.network.cut ^= {self.random.choice(shell.addresses)}
+            if shell.ends and chance() < 0.03:
+                values = {"written": self.random.randbytes(self.random.randrange(3000))}
+                shell.export(self.random.choice(list(shell.ends)), values)
             if shell.ends and chance() < 0.06:
                 moving = self.random.sample(list(shell.ends), self.random.randrange(1, len(shell.ends) + 1))
                 address = self.random.choice(shell.addresses)
@@ -142,6 +145,10 @@ class World:
         for shell in self.shells:
             shell.failures = 0.0
         self.run(CALM_S, lambda: None)
+        for shell in self.shells:
+            for session_id in shell.ends:
+                shell.association.tell_exported(session_id, self.network.now)
+        self.run(1.0, lambda: None)
 
     def check(self) -> None:
         """Every session lives on both sides, on matching tuples, with every byte delivered once."""
@@ -158,6 +165,10 @@ class World:
             assert (end.frozen, other.frozen) == (False, False)
             assert end.read == other.written
             assert other.read == end.written
+            for shell in self.shells:
+                exported = shell.exported.get(session_id)
+                assert shell.peer.association.imported(session_id) == exported
+                assert not shell.association.imports_pending(session_id)
 
 
 def live_through(seed: int, *, loss: float, failures: float, crashes: bool) -> World:
