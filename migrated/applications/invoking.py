@@ -147,6 +147,7 @@ class Invoker:
             message = Invoke(
                 session=session.session_id,
                 peer=peer_of(session),
+                program=holding.program,
                 imported=self._exports.imported(session, client),
             )
             self._hand_over(session, holding, client, message)

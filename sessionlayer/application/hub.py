@@ -177,11 +177,11 @@ class Hub:
     def _ask(self, make: Callable[[int], Request]) -> Outcome[None]:
         return self._daemon.request(make).then(lambda reply: close_all(reply.descriptors))
 
-    def _program(self, record: Continuation) -> str:
+    def _program(self, session: Session, record: Continuation) -> str:
         """Return the name under which a continuation is found again, and see to it that it is."""
         if record.kind is Kind.INTERNAL and not self._attachments:
             self.attach(program_name(), None)
-        return self.program
+        return session.program or self.program
 
     @property
     def program(self) -> str:
@@ -216,9 +216,12 @@ class Hub:
 
     def _invoke(self, notice: Invoke, descriptors: tuple[int, ...], session: Session | None) -> None:
         """Give a session its connection back: to who has given it up, else to the attach handler."""
-        attachment = next(iter(self._attachments.values()), Attachment(None, self._threads))
-        handler = attachment.handler if session is None else None
-        session = session or self._session(notice.session, notice.peer, attachment.runner)
+        handler = None
+        if session is None:
+            attachment = self._attachments.get(notice.program, Attachment(None, self._threads))
+            handler = attachment.handler
+            session = self._session(notice.session, notice.peer, attachment.runner)
+            session.program = notice.program
         session.runner.call(lambda: self._go_on(session, notice, descriptors, handler))
 
     def _go_on(

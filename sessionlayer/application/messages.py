@@ -186,12 +186,13 @@ class Resume(Struct, frozen=True, kw_only=True, tag="resume"):
 class Invoke(Struct, frozen=True, kw_only=True, tag="invoke"):
     """Go on from an internal continuation. Descriptors: its memory file, then its own.
 
-    ``imported`` is as in `Granted`. ``expired`` is set where there is no connection any more and the program
-    is to clean up.
+    ``program`` says which attach handler is meant: a process may have several. ``imported`` is as in
+    `Granted`. ``expired`` is set where there is no connection any more and the program is to clean up.
     """
 
     session: bytes
     peer: str
+    program: str = ""
     imported: dict[str, bytes] | None = None
     expired: bool = False
 

@@ -55,6 +55,7 @@ class Session:
     Attributes:
         id: 16 bytes, the same at both ends.
         peer: the remote address and port, for people.
+        program: as which program's it was taken up by an attach handler; empty for others.
         connection: what the session was asked for with; the socket that came back, in a session that goes on.
         descriptors: what came with a continuation besides the connection, by name.
         imported: the attributes that the peer has exported, as they were when the session last went on.
@@ -67,6 +68,7 @@ class Session:
     def __init__(self, identifier: bytes, *, peer: str, backend: Backend, runner: Runner) -> None:
         self.id = identifier
         self.peer = peer
+        self.program = ""
         self.connection: Any = None
         self.descriptors: dict[str, int] = {}
         self.imported: dict[str, bytes] = {}

@@ -30,9 +30,11 @@ from sessionlayer.application.messages import (
     RegisterCompatibility,
     RegisterHandler,
     Resume,
+    ReturnContinuation,
     Suspend,
 )
 from sessionlayer.continuations.values import CONNECTION, Kind
+from sessionlayer.continuations.values import Continuation as Record
 from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
 from tests.sessionlayer.sockets.pairs import streams
 
@@ -365,17 +367,34 @@ def test_an_attach_handler_takes_up_what_others_gave_up(daemon: FakeDaemon, conn
     called(daemon, lambda: migrate.register_attach_handler("radio", attach), RegisterAttachHandler)
     other = bytes(16)
     record = migrate.Continuation(function="elsewhere")
-    from sessionlayer.continuations.values import Continuation as Record
-
     assert record.kind is Kind.INTERNAL
     daemon.invoke(
         Record(descriptors=(CONNECTION,), attributes={"mount": b"/live"}, function="elsewhere"),
         [os.dup(connection[0].fileno())],
         session=other,
+        program="radio",
     )
     assert done.wait(10)
     assert taken[0][:2] == (other, b"/live")
     taken[0][2].close()
+
+
+def test_of_two_attach_handlers_the_one_of_the_program_is_called(
+    daemon: FakeDaemon, connection: Ends
+) -> None:
+    taken: SimpleQueue[tuple[str, migrate.Session]] = SimpleQueue()
+    for name in ("radio", "phone"):
+
+        def attach(session: migrate.Session, connection: socket.socket, name: str = name) -> None:
+            taken.put((name, session))
+
+        called(daemon, lambda n=name, a=attach: migrate.register_attach_handler(n, a), RegisterAttachHandler)
+    record = Record(descriptors=(CONNECTION,), function="elsewhere")
+    daemon.invoke(record, [os.dup(connection[0].fileno())], program="phone")
+    name, session = taken.get(timeout=10)
+    assert name == "phone"
+    again = called(daemon, lambda: session.return_cont(migrate.system()), ReturnContinuation)
+    assert again.program == "phone"
 
 
 def test_a_daemon_that_comes_back_is_told_everything_again(daemon: FakeDaemon, connection: Ends) -> None:

@@ -162,7 +162,7 @@ class Counter:
             case Denied():
                 say("denied", answer.code)
                 self.giving_up = False
-            case Invoke():
+            case Invoke(program="counter"):
                 self.invoked(descriptors)
             case Ended():
                 say("ended", answer.code)
