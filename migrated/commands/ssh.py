@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from migrated.commands.client import PlainError
+from migrated.commands.client import PlainError, echo_json, json_option
+from migrated.commands.terminals import complete_terminal, echo_terminals
 from migrated.log import printable
 
 if TYPE_CHECKING:
@@ -59,7 +60,12 @@ class SshCommand(click.Command):
             for option in self.params
             for name in option.opts
         }
-        words = take_apart(args, {name for name, takes in takes_value.items() if takes})
+        try:
+            words = take_apart(args, {name for name, takes in takes_value.items() if takes})
+        except click.UsageError:
+            if not ctx.resilient_parsing:  # completion of a line that is not finished
+                raise
+            words = Words([], [], [])
         ctx.meta["ssh_options"] = tuple(words.ssh)
         return super().parse_args(ctx, [*words.ours, "--", *words.rest] if words.rest else words.ours)
 
@@ -122,9 +128,22 @@ class Period(click.ParamType[float]):
 
 @click.command(cls=SshCommand)
 @click.option("--name", metavar="NAME", default="", help="Call the new terminal so.")
-@click.option("--attach", metavar="NAME", default="", help="Go to a terminal that is there already.")
+@click.option(
+    "--attach",
+    metavar="NAME",
+    default="",
+    shell_complete=complete_terminal,
+    help="Go to a terminal that is there already.",
+)
 @click.option("--list", "list_", is_flag=True, help="List your terminals on HOST.")
-@click.option("--kill", metavar="NAME", default="", help="End a terminal and what runs in it.")
+@json_option
+@click.option(
+    "--kill",
+    metavar="NAME",
+    default="",
+    shell_complete=complete_terminal,
+    help="End a terminal and what runs in it.",
+)
 @click.option(
     "--expire", type=Period(), default="30d", show_default=True, help="How long it lives without a client."
 )
@@ -153,6 +172,7 @@ def ssh(ctx: click.Context, /, **choices: Any) -> None:  # noqa: ANN401
       migrate ssh --name nightly build.example make check
       migrate ssh --attach nightly build.example
       migrate ssh --list build.example
+      migrate ssh --list --json build.example | jq -r '.[].name'
       migrate ssh --via ssh build.example
     """  # noqa: D301
     from migrated.terminal.bootstrap import Far
@@ -162,11 +182,13 @@ def ssh(ctx: click.Context, /, **choices: Any) -> None:  # noqa: ANN401
     wishes = [name for name in ("name", "attach", "list_", "kill") if choices[name]]
     if len(wishes) > 1:
         raise click.UsageError("use only one of `--name`, `--attach`, `--list` and `--kill`", ctx)
+    if choices["as_json"] and not choices["list_"]:
+        raise click.UsageError("`--json` is for `--list`", ctx)
     command = " ".join(choices["command"])
     if command and wishes and wishes[0] != "name":
         raise click.UsageError("a command can only be given for a new terminal", ctx)
     if choices["list_"]:
-        list_far(far)
+        list_far(far, as_json=choices["as_json"])
     elif choices["kill"]:
         kill_far(far, choices["kill"])
     else:
@@ -174,14 +196,16 @@ def ssh(ctx: click.Context, /, **choices: Any) -> None:  # noqa: ANN401
         ctx.exit(_open(far, via, choices["name"], choices["attach"], command, choices["expire"]))
 
 
-def list_far(far: Far) -> None:
-    """Print the terminals of another host."""
-    from migrated.commands.terminals import echo_terminals
+def list_far(far: Far, *, as_json: bool) -> None:
+    """Print the terminals of another host, as a table or as JSON."""
     from migrated.terminal.requests import List, TerminalList
 
     answer = _ask(far, List())
     assert isinstance(answer, TerminalList)
-    echo_terminals(answer.terminals)
+    if as_json:
+        echo_json(answer.terminals)
+    else:
+        echo_terminals(answer.terminals)
 
 
 def kill_far(far: Far, name: str) -> None:

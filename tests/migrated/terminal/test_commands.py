@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from migrated.commands import cli
 from migrated.commands.ssh import Words, take_apart
+from migrated.terminal.requests import TerminalList, TerminalReport
 from tests.migrated.terminal.rig import Rig, run
 
 OURS = {"--name", "--attach"}
@@ -50,6 +52,7 @@ def test_options_that_need_the_connection_are_refused(option: str) -> None:
         (("ssh", "--expire", "soon", "h"), "`soon` is not a time up to 3650d"),
         (("ssh", "--expire", "0d", "h"), "`0d` is not a time"),
         (("ssh", "--nmae", "a", "h"), "No such option"),
+        (("ssh", "--json", "h"), "`--json` is for `--list`"),
     ],
 )
 def test_wrong_usage(words: tuple[str, ...], complaint: str) -> None:
@@ -101,3 +104,39 @@ def test_terminals_are_listed_and_killed_without_a_daemon(
             assert "no daemon is running" in gone.output
 
     run(story)
+
+
+def completions(*words: str) -> list[str]:
+    completer = ShellComplete(cli, {}, "migrate", "_MIGRATE_COMPLETE")
+    return [item.value for item in completer.get_completions(list(words[:-1]), words[-1])]
+
+
+def test_names_of_terminals_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with Rig(tmp_path) as rig:
+            monkeypatch.setenv("MIGRATE_TERMINALS", str(rig.place.folder))
+            monkeypatch.setattr("socket.gethostname", lambda: rig.place.host)
+            for name in ("otter", "owl"):
+                await (await rig.person(name=name, command="echo '#'; cat")).prompted()
+            for words in (
+                ("kill",),
+                ("ssh", "--attach"),
+                ("ssh", "-p", "22", "--kill"),
+                ("ssh", "-A", "--kill"),
+            ):
+                assert await asyncio.to_thread(completions, *words, "o") == ["otter", "owl"]
+                assert await asyncio.to_thread(completions, *words, "ot") == ["otter"]
+        assert completions("kill", "") == []
+
+    run(story)
+
+
+def test_terminals_of_another_host_are_listed_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = TerminalReport(name="otter", program="vi", pid=7, state="waiting", since=1.5, status=None)
+    monkeypatch.setattr(
+        "migrated.terminal.bootstrap.ask_far", lambda _far, _request: TerminalList(terminals=(report,))
+    )
+    listed = migrate("ssh", "--list", "--json", "h")
+    assert listed.exit_code == 0
+    (found,) = json.loads(listed.output)
+    assert (found["name"], found["pid"], found["since"]) == ("otter", 7, 1.5)
