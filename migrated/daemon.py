@@ -25,7 +25,7 @@ from migrated.core import Core
 from migrated.datagrams import DatagramPort
 from migrated.handoffs import Handoffs
 from migrated.journal import Journal
-from migrated.kernel.capabilities import missing_capabilities
+from migrated.kernel.capabilities import check_capabilities
 from migrated.kernel.ptrace import let_late_ones_go
 from migrated.kernel.routing import prepare_frozen_route
 from migrated.mover import Mover
@@ -138,13 +138,9 @@ class Daemon:
         """Run until SIGTERM or SIGINT. Connections stay as they are, frozen or live, when this ends.
 
         Raises:
-            OSError: the control port can't be had, or a capability is missing.
+            OSError: the control port can't be had.
             ControlError: the control socket can't be had.
         """
-        if missing := missing_capabilities():
-            raise PermissionError(
-                f"these capabilities are missing: {', '.join(missing)} (docs/capabilities.md says what for)"
-            )
         await prepare_frozen_route()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -392,4 +388,5 @@ def main(config: Path | None, log_level: str, log_format: Literal["text", "json"
 
 
 async def _run(configuration: Configuration) -> None:
+    check_capabilities()  # before a key and databases are left behind
     await Daemon(configuration).run()

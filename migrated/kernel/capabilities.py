@@ -26,6 +26,19 @@ def missing_capabilities() -> tuple[str, ...]:
     return _missing(NEEDED)
 
 
+def check_capabilities() -> None:
+    """Do nothing where this process may move connections.
+
+    Raises:
+        PermissionError: capabilities are missing.
+    """
+    if missing := missing_capabilities():
+        raise PermissionError(
+            f"these capabilities are missing: {', '.join(missing)}; start `migrated` as root "
+            "(docs/capabilities.md says what for)"
+        )
+
+
 def missing_for_other_users() -> tuple[str, ...]:
     """Return the names of those capabilities that this process lacks to act for another user."""
     return _missing(FOR_OTHER_USERS)
