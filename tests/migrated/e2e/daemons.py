@@ -43,7 +43,7 @@ monitor-policy {
 
 LOG_LEVEL = "info"
 START_S = 20.0
-EVENT_S = 15.0
+EVENT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
