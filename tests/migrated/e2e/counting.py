@@ -96,6 +96,7 @@ Counts = Callable[..., Counting]
 def counts(arena: Arena) -> Iterator[Counts]:
     """Start counters of a style; they end after the test."""
     with ExitStack() as stack:
+
         def start(style: str, port: str = "") -> Counting:
             counting = Counting(arena, style, port)
             stack.callback(counting.end)
