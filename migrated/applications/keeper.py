@@ -27,13 +27,7 @@ from migrated.database import StoreError
 from migrated.kernel.endpoint import EndPoint
 from migrated.kernel.guard import Ends, GuardError, reconcile
 from migrated.kernel.holders import find_holders
-from migrated.resources import (
-    Collected,
-    ResourceError,
-    ResourceLostError,
-    Resources,
-    released_connections,
-)
+from migrated.resources import Collected, ResourceError, ResourceLostError, Resources, released_connections
 from migrated.sessions import ManagedSession
 from migrated.store import StoredSession
 from sessionlayer.continuations.codec import decode
@@ -77,8 +71,10 @@ class Keeper:
         Args:
             sessions: as they were stored when the daemon started.
         """
-        self._take_back()
         known = {stored.record.session_id: stored for stored in sessions}
+        for session_id in self._store.altered & known.keys():  # whose it is only the connection still says
+            self._holding(session_id, known[session_id].uid, Kind.SYSTEM, program="")
+        self._take_back()
         self._forget_orphans(known.keys())
         ends = [_ends(session.record.connection) for session in known.values() if self._is_released(session)]
         try:
@@ -118,6 +114,11 @@ class Keeper:
         if found is None and session_id in self._store.altered:
             found = self._holding(session_id, uid=-1, kind=Kind.SYSTEM, program="")
         return found
+
+    @property
+    def altered(self) -> frozenset[bytes]:
+        """Return the sessions whose continuations somebody changed on disk, so that they can't go on."""
+        return self._store.altered
 
     def entry(self, session_id: bytes) -> Entry | None:
         """Return what the store's index says of a session."""

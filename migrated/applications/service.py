@@ -122,6 +122,7 @@ class Applications:
         self._check_unanswered()
         self._custody.check()
         self._invoker.check()
+        self._invoker.end_altered()
         self._lifetimes.check()
 
     def _check_unanswered(self) -> None:
@@ -202,10 +203,16 @@ class Applications:
         self._lifetimes.over(session)
         self._dependents.forget(session)
         self._exports.forget(session.session_id)
-        self._keeper.drop(session.session_id)
         attachment = self._attachments.forget(session.session_id)
-        if attachment is not None and attachment.client is not None:
-            attachment.client.tell(Ended(session=session.session_id, code=code, reason=reason))
+        client = attachment.client if attachment is not None else self._loser(session, code)
+        self._keeper.drop(session.session_id)
+        if client is not None:
+            client.tell(Ended(session=session.session_id, code=code, reason=reason))
+
+    def _loser(self, session: ManagedSession, code: str) -> Client | None:
+        """Return who would have taken up a session that is lost, and has no handler."""
+        holding = self._keeper.holdings.of(session.session_id) if code == "lost" else None
+        return None if holding is None else self._takers.taker(holding)
 
     # What programs ask for.
 

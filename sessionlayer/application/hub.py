@@ -32,9 +32,10 @@ from sessionlayer.application.messages import (
     Request,
     Resume,
     Suspend,
+    Waiting,
 )
 from sessionlayer.application.outcome import Outcome
-from sessionlayer.application.report import log_error
+from sessionlayer.application.report import log_error, log_warning
 from sessionlayer.application.runners import Runner, ThreadRunner, runner_here, socket_of
 from sessionlayer.application.session import Session
 from sessionlayer.continuations.limits import ENCODED_MAX
@@ -201,13 +202,17 @@ class Hub:
         close_all(descriptors)
         if session is not None:
             self._tell(session, notice)
+        elif isinstance(notice, Ended):
+            log_warning(f"a session that another process gave up can't be taken up: {notice.reason}")
 
-    def _tell(self, session: Session, notice: Suspend | Resume | Imported | Ended) -> None:
+    def _tell(self, session: Session, notice: Suspend | Resume | Waiting | Imported | Ended) -> None:
         match notice:
             case Suspend():
                 session.runner.call(lambda: session.giving.suspend(notice.because, required=notice.required))
             case Resume():
                 session.runner.call(lambda: session.tell_resumed(notice.imported))
+            case Waiting():
+                session.runner.call(lambda: session.tell_waiting(notice.because))
             case Imported():
                 session.runner.call(lambda: session.take_imported(notice.values))
             case Ended():

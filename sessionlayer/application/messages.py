@@ -197,6 +197,17 @@ class Invoke(Struct, frozen=True, kw_only=True, tag="invoke"):
     expired: bool = False
 
 
+class Waiting(Struct, frozen=True, kw_only=True, tag="waiting"):
+    """A session that was given up can't go on although a link is there; it stays suspended.
+
+    ``because`` says why: what it requires of this host differs, for example, or its continuation is of a
+    version that only a newer daemon reads. It goes on as soon as nothing is in its way any more.
+    """
+
+    session: bytes
+    because: tuple[str, ...]
+
+
 class Imported(Struct, frozen=True, kw_only=True, tag="imported"):
     """What the peer has exported has arrived late, or has changed: all of it, in place of what was before."""
 
@@ -212,7 +223,7 @@ class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
     reason: str
 
 
-Notice = Suspend | Resume | Invoke | Imported | Ended
+Notice = Suspend | Resume | Invoke | Waiting | Imported | Ended
 Answer = Granted | Denied | Notice
 
 _encoder: Final = msgspec.msgpack.Encoder()

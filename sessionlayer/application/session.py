@@ -10,7 +10,7 @@ from sessionlayer.application.errors import SessionEndedError
 from sessionlayer.application.giving import Giving
 from sessionlayer.application.grip import Connection, Grip, SocketGrip
 from sessionlayer.application.outcome import Outcome
-from sessionlayer.application.report import log_failure
+from sessionlayer.application.report import log_failure, log_warning
 from sessionlayer.application.runners import LoopRunner, Runner, ThreadRunner
 from sessionlayer.continuations.attributes import AttributeStore
 from sessionlayer.continuations.values import RESERVED, Tag
@@ -61,7 +61,7 @@ class Session:
         imported: the attributes that the peer has exported, as they were when the session last went on.
         continued: whether it goes on from a continuation.
         suspended: whether it waits for the network.
-        because: why it is suspended: one or more words, such as ``no-link``.
+        because: why it is suspended: one or more reasons, for people; the last that was told.
         ended: why it is no session any more, or ``None``.
     """
 
@@ -295,6 +295,11 @@ class Session:
         """Go on where the resumption happened while nobody could tell."""
         if self.suspended:
             self.tell_resumed(imported)
+
+    def tell_waiting(self, because: tuple[str, ...]) -> None:
+        """Stay suspended although the network is back."""
+        self.because = because
+        log_warning(f"a session with {self.peer} waits: {'; '.join(because)}")
 
     def tell_denied(self, error: BaseException) -> None:
         """Go on with a program whose handler has returned a continuation that is not taken."""

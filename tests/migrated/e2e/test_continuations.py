@@ -199,6 +199,7 @@ def test_what_has_changed_is_reported_before_anything_is_lost(arena: Arena, coun
     shown = arena.there.ask(ShowContinuation(session=counting.session))
     assert isinstance(shown, ContinuationReport)
     assert shown.differs
+    counting.server.line(f"waiting {reason}")
     offer(arena, Tag("lib", "libcount", "1.0"))
     counting.server.line(r"invoked \d+")
     counting.progresses()

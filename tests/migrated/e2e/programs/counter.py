@@ -7,7 +7,7 @@ STYLE is what its handler does: `keep` runs on, `internal` and `complete` return
 that keeps its standard output and wants to clean up, `cleaning` such an internal one; `raise` fails, `hang`
 never answers. `quiet` runs on and counts to ten until it was resumed. It says `listening`, `session ID`,
 `suspended`, `granted`, `denied CODE`, `resumed`, `invoked INDEX`, `continued INDEX`, `cleaned-up INDEX`,
-`ended CODE`.
+`waiting REASON`, `ended CODE`.
 It speaks the daemon's own messages, not the
 library's calls, so that it can also say what the library never would.
 """
@@ -41,6 +41,7 @@ from sessionlayer.application.messages import (
     Resume,
     ReturnContinuation,
     Suspend,
+    Waiting,
     decode_answer,
     encode,
 )
@@ -164,6 +165,8 @@ class Counter:
                 self.giving_up = False
             case Invoke(program="counter"):
                 self.invoked(descriptors)
+            case Waiting():
+                say("waiting", *answer.because)
             case Ended():
                 say("ended", answer.code)
             case None:
