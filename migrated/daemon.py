@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Final, Literal, assert_never
 
@@ -251,8 +252,11 @@ class Daemon:
 
     def perform(self, peer: Peer, commands: Sequence[Command]) -> None:
         """Carry out what an association asks for, in order."""
-        for command in commands:
-            self._perform_one(peer, command)
+        for _, alike in groupby(commands, key=type):
+            of_a_kind = list(alike)
+            if not self._handoffs.on_held(peer, of_a_kind):
+                for command in of_a_kind:
+                    self._perform_one(peer, command)
         self._schedule()
 
     def _perform_one(self, peer: Peer, command: Command) -> None:
@@ -271,10 +275,8 @@ class Daemon:
                 self._handoffs.on_finish(peer, command)
             case MoveRefused():
                 self._handoffs.on_refused(peer, command)
-            case FreezeHeld():
-                self._handoffs.on_freeze_held(peer, command)
-            case ReleaseHeld():
-                self._handoffs.on_release_held(peer, command)
+            case FreezeHeld() | ReleaseHeld():
+                pass  # all at once, in `perform`
             case PathValidated():
                 self._mover.on_path_validated(peer, command)
             case PathFailed():
