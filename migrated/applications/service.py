@@ -10,6 +10,7 @@ from typing import Final, assert_never
 from migrated.applications.asking import Asking
 from migrated.applications.attachments import Attachment, Attachments, Phase
 from migrated.applications.client import Client
+from migrated.applications.demands import Demands
 from migrated.applications.dependents import Dependents
 from migrated.applications.exports import Exports
 from migrated.applications.farewells import Farewells
@@ -88,6 +89,7 @@ class Applications:
         self._exports = Exports(core)
         self._asking = Asking(core, want, expected, self._exports)
         self._attachments = Attachments()
+        self._demands = Demands(core, self._attachments, self._demand)
         self._dependents = Dependents(core)
         self._takers = Takers(store.vectors)
         self._custody = Custody(path.with_name(CUSTODY), self._not_safe)
@@ -112,6 +114,10 @@ class Applications:
         self._keeper.reconcile(stored)
         self._server.start()
 
+    async def stop(self) -> None:
+        """Have what is asked for lazily on disk before the daemon ends, as far as programs answer soon."""
+        await self._demands.finish()
+
     def close(self) -> None:
         """Close the application socket; programs go on by themselves."""
         self._server.close()
@@ -120,6 +126,7 @@ class Applications:
     def check(self) -> None:
         """Do what is due; call it now and then."""
         self._check_unanswered()
+        self._demands.check()
         self._custody.check()
         self._invoker.check()
         self._invoker.end_altered()
@@ -174,7 +181,7 @@ class Applications:
         self._dependents.suspend(session)
         attachment = self._attachments.of(session.session_id)
         if attachment is not None and attachment.listens:
-            self._ask(session, attachment, required=not attachment.lazy)
+            self._tell_suspended(session, attachment)
 
     def live(self, session: ManagedSession) -> None:
         """Give the session to a program, or tell the one that has waited that its session goes on."""
@@ -269,7 +276,7 @@ class Applications:
         attachment = self._attachments.register(session.session_id, client, lazy=request.lazy)
         client.tell(Granted(number=request.number))
         if session.condition is Condition.SUSPENDED:
-            self._ask(session, attachment, required=not attachment.lazy)
+            self._tell_suspended(session, attachment)
 
     def _register_again(self, client: Client, request: RegisterHandler, holding: Holding) -> None:
         """Know the program of a session again that it has given up; the daemon was started anew meanwhile.
@@ -309,7 +316,7 @@ class Applications:
         attachment = self._attachments.of(session.session_id)
         if attachment is None or not attachment.listens:
             raise RefusedError("no-handler", "no program with a handler for the session is running")
-        self._ask(session, attachment, required=True)
+        self._demand(session, attachment)
         client.tell(Granted(number=request.number))
 
     def _close_session(self, client: Client, request: CloseSession) -> None:
@@ -335,9 +342,17 @@ class Applications:
 
     # Both.
 
+    def _tell_suspended(self, session: ManagedSession, attachment: Attachment) -> None:
+        """Ask for a continuation now, unless the program or the policy says `lazy`."""
+        eager = not attachment.lazy and self._core.engine.eager(session.description)
+        self._ask(session, attachment, required=eager)
+
+    def _demand(self, session: ManagedSession, attachment: Attachment) -> None:
+        self._ask(session, attachment, required=True)
+
     def _ask(self, session: ManagedSession, attachment: Attachment, *, required: bool) -> None:
         assert attachment.client is not None
-        attachment.phase = Phase.ASKED if required else Phase.KEEPING
+        attachment.phase = Phase.ASKED if required else Phase.SPARED
         attachment.answer_by = self._core.now() + ANSWER_S
         attachment.client.tell(
             Suspend(

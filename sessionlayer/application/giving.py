@@ -84,7 +84,7 @@ class Giving:
             self._urgent = self._urgent or required
             return
         handler = session.callbacks.handler
-        if session.callbacks.lazy and not required:
+        if not required:
             return  # the daemon expects no answer yet
         if handler is None or self._kept is not None:
             session.backend.keep_running(session)

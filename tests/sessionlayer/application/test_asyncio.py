@@ -30,7 +30,7 @@ from sessionlayer.continuations.values import Continuation as Record
 from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
 
 Ends = tuple[socket.socket, socket.socket]
-SUSPEND = Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=False)
+SUSPEND = Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=True)
 
 
 class Program:

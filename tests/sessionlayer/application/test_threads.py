@@ -40,7 +40,7 @@ from tests.sessionlayer.sockets.pairs import streams
 
 Ends = tuple[socket.socket, socket.socket]
 
-SUSPEND = Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=False)
+SUSPEND = Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=True)
 
 
 def called(daemon: FakeDaemon, call: Any, kind: type[Any], **answer: Any) -> Any:
@@ -201,12 +201,16 @@ def test_a_system_continuation_brings_the_connection_back(daemon: FakeDaemon, co
         assert connection[1].recv(100) == b"back"
 
 
-def test_a_lazy_handler_is_called_when_it_is_needed(daemon: FakeDaemon, connection: Ends) -> None:
+@pytest.mark.parametrize("lazy", [True, False])
+def test_a_handler_is_called_only_when_the_continuation_is_needed(
+    daemon: FakeDaemon, connection: Ends, lazy: bool
+) -> None:
+    """A policy may spare a program that has not asked for it."""
     calls: list[migrate.Session] = []
     session = session_of(daemon, connection[0])
-    called(daemon, lambda: session.register_handler(calls.append, lazy=True), RegisterHandler)
+    called(daemon, lambda: session.register_handler(calls.append, lazy=lazy), RegisterHandler)
+    daemon.say(Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=False))
     daemon.say(SUSPEND)
-    daemon.say(Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=True))
     daemon.expect(KeepRunning)
     assert calls == [session]
 
