@@ -105,6 +105,20 @@ def _short_takes_next(word: str) -> bool:
     return False
 
 
+def is_quiet(options: Sequence[str]) -> bool:
+    """Return whether ``-q`` is among options for ssh."""
+    words = iter(options)
+    for word in words:
+        for letter in word[1:]:
+            if letter == "q":
+                return True
+            if letter in _WITH_VALUE:
+                break
+        if _short_takes_next(word):
+            next(words, None)
+    return False
+
+
 class Period(click.ParamType[float]):
     """A time such as `30d`, as seconds."""
 
@@ -240,12 +254,12 @@ def _open(far: Far, via: str, name: str, attach: str, command: str, expire_s: fl
     with nullcontext() if via == "direct" else Carrier(far) as carrier:
         ready = _ask(far, request, carrier)
         assert isinstance(ready, Ready)
-        if not attach:
-            _mention(ready, far.host)
-        return _run(far, ready, identity, carrier, direct=via != "ssh")
+        if not attach and not is_quiet(far.options):
+            _introduce(far, via, ready)
+        return _run(far, via, ready, identity, carrier)
 
 
-def _run(far: Far, ready: Ready, identity: HostKey, carrier: Carrier | None, *, direct: bool) -> int:
+def _run(far: Far, via: str, ready: Ready, identity: HostKey, carrier: Carrier | None) -> int:
     import asyncio
 
     from migrated.terminal.attach import Destination, UnreachableHolderError, attach
@@ -257,7 +271,8 @@ def _run(far: Far, ready: Ready, identity: HostKey, carrier: Carrier | None, *, 
     destination = Destination(
         host=far.host,
         ready=ready,
-        addresses=[*addresses(far), *ready.addresses] if direct else (),
+        options=_typed(far, via),
+        addresses=[*addresses(far), *ready.addresses] if via != "ssh" else (),
         carrier=carrier,
         notify=notify,
     )
@@ -272,13 +287,25 @@ def _run(far: Far, ready: Ready, identity: HostKey, carrier: Carrier | None, *, 
     return end.status
 
 
-def _mention(ready: Ready, host: str) -> None:
+def _introduce(far: Far, via: str, ready: Ready) -> None:
+    """Say what a new terminal is called, and which others wait."""
+    from migrated.terminal.advice import again
+
+    options = _typed(far, via)
+    back = again(far.host, options, "--attach", ready.name)
+    lines = [f"this is `{ready.name}`; `~.` leaves it, `{back}` comes back to it"]
     if ready.waiting:
-        names = ", ".join(f"`{printable(name)}`" for name in ready.waiting)
-        click.echo(
-            f"migrate: on `{host}` there is also {names}; `migrate ssh --attach NAME {host}` goes there",
-            err=True,
-        )
+        names = ", ".join(f"`{name}`" for name in ready.waiting)
+        there = again(far.host, options, "--attach", "NAME")
+        lines.append(f"on `{far.host}` there is also {names}; `{there}` goes there")
+    for line in lines:
+        click.echo(f"migrate: {printable(line)}", err=True)
+
+
+def _typed(far: Far, via: str) -> tuple[str, ...]:
+    """Return the options that lead to a host, as the user typed them."""
+    server = ("--server", far.server) if far.server else ()
+    return *far.options, *server, *(("--via", via) if via != "auto" else ())
 
 
 def _ask(far: Far, request: Request, carrier: Carrier | None = None) -> object:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 from pathlib import Path
 
 import click
@@ -10,7 +11,8 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from migrated.commands import cli
-from migrated.commands.ssh import Words, take_apart
+from migrated.commands.ssh import Words, is_quiet, take_apart
+from migrated.terminal.advice import again
 from migrated.terminal.requests import TerminalList, TerminalReport
 from tests.migrated.terminal.rig import Rig, run
 
@@ -35,6 +37,30 @@ def migrate(*words: str) -> Result:
 )
 def test_the_command_line_is_taken_apart(typed: str, expected: Words) -> None:
     assert take_apart(typed.split(), OURS) == expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "quiet"),
+    [
+        ("-q", True),
+        ("-4q -p 22", True),
+        ("-v -q", True),
+        ("", False),
+        ("-p 22", False),
+        ("-l q", False),
+        ("-lq", False),
+        ("-o -q", False),
+        ("-4l -q -C", False),
+    ],
+)
+def test_quiet_is_an_option_and_not_a_value(typed: str, quiet: bool) -> None:
+    assert is_quiet(typed.split()) == quiet
+
+
+def test_advice_can_be_typed_as_it_stands() -> None:
+    typed = ["-p", "2222", "-o", "User=al ice", "--server", "env A=b migrate", "--attach", "otter", "build"]
+    advised = again("build", typed[:6], "--attach", "otter")
+    assert shlex.split(advised) == ["migrate", "ssh", *typed]
 
 
 @pytest.mark.parametrize("option", ["-L", "-4N", "-vA", "-W"])
