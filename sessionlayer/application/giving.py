@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from sessionlayer.application.errors import MigrateError
@@ -54,7 +54,7 @@ class Passing:
     record: Record
     taken: int | None
     asked: Outcome[None]
-    told: Outcome[None] = field(default_factory=Outcome)
+    told: Outcome[None]
 
 
 class Giving:
@@ -62,10 +62,12 @@ class Giving:
 
     Attributes:
         buffered: what came back with a continuation, until it is read and sent again.
+        told: what came of the last continuation that was given, once what it names is closed.
     """
 
     def __init__(self, session: Session) -> None:
         self.buffered = Buffered()
+        self.told: Outcome[None] = Outcome()
         self._session = session
         self._handling = False
         self._urgent = False
@@ -165,12 +167,13 @@ class Giving:
         numbers = continuation.numbers()
         taken = session.grip.detach()
         first = session.grip.descriptor() if taken is None else taken
+        self.told = Outcome()  # before anybody is asked: who goes on soon can wait for it
         try:
             asked = session.backend.give_up(session, record, (first, *numbers))
         except BaseException:
             self._keep(record, taken)
             raise
-        passing = self._passing = Passing(continuation, record, taken, asked)
+        passing = self._passing = Passing(continuation, record, taken, asked, self.told)
         asked.when_done(lambda: session.runner.call(self.settle))
         return passing.told
 
@@ -228,6 +231,11 @@ class Giving:
             self.resume()
 
     # --- resumption ---
+
+    @property
+    def awaited(self) -> bool:
+        """Return whether somebody waits for the connection."""
+        return self._resumed is not None
 
     def resumed(self) -> Outcome[Any]:
         """Return an outcome of the connection, once the session goes on."""

@@ -36,7 +36,6 @@ from sessionlayer.application.messages import (
 from sessionlayer.continuations.values import CONNECTION, Kind
 from sessionlayer.continuations.values import Continuation as Record
 from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
-from tests.sessionlayer.sockets.pairs import streams
 
 Ends = tuple[socket.socket, socket.socket]
 
@@ -231,12 +230,6 @@ def test_a_session_in_name_only_does_nothing_and_keeps_its_connection(
             refused()
     session.close()
     assert connection[0].fileno() > 0
-
-
-def test_a_stream_socket_says_that_it_needs_no_session(daemon: FakeDaemon) -> None:
-    one, other = streams()
-    with one, other, pytest.raises(migrate.UnavailableError, match="waits for its peer by itself"):
-        migrate.get_session(one)
 
 
 def test_a_forked_process_has_a_conversation_of_its_own(daemon: FakeDaemon, connection: Ends) -> None:
