@@ -165,6 +165,7 @@ class Daemon:
                 task.cancel()
             for task in done:
                 task.result()
+        await self._applications.stop()
         self._applications.close()
         await self._control.close()
         self._datagrams.close()
