@@ -42,7 +42,8 @@ class GetSession(Struct, frozen=True, kw_only=True, tag="get-session"):
 class RegisterHandler(Struct, frozen=True, kw_only=True, tag="register-handler"):
     """Ask to be told of a session's suspension, as `Suspend` (Table I, register_handler).
 
-    A ``lazy`` handler has to return a continuation only when the daemon needs it (`Suspend.required`).
+    A ``lazy`` handler has to return a continuation only when the daemon needs it (`Suspend.required`). The
+    policy's ``resume lazy`` makes every handler one.
     """
 
     number: int

@@ -175,7 +175,7 @@ class Session:
         Args:
             handler: a function, or a coroutine function in an asyncio program. Without one the program keeps
                 running; it sees `suspended`, and may use `return_cont` when it has come to a quiescent point.
-            lazy: call it only when the daemon needs the continuation.
+            lazy: call it only when the daemon needs the continuation. Policy may say so, too (`resume lazy`).
 
         Raises:
             MigrateError: the daemon does not take it.
