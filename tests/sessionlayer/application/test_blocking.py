@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 import sessionlayer as migrate
-from sessionlayer.aio import StreamOptions
+from sessionlayer.aio import StreamOptions, connect
 from sessionlayer.application import functions
 from sessionlayer.sockets import StreamListener, StreamSocket, create_connection, create_server
+from sessionlayer.sockets.background import background
 from tests.sessionlayer.sockets.pairs import CLIENT, SERVER, trust, wait_until_quiet
 
 OPTIONS = StreamOptions(heartbeat_s=0.02, silence_s=0.1, expire_s=60)
@@ -77,10 +78,13 @@ class Road:
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:
-    with suppress(OSError):
+    try:
         while data := source.recv(65_536):
             sink.sendall(data)
         sink.shutdown(socket.SHUT_WR)
+    except OSError:  # the one end has closed: the other is to know
+        _shutdown(source)
+        _shutdown(sink)
 
 
 def _shutdown(end: socket.socket) -> None:
@@ -300,3 +304,30 @@ def test_what_can_not_be_had_is_refused_and_changes_nothing(world: World) -> Non
     with taken:
         taken.settimeout(10)
         assert read(taken, 5) == b"hello"
+
+
+def test_all_connections_of_a_session_go_on(world: World) -> None:
+    """As a client on asyncio may have them: one is in the program's hands, one not even accepted."""
+    called = taking("sockets-both")
+    peer = background.run(connect(*world.road.address, identity=CLIENT, judge=trust, options=OPTIONS))
+    streams = [background.run(peer.open_connection(b"%d" % number)) for number in range(2)]
+    served, _ = world.listener.accept()
+    session = migrate.get_session(served)
+    suspended = threading.Event()
+    session.register_handler(lambda session: suspended.set())
+    world.road.shut()
+    assert suspended.wait(10)
+    with pytest.raises(migrate.RefusedError, match="2 connections"):
+        session.return_cont(migrate.system())
+    session.return_cont(migrate.internal("sockets-both"))
+    world.road.open()
+    for _ in streams:
+        found, after = called.get(timeout=10)
+        assert found is session
+        with after:
+            after.sendall(b"connection " + after.purpose)
+    ends = [background.run(reader.read(), 10) for reader, _ in streams]
+    assert ends == [b"connection 0", b"connection 1"]
+    with world.listener.accept()[0] as dead, pytest.raises(ConnectionResetError, match="given up"):
+        dead.recv(1)
+    background.run(peer.close(), 10)
