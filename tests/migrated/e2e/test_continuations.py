@@ -21,7 +21,7 @@ from sessionlayer.application.messages import (
 )
 from sessionlayer.continuations.values import Tag
 from tests.migrated.e2e.arena import Arena, Program
-from tests.migrated.e2e.counting import Counts, counts
+from tests.migrated.e2e.counting import PATIENCE_S, Counts, counts
 from tests.migrated.e2e.daemons import POLICY
 
 __all__ = ["counts"]  # a fixture
@@ -84,6 +84,18 @@ def test_a_daemon_that_is_killed_meanwhile_resumes_from_its_store(
     if style == "internal":
         counting.server.line("daemon gone")
     counting.plug()
+    counting.progresses()
+
+
+def test_a_daemon_that_stops_demands_what_it_had_spared_a_program(arena: Arena, counts: Counts) -> None:
+    counting = counts("lazy")
+    counting.cut()
+    assert arena.there.stop() == 0
+    for line in ("suspended", "granted", "daemon gone"):
+        counting.server.line(line)
+    arena.there.start()
+    counting.plug()
+    counting.server.line(r"invoked \d+", PATIENCE_S)
     counting.progresses()
 
 
