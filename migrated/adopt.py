@@ -166,7 +166,7 @@ class Adopter:
         self._core.perform(peer, peer.association.adopt(connections, self._core.now()))
 
     def on_silent(self, peer: Peer) -> None:
-        """Shake hands again with a peer that was offered connections: it may have forgotten the association."""
+        """Shake hands again with a peer that was offered connections and may have forgotten us."""
         for candidate in self._offered.values():
             if candidate.row.remote.address in peer.proven:
                 self._begin(self._greet(candidate), f"greet {peer.name}")
