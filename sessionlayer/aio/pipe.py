@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from typing import Protocol
 
 from sessionlayer.protocol.errors import RemoteProtocolError
 from sessionlayer.streams.connection import Connection
-from sessionlayer.streams.limits import DRAIN_MAX, END_GRACE_S
+from sessionlayer.streams.limits import DRAIN_MAX, END_GRACE_S, ENDED_LOOK_S
 
 READ_BYTES = 256 * 1024
 """Bytes taken from the kernel at once, as asyncio's own transports do."""
@@ -104,6 +105,11 @@ class DataPipe:
             self._reading = True
             self._loop.add_reader(self._fd, self._readable)
 
+    @property
+    def unheard(self) -> bool:
+        """Return whether nothing would tell that the transport has died: it is not read at present."""
+        return self._listening and not self._reading
+
     def _readable(self) -> None:
         try:
             data = self.sock.recv(self._read_bytes)
@@ -126,12 +132,16 @@ class DataPipe:
     def _shut_by_peer(self) -> None:
         """Wait for the statement that the stream has ended: only that makes it an end."""
         self.pause_reading()
-        if not self._connection.inbound.ended:
-            self._grace = self._loop.call_later(END_GRACE_S, self._grace_over)
+        self._grace = self._loop.call_later(END_GRACE_S, self._grace_over)
 
     def _grace_over(self) -> None:
+        """From the end on, ask now and then for what reading would tell: that the transport has died."""
         if not self._connection.inbound.ended:
             self._die("the transport was shut down before the stream had ended")
+        elif error := self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._die(os.strerror(error))
+        else:
+            self._grace = self._loop.call_later(ENDED_LOOK_S, self._grace_over)
 
     def flush(self) -> None:
         """Send as much as the kernel takes."""

@@ -126,6 +126,7 @@ class SessionShell:
         if sock.family != socket.AF_UNIX:  # what was dialled otherwise has no name that says anything
             self.peername, self.sockname = name_of(sock, peer=True), name_of(sock, peer=False)
         self._link = ControlLink(sock, self)
+        self._renew_unheard()
         self.pump()
 
     def attach_data(self, transport: StreamTransport, sock: socket.socket) -> DataPipe:
@@ -274,6 +275,16 @@ class SessionShell:
         if not self._closed.done():
             self._closed.set_result(closed)
         self._tell(closed)
+
+    def _renew_unheard(self) -> None:
+        """Replace the data transports that may have died with the control transport and can't show it.
+
+        Those are not read: the peer has shut them down, or the program reads nothing. What was sent over
+        one and not acknowledged would wait for ever if nothing more is written.
+        """
+        for transport in self.transports if self.dialer else ():
+            if transport.pipe and transport.pipe.unheard:
+                self.pipe_died(transport, "it may have died with the control transport")
 
     def _tell(self, event: StreamEvent) -> None:
         for callback in tuple(self._listeners):

@@ -48,6 +48,10 @@ END_GRACE_S = 0.2
 """Seconds that a transport that was shut down by the peer waits for the statement that the stream has ended;
 without it the transport is dead, as whatever is between the two may have closed it."""
 
+ENDED_LOOK_S = 1.0
+"""Seconds between two looks whether a transport whose peer has ended its stream, and that is not read any
+more therefore, was reset; what was sent over it and not acknowledged waits so long at most."""
+
 OPENING_TIMEOUT_S = 5.0
 """Seconds in which a new transport must have proved itself to the server; then it is closed unanswered."""
 

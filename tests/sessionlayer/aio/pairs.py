@@ -169,6 +169,21 @@ class Relay:
         for both in tuple(self._passing):
             self._reset(both)
 
+    def reset_newest(self) -> None:
+        """Reset the transport that was made last."""
+        self._reset(tuple(self._passing)[-1])
+
+    def hang_up(self) -> None:
+        """Close every transport that passes: who has seen the other's end already hears nothing of it."""
+        for both, tasks in self._passing.items():
+            for task in tasks:
+                task.cancel()
+            for sock in both:
+                self._loop.remove_reader(sock.fileno())
+                self._loop.remove_writer(sock.fileno())
+                sock.close()
+        self._passing.clear()
+
     @property
     def passing(self) -> int:
         """How many transports pass now."""

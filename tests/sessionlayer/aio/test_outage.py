@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from sessionlayer import aio
+from sessionlayer.aio.transport import StreamTransport
 from tests.sessionlayer.aio.fake_clock import run
-from tests.sessionlayer.aio.pairs import pair
+from tests.sessionlayer.aio.pairs import Relay, pair
 
 DAY_S = 86_400.0
 
@@ -134,5 +136,32 @@ def test_closing_a_session_waits_no_longer_than_it_may() -> None:
             began = asyncio.get_running_loop().time()
             await both.session.close()
             assert 4.9 < asyncio.get_running_loop().time() - began < 6.0
+
+    run(main())
+
+
+@pytest.mark.parametrize("cut", [Relay.hang_up, Relay.reset_all, Relay.reset_newest])
+def test_what_is_under_way_to_a_peer_that_has_ended_its_stream_arrives(cut: Callable[[Relay], None]) -> None:
+    """The transport is not read any more when it dies, and nothing is written any more that would tell."""
+
+    async def main() -> None:
+        async with pair() as both:
+            reader, writer, far_reader, far_writer = await both.streams()
+            far_writer.write_eof()
+            assert await reader.read() == b""
+            transport = writer.transport
+            assert isinstance(transport, StreamTransport)
+            first = transport.pipe
+            await asyncio.sleep(0.1)
+            assert first
+            assert first.unheard
+            both.relay.mute()
+            writer.write(b"under way")
+            await asyncio.sleep(0.1)
+            cut(both.relay)
+            both.relay.unmute()
+            async with asyncio.timeout(2.5):
+                assert await far_reader.readexactly(9) == b"under way"
+            assert transport.pipe is not first
 
     run(main())

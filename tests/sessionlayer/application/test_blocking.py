@@ -192,7 +192,7 @@ def test_what_is_unread_or_unsent_at_a_quiescent_point_is_kept(world: World) -> 
     session = migrate.get_session(world.served)
     suspended = threading.Event()
     session.register_handler(lambda session: suspended.set())
-    up, down = bytes(range(256)) * 400, bytes(range(255, -1, -1)) * 400
+    up, down = bytes(range(256)) * 4000, bytes(range(255, -1, -1)) * 400
     world.client.sendall(b"x")
     assert read(world.served, 1) == b"x"
     sender = threading.Thread(target=world.client.sendall, args=(up,))
