@@ -98,8 +98,9 @@ class Pump(asyncio.Protocol):
         self._loop.remove_reader(self._end)
 
     def resume_writing(self) -> None:
-        """Take more from the program."""
-        self._loop.add_reader(self._end, self._take)
+        """Take more from the program, unless it has shut down writing."""
+        if self._hang_up is None:
+            self._loop.add_reader(self._end, self._take)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the program read what is there, and then the end."""
