@@ -78,3 +78,12 @@ def test_a_known_connection_keeps_its_session() -> None:
     wanted = play.deliver()
     assert wanted[1] == []
     assert only(wanted[0], SessionAdopted).session_id == session_id
+
+
+def test_a_connection_whose_offer_is_being_checked_is_not_offered_as_well() -> None:
+    play = Playbook()
+    play.take(1, play.sides[1].adopt([mirrored(CONNECTION)], play.now))
+    (proposal,) = only(play.deliver()[0], CheckAdoption).proposals
+    assert play.sides[0].adopt([CONNECTION], play.now) == ()
+    play.take(0, play.sides[0].adoption_checked([Checked(session_id=proposal.session_id, reason=None)]))
+    assert only(play.deliver()[1], SessionAdopted).session_id == proposal.session_id
