@@ -42,8 +42,7 @@ from sessionlayer.continuations.values import CONNECTION, Kind
 from sessionlayer.protocol.values import Connection
 
 KEPT_SHARE: Final = 4
-"""One user's sessions at rest keep at most this part of the descriptors that the daemon may have, root's too:
-terminals and pipes stay open, and a daemon without descriptors serves nobody."""
+"""One user's sessions at rest keep at most this part of the descriptors that the daemon may have, root's too."""
 
 _CLOSE_AT_ONCE: Final = struct.pack("=ii", 1, 0)
 """Of ``SO_LINGER``: a socket that its only holder leaves by dying is gone at once, and its place is free."""
@@ -69,17 +68,20 @@ class Keeper:
         for session_id, entry in store.entries.items():
             self._holding(session_id, entry.uid, entry.kind, entry.program)
 
-    def reconcile(self, sessions: Iterable[StoredSession]) -> None:
+    def reconcile(self, sessions: Iterable[StoredSession], *, guarded: bool = True) -> None:
         """Take back what stayed open, and let no segment disturb the connections that are on disk.
 
         No rule is left of a daemon that died. Call it once nobody else can be the daemon here.
 
         Args:
             sessions: as they were stored when the daemon started.
+            guarded: whether we may have such rules.
         """
         self._take_back()
         known = {stored.record.session_id: stored for stored in sessions}
         self._forget_orphans(known.keys())
+        if not guarded:
+            return
         ends = [_ends(session.record.connection) for session in known.values() if self._is_released(session)]
         try:
             reconcile(ends)

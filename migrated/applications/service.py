@@ -97,16 +97,17 @@ class Applications:
         )
         self._invoker = Invoker(core, self._keeper, self._takers, starter)
 
-    def start(self, stored: Iterable[StoredSession]) -> None:
+    def start(self, stored: Iterable[StoredSession], *, guarded: bool = True) -> None:
         """Open the application socket.
 
         Args:
             stored: the sessions that the daemon may take up again.
+            guarded: whether the kernel is to keep silent for connections that are on disk.
 
         Raises:
             ControlError: it can't be had.
         """
-        self._keeper.reconcile(stored)
+        self._keeper.reconcile(stored, guarded=guarded)
         self._server.start()
 
     def close(self) -> None:

@@ -26,6 +26,26 @@ def missing_capabilities() -> tuple[str, ...]:
     return _missing(NEEDED)
 
 
+def check_capabilities() -> None:
+    """Do nothing where this process may move connections.
+
+    Raises:
+        PermissionError: capabilities are missing.
+    """
+    if missing := missing_capabilities():
+        raise PermissionError(
+            f"these capabilities are missing: {', '.join(missing)} (docs/capabilities.md says what for); "
+            "`migrated --without-kernel` needs none, and moves no connections"
+        )
+
+
+def why_no_kernel() -> str:
+    """Return why a daemon moves no connections that was told not to."""
+    missing = missing_capabilities()
+    reason = f"these capabilities are missing: {', '.join(missing)}" if missing else "by `--without-kernel`"
+    return f"no kernel rebinding: {reason}"
+
+
 def missing_for_other_users() -> tuple[str, ...]:
     """Return the names of those capabilities that this process lacks to act for another user."""
     return _missing(FOR_OTHER_USERS)
