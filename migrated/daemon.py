@@ -28,7 +28,7 @@ from migrated.core import Core
 from migrated.datagrams import DatagramPort
 from migrated.handoffs import Handoffs
 from migrated.journal import Journal
-from migrated.kernel.capabilities import check_capabilities, why_no_kernel
+from migrated.kernel.capabilities import why_no_kernel
 from migrated.kernel.ptrace import let_late_ones_go
 from migrated.kernel.routing import prepare_frozen_route
 from migrated.mover import Mover
@@ -84,9 +84,8 @@ class Daemon:
     """
 
     def __init__(self, configuration: Configuration, no_kernel: str = "") -> None:
-        self._no_kernel = no_kernel
         self._loop = asyncio.get_running_loop()
-        self._configuration = configuration
+        self._configuration, self._no_kernel = configuration, no_kernel
         self._policies = PolicyInForce()
         in_force = self._policies.load(configuration.policy_files())
         self._core = Core(
@@ -144,11 +143,10 @@ class Daemon:
         """Run until SIGTERM or SIGINT. Connections stay as they are, frozen or live, when this ends.
 
         Raises:
-            OSError: the control port can't be had, or a capability is missing.
+            OSError: the control port can't be had.
             ControlError: the control socket can't be had.
         """
         if not self._no_kernel:
-            check_capabilities()
             await prepare_frozen_route()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -385,7 +383,6 @@ def main(
     Examples:
       migrated
       migrated --config ./migrated.toml --log-level debug
-      migrated --without-kernel
     """  # noqa: D301
     log.configure(log_level.upper(), log_format)
     logging.getLogger("pyroute2").setLevel(logging.WARNING)  # it tells every message, at length
@@ -393,7 +390,7 @@ def main(
         configuration = load_configuration(config)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a frozen session costs a few descriptors
-        asyncio.run(_run(configuration, why_no_kernel() if without_kernel else ""))
+        asyncio.run(_run(configuration, why_no_kernel(wanted=not without_kernel)))
     except (ConfigurationError, ControlError, StoreError, PermissionError, OSError) as error:
         _log.error("%s", error)
         sys.exit(2)

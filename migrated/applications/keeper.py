@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import resource
 import socket
 import struct
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from migrated.applications.holding import Holding, Holdings, Loaded, Parcel, socket_in
 from migrated.applications.refusal import RefusedError
+from migrated.applications.share import beyond_share
 from migrated.applications.wire import Descriptors
 from migrated.continuations.store import ContinuationStore, Entry
 from migrated.core import Core
@@ -41,10 +41,6 @@ from sessionlayer.continuations.codec import decode
 from sessionlayer.continuations.errors import ContinuationError
 from sessionlayer.continuations.values import CONNECTION, Kind
 from sessionlayer.protocol.values import Connection
-
-KEPT_SHARE: Final = 4
-"""One user's sessions at rest keep at most this part of the descriptors that the daemon may have, root's
-too."""
 
 _CLOSE_AT_ONCE: Final = struct.pack("=ii", 1, 0)
 """Of ``SO_LINGER``: a socket that its only holder leaves by dying is gone at once, and its place is free."""
@@ -148,7 +144,7 @@ class Keeper:
                 collected[parcel.session_id] = parcel, self._collect(parcel)
             except ResourceError as error:
                 refused[parcel.session_id] = RefusedError("resources", str(error))
-        for judge in (self._beyond_share, self._save):
+        for judge in (partial(beyond_share, self.holdings), self._save):
             for session_id, refusal in judge(collected).items():
                 self._withdraw(collected.pop(session_id)[1])
                 refused[session_id] = refusal
@@ -296,28 +292,8 @@ class Keeper:
     def _collect(self, parcel: Parcel) -> Collected:
         session = self._core.sessions.of_id(parcel.session_id)
         own = {} if session is None else {session.socket.inode: session.socket.own}
-        return self._resources.collect(
-            parcel.continuation.descriptors, parcel.descriptors.numbers, parcel.owner, own
-        )
-
-    def _beyond_share(self, collected: Mapping[bytes, tuple[Parcel, Collected]]) -> dict[bytes, RefusedError]:
-        """Refuse those with which one user would keep more of our descriptors open than a share of them."""
-        if not any(found.kept for _, found in collected.values()):
-            return {}
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // KEPT_SHARE
-        kept: Counter[int] = Counter()
-        for holding in self.holdings:
-            kept[holding.uid] += len(holding.kept)
-        refused = {}
-        for session_id, (parcel, found) in collected.items():
-            if kept[parcel.uid] + len(found.kept) > most:
-                reason = (
-                    f"user {parcel.uid} keeps {kept[parcel.uid]} descriptors open, at most {most} are allowed"
-                )
-                refused[session_id] = RefusedError("quota", reason)
-            else:
-                kept[parcel.uid] += len(found.kept)
-        return refused
+        names = parcel.continuation.descriptors
+        return self._resources.collect(names, parcel.descriptors.numbers, parcel.owner, own)
 
     def _save(self, collected: dict[bytes, tuple[Parcel, Collected]]) -> dict[bytes, RefusedError]:
         rows = [parcel.stored(found.state) for parcel, found in collected.values()]
@@ -331,9 +307,8 @@ class Keeper:
         parcel.descriptors.give_up()
         holding = self._holding(parcel.session_id, parcel.uid, parcel.continuation.kind, parcel.program)
         holding.pid, holding.client, holding.kept = parcel.pid, parcel.client, Descriptors(found.kept)
-        session = self._core.sessions.of_id(parcel.session_id)
-        if session is None:  # that of a virtual stream, which has no connection
-            return
+        if (session := self._core.sessions.of_id(parcel.session_id)) is None:
+            return  # that of a virtual stream, which has no connection
         if CONNECTION in parcel.continuation.descriptors:
             if released_connections(found.state):
                 self._disconnect(session, holding)

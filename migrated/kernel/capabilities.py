@@ -26,24 +26,23 @@ def missing_capabilities() -> tuple[str, ...]:
     return _missing(NEEDED)
 
 
-def check_capabilities() -> None:
-    """Do nothing where this process may move connections.
+def why_no_kernel(*, wanted: bool) -> str:
+    """Return why the daemon moves no connections, or nothing where it does.
+
+    Args:
+        wanted: whether it is to move them.
 
     Raises:
-        PermissionError: capabilities are missing.
+        PermissionError: it is to, and capabilities are missing.
     """
-    if missing := missing_capabilities():
-        raise PermissionError(
-            f"these capabilities are missing: {', '.join(missing)} (docs/capabilities.md says what for); "
-            "`migrated --without-kernel` needs none, and moves no connections"
-        )
-
-
-def why_no_kernel() -> str:
-    """Return why a daemon moves no connections that was told not to."""
     missing = missing_capabilities()
-    reason = f"these capabilities are missing: {', '.join(missing)}" if missing else "by `--without-kernel`"
-    return f"no kernel rebinding: {reason}"
+    what = f"these capabilities are missing: {', '.join(missing)}" if missing else "`--without-kernel`"
+    if missing and wanted:
+        raise PermissionError(
+            f"{what} (docs/capabilities.md says what for); `migrated --without-kernel` needs none, "
+            "and moves no connections"
+        )
+    return "" if wanted else f"no kernel rebinding: {what}"
 
 
 def missing_for_other_users() -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from migrated.control.client import request
+from migrated.control.client import UnreachableError, request
 from migrated.control.messages import (
     ContinuationList,
     Continuations,
@@ -46,7 +46,7 @@ class Host:
         arguments = ["--config", str(self.folder / "migrated.toml"), "--without-kernel"]
         daemon = subprocess.Popen([sys.executable, "-m", "migrated", *arguments])
         self._running.append(daemon)
-        until(lambda: self._answers())
+        until(self._answers)
         return daemon
 
     def start_program(self) -> int:
@@ -78,7 +78,7 @@ class Host:
     def _answers(self) -> bool:
         try:
             return isinstance(request(self.control, Status()), StatusReport)
-        except OSError:
+        except UnreachableError:
             return False
 
 
@@ -87,12 +87,6 @@ def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.01)
-
-
-async def until_async(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(START_S):
-        while not holds():
-            await asyncio.sleep(0.01)
 
 
 def is_running(pid: int) -> bool:
@@ -126,7 +120,7 @@ def test_a_process_is_started_anew_when_its_client_knocks(host: Host, killed: bo
         seen = await read_on(reader, 0)
         for outage in (1, 2):
             door.shut()
-            await until_async(lambda: not is_running(host.pids()[-1]))
+            await asyncio.to_thread(until, lambda: not is_running(host.pids()[-1]))
             (summary,) = host.continuations().continuations
             assert (summary.session, summary.kind) == (session.id.hex(), "complete")
             if killed:
@@ -136,7 +130,7 @@ def test_a_process_is_started_anew_when_its_client_knocks(host: Host, killed: bo
             assert len(host.pids()) == outage
             door.open()
             session.retry_now()
-            seen = await read_on(reader, seen, 2000)
+            seen = await read_on(reader, seen, 300)
             assert len(host.pids()) == outage + 1
             assert host.continuations().continuations == ()
         session.abort()
@@ -154,7 +148,7 @@ def test_a_session_is_given_up_by_hand(host: Host) -> None:
         reader, _ = await session.open_connection()
         await read_on(reader, 0)
         door.shut()
-        await until_async(host.program_has_ended)
+        await asyncio.to_thread(until, host.program_has_ended)
         answer = request(host.control, ExpireContinuation(session=session.id.hex()))
         assert isinstance(answer, Done)
         assert host.continuations().continuations == ()
