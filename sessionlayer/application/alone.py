@@ -11,7 +11,7 @@ import inspect
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import msgspec
 from msgspec.structs import replace
@@ -49,6 +49,7 @@ CLIENT_WAIT_S: Final = 10.0
 """How long a process that was started for a session waits for its client; then the handler is asked again."""
 
 _servers: Final[WeakKeyDictionary[StreamSession, StreamServer]] = WeakKeyDictionary()
+_all_servers: Final[WeakSet[StreamServer]] = WeakSet()
 _sessions: Final[WeakKeyDictionary[StreamSession, Session]] = WeakKeyDictionary()
 
 
@@ -84,11 +85,13 @@ async def start_server(
     if session is not None and (carried := session.giving.carried) is not None:
         sockets = [socket.socket(fileno=number) for number in carried.listeners]
         server = StreamServer(sockets, remember, admit, identity, judge, options or StreamOptions())
+        _all_servers.add(server)
         _go_on(session, server, carried)
         return server
     server = await start_stream_server(
         remember, host, port, identity=identity, judge=judge, options=options, admit=admit
     )
+    _all_servers.add(server)
     return server
 
 
@@ -224,12 +227,12 @@ class StreamKeeper:
         stream, server = self._stream, self._server
         if stream is None or server is None or stream.state != "suspended":
             return _refused("only a suspended session of `migrate.start_server` ends with its process")
-        servers = {server, *_servers.values()}
+        servers = [one for one in _all_servers if one.sockets]
         count = sum(len(one.sessions) + one.frozen for one in servers)
         if count > 1 or len(servers) > 1:
             return _refused(
-                f"this process serves {count} sessions; only one that serves a single session can end with "
-                "it, so return `migrate.internal`"
+                f"this process serves {count} sessions with {len(servers)} servers; only one that serves a "
+                "single session can end with it, so return `migrate.internal`"
             )
         daemon = hub()
         daemon.bring(session).result()

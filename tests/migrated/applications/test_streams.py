@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from migrated.control.client import UnreachableError, request
 from migrated.control.messages import (
@@ -23,12 +25,27 @@ from migrated.control.messages import (
     StatusReport,
 )
 from sessionlayer.aio import HostKey, StreamOptions, connect
+from sessionlayer.application import channel
+from sessionlayer.application.capture import this_process
 from sessionlayer.application.channel import VARIABLE
+from sessionlayer.application.memory import write_memory
+from sessionlayer.application.messages import (
+    Answer,
+    CreateSession,
+    Denied,
+    GetSession,
+    Granted,
+    Request,
+    ReturnContinuation,
+)
+from sessionlayer.continuations.codec import encode
+from sessionlayer.continuations.values import Continuation
 from tests.sessionlayer.application.test_alone import Door
 
 SERVER, CLIENT = HostKey.generate(os.urandom), HostKey.generate(os.urandom)
 OPTIONS = StreamOptions(heartbeat_s=0.05, silence_s=0.3, expire_s=60)
 PROGRAM = Path(__file__).with_name("stream_counter.py")
+SESSION = bytes(range(16))
 START_S = 20.0
 
 
@@ -165,3 +182,83 @@ def test_the_daemon_says_that_it_moves_no_connections(host: Host) -> None:
     assert isinstance(report, StatusReport)
     assert report.no_kernel.startswith("no kernel rebinding: ")
     assert report.control_port == 0
+
+
+class Program:
+    """A program that says what it likes."""
+
+    def __init__(self, host: Host) -> None:
+        self._sock = channel.connect(str(host.folder / "run" / "application.sock"))
+        self._sock.settimeout(START_S)
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._sock.close()
+
+    def ask(self, message: Request, descriptors: tuple[int, ...] = ()) -> Answer:
+        channel.send(self._sock, message, descriptors)
+        answer, received = channel.receive(self._sock)
+        channel.close_all(received)
+        return answer
+
+    def refused(self, message: Request, descriptors: tuple[int, ...] = ()) -> str:
+        answer = self.ask(message, descriptors)
+        assert isinstance(answer, Denied)
+        return answer.code
+
+    def give_up(self, continuation: Continuation, descriptors: tuple[int, ...] = ()) -> str:
+        memory = write_memory(encode(continuation))
+        try:
+            return self.refused(ReturnContinuation(number=2, session=SESSION), (memory, *descriptors))
+        finally:
+            os.close(memory)
+
+
+def test_what_is_no_continuation_of_a_stream_is_refused(host: Host) -> None:
+    host.start_daemon()
+    process = this_process()
+    with Program(host) as program, socket.create_server(("127.0.0.1", 0)) as listener:
+        assert program.refused(CreateSession(number=1, session=b"short")) == "bad-request"
+        assert program.give_up(Continuation(process=process)) == "unknown-session"
+        assert isinstance(program.ask(CreateSession(number=1, session=SESSION)), Granted)
+        number = listener.fileno()
+        named = ("migrate:listener-0",)
+        assert program.give_up(Continuation(process=process)) == "no-connection"
+        assert program.give_up(Continuation(descriptors=named), (number,)) == "bad-request"
+        assert program.give_up(Continuation(descriptors=named, process=process)) == "bad-request"
+        connection = Continuation(descriptors=("connection",), process=process)
+        assert program.give_up(connection, (number,)) == "bad-request"
+        expiring = Continuation(descriptors=named, process=process, on_expiry=True)
+        assert program.give_up(expiring, (number,)) == "bad-request"
+    assert host.continuations().continuations == ()
+
+
+def test_a_connection_is_refused_at_once(host: Host) -> None:
+    host.start_daemon()
+    with (
+        Program(host) as program,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as connection,
+    ):
+        assert program.refused(GetSession(number=1, wait_s=60), (connection.fileno(),)) == "no-kernel"
+
+
+@pytest.mark.slow
+def test_a_process_that_can_not_be_started_costs_the_session_in_the_end(host: Host) -> None:
+    """It is tried a few times; then the client is told by a port where nobody listens."""
+    host.start_daemon()
+    process = replace(this_process(), argv=("/nowhere/program",))
+    continuation = Continuation(descriptors=("migrate:listener-0",), process=process)
+    memory = write_memory(encode(continuation))
+    with Program(host) as program, socket.create_server(("127.0.0.1", 0)) as listener:
+        program.ask(CreateSession(number=1, session=SESSION))
+        answer = program.ask(ReturnContinuation(number=2, session=SESSION), (memory, listener.fileno()))
+        assert isinstance(answer, Granted)
+        address = listener.getsockname()
+    os.close(memory)
+    socket.create_connection(address).close()
+    until(lambda: host.continuations().continuations == ())
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
