@@ -20,7 +20,13 @@ LIMIT_S = 120.0
 ADOPTION_S_EACH = 0.05
 """How long a connection may take to become a session, where very many do."""
 
+LIMIT_S_EACH = 0.04
+"""How long a session may take to be suspended, or resumed, where very many do; beyond ``LIMIT_S``."""
+
 RETRANSMITTED_S = 1.0
+
+AIM_SESSIONS = 64
+AIM_MS = 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +110,13 @@ class Bell:
 
 def measure_multitude(stage: Stage, count: int) -> Multitude:
     """Make so many sessions, suspend them all, and resume them all."""
-    daemon = stage.server.process.pid
+    daemon, limit_s = stage.server.process.pid, LIMIT_S + LIMIT_S_EACH * count
     idle_mb, idle = resident_kb(daemon) / 1e3, descriptors(daemon)
     bell, hearer = Bell(stage), None
     try:
         begun = time.time()
         hearer = Hearer(stage, count, limit_s=ADOPTION_S_EACH * count + LIMIT_S)
-        hearer.await_all("0", count, LIMIT_S)
+        hearer.await_all("0", count, limit_s)
         adopt_s = time.time() - begun
         progress(f"{count} sessions after {adopt_s:.1f} s")
         live_mb, live = resident_kb(daemon) / 1e3, descriptors(daemon)
@@ -119,7 +125,7 @@ def measure_multitude(stage: Stage, count: int) -> Multitude:
         bell.ring()
         time.sleep(RETRANSMITTED_S)
         with_all = descriptors(bell.pid)
-        _await(lambda: descriptors(bell.pid) <= with_all - count, "were not suspended")
+        _await(lambda: descriptors(bell.pid) <= with_all - count, "were not suspended", limit_s)
         suspend_s = time.time() - bell.first("giving")
         progress(f"suspended in {suspend_s:.2f} s")
         time.sleep(RETRANSMITTED_S)
@@ -129,7 +135,7 @@ def measure_multitude(stage: Stage, count: int) -> Multitude:
         stage.net.client.ip(f"neigh flush dev {link.interface}")
         begun = time.time()
         link.plug()
-        resume_s = hearer.await_all("2", count, LIMIT_S) - begun
+        resume_s = hearer.await_all("2", count, limit_s) - begun
         progress(f"resumed in {resume_s:.2f} s")
     finally:
         if hearer is not None:
@@ -149,22 +155,28 @@ def measure_multitude(stage: Stage, count: int) -> Multitude:
     )
 
 
-def _await(done: Callable[[], bool], failure: str) -> None:
-    deadline = time.monotonic() + LIMIT_S
+def _await(done: Callable[[], bool], failure: str, limit_s: float) -> None:
+    deadline = time.monotonic() + limit_s
     while not done():
         if time.monotonic() > deadline:
-            raise BenchmarkError(f"the sessions {failure} within {LIMIT_S:g} s")
+            raise BenchmarkError(f"the sessions {failure} within {limit_s:g} s")
         time.sleep(POLL_S)
 
 
-def print_crowds(style: str, crowds: list[Crowd]) -> None:
-    print(f"\nsessions of the counter at once, {style} continuations, in ms")
-    print("  paper: 64 in 1500; aim: 64 in 100")
+def missed(crowd: Crowd) -> bool:
+    """Return whether a crowd of the size that there is an aim for took longer to be suspended and resumed."""
+    return crowd.sessions == AIM_SESSIONS and crowd.suspend_total + crowd.resume_total > AIM_MS
+
+
+def print_crowds(title: str, crowds: list[Crowd]) -> None:
+    print(f"\nsessions at once of {title}, in ms")
+    if any(crowd.sessions == AIM_SESSIONS for crowd in crowds):
+        print(f"  paper: {AIM_SESSIONS} in 1500; aim: {AIM_SESSIONS} suspended and resumed in {AIM_MS:g}")
     print(f"  {'sessions':>8} {'suspend, mean':>14} {'all':>9} {'resume, mean':>14} {'all':>9}")
     for crowd in crowds:
         print(
             f"  {crowd.sessions:8} {crowd.suspend_mean:14.1f} {crowd.suspend_total:9.1f} "
-            f"{crowd.resume_mean:14.1f} {crowd.resume_total:9.1f}"
+            f"{crowd.resume_mean:14.1f} {crowd.resume_total:9.1f}{'   missed' if missed(crowd) else ''}"
         )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from _stage import Stage
+from _subjects import Subject
 from _suspending import Program, Suspendable
 from zstandard import ZstdDecompressor
 
@@ -51,12 +52,13 @@ class Footprint:
     stored_bytes: int
 
 
-def measure_footprint(stage: Stage, plain: Program, suspendable: Program) -> Footprint:
+def measure_footprint(stage: Stage, subject: Subject) -> Footprint:
     """Run a plain program with one client, then the suspendable one, and suspend it once."""
+    suspendable = subject.program(stage)
     daemon = stage.server.process.pid
     before = descriptors(daemon)
-    native_kb, native = _cost(stage, plain)
-    program = Suspendable(stage, suspendable)
+    native_kb, native = _cost(stage, subject)
+    program = Suspendable(stage, suspendable, connect=subject.connect)
     found: list[tuple[int, int, int, int, tuple[int, int]]] = []
 
     def observe() -> None:
@@ -99,8 +101,9 @@ def descriptors(pid: int) -> int:
     return sum(1 for _ in os.scandir(f"/proc/{pid}/fd"))
 
 
-def _cost(stage: Stage, plain: Program) -> tuple[int, int]:
-    program = Suspendable(stage, plain)
+def _cost(stage: Stage, subject: Subject) -> tuple[int, int]:
+    plain = subject.plain(stage)
+    program = Suspendable(stage, plain, connect=subject.connect)
     try:
         (pid,) = _serving(program.server.process.pid, plain)
         return resident_kb(pid), descriptors(pid)

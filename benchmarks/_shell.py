@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -26,13 +27,48 @@ _LOOP = "exec bash -c 'while :; do echo $EPOCHREALTIME; sleep 0.05; done'"
 
 def shell_server(stage: Stage) -> Program:
     """Return the suspendable shell server, with keys of its own."""
+    return Program(argv=(*STAMPED, "-m", "examples.shell_server.suspendable", *_arguments(stage)), forks=True)
+
+
+def plain_shell_server(stage: Stage) -> Program:
+    """Return the shell server that knows nothing of Migrate, with the same keys."""
+    return Program(argv=(sys.executable, "-m", "examples.shell_server.plain", *_arguments(stage)), forks=True)
+
+
+def _arguments(stage: Stage) -> tuple[str, ...]:
     folder = stage.server.folder
     for name in ("host_key", "user_key"):
-        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
-        subprocess.run(command, check=True)
+        if not (folder / name).exists():
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+            subprocess.run(command, check=True)
     keys = ("--host-key", str(folder / "host_key"), "--authorized-keys", str(folder / "user_key.pub"))
-    module = "examples.shell_server.suspendable"
-    return Program(argv=(*STAMPED, "-m", module, *keys, "--port", PORT), forks=True)
+    return (*keys, "--port", PORT)
+
+
+class Shells:
+    """So many of OpenSSH's clients with a terminal each."""
+
+    def __init__(self, stage: Stage, count: int = 1) -> None:
+        self._clients = [Ssh(stage) for _ in range(count)]
+        self._heard: dict[str, Ssh] = {}
+
+    def heard(self, port: str, index: str, after: float) -> float:
+        """Return when a client heard its shell again.
+
+        Which client it is does not matter, only that each is asked for one port: the figures are sums
+        over all of them, and extremes.
+
+        Raises:
+            BenchmarkError: it did not.
+        """
+        if port not in self._heard:
+            self._heard[port] = self._clients[len(self._heard)]
+        return self._heard[port].heard(port, index, after)
+
+    def close(self) -> None:
+        """End them all."""
+        for client in self._clients:
+            client.close()
 
 
 class Ssh:
@@ -52,7 +88,7 @@ class Ssh:
         Raises:
             BenchmarkError: none arrived.
         """
-        del port, index  # there is one connection, and it has no numbers
+        del port, index  # it has one connection, and no numbers
         found: list[float] = []
 
         def arrived() -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from _figures import Summary, summary
@@ -85,6 +85,15 @@ SHELL = Reference(
     total="61",
     aim=40,
 )
+AUDIO_REFERENCE = Reference(
+    suspend="61-99",
+    authentication="1.01",
+    notification="2.31",
+    delay="88-170",
+    continuation="0.86",
+    total="153",
+    aim=20,
+)
 """Source: the Migrate paper, Table IV, same host; client authentication and migration are added up."""
 
 ROWS = {
@@ -112,3 +121,27 @@ def print_stages(name: str, found: Sequence[Stages], paper: Reference) -> None:
         if field in ROWS:
             row = f"{figures.median:9.2f} {figures.p99:9.2f} {figures.most:9.2f}"
             print(f"  {ROWS[field]:28}{row}   {getattr(paper, field, ''):>8}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sum:
+    """Suspend and resume of one program, in milliseconds, beside what they are compared with."""
+
+    paper: float
+    aim: float
+    median: float
+    met: bool
+
+
+def sum_of(found: Sequence[Stages], paper: Reference) -> Sum:
+    median = summary([stages.total for stages in found]).median
+    return Sum(paper=float(paper.total), aim=paper.aim, median=median, met=median <= paper.aim)
+
+
+def print_sums(sums: Mapping[str, Sum]) -> None:
+    """Print each program's sum by its title."""
+    print("\nsuspend and resume, same host, medians in ms")
+    print(f"  {'':40}{'ours':>8} {'paper':>8} {'aim':>8}")
+    for title, found in sums.items():
+        mark = "" if found.met else "   missed"
+        print(f"  {title:40}{found.median:8.1f} {found.paper:8g} {found.aim:8g}{mark}")

@@ -143,7 +143,7 @@ class Suspendable:
         stage: where they run.
         program: the server's.
         count: of connections.
-        connect: starts another client than the counter's.
+        connect: starts another client than the counter's, with so many connections.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class Suspendable:
         stage: Stage,
         program: Program,
         count: int = 1,
-        connect: Callable[[Stage], Client] | None = None,
+        connect: Callable[[Stage, int], Client] | None = None,
     ) -> None:
         self.stage = stage
         marks = stage.marks()
@@ -162,7 +162,7 @@ class Suspendable:
         )
         with ExitStack() as stack:
             stack.callback(self.server.close)
-            self.client = connect(stage) if connect is not None else Hearer(stage, count)
+            self.client = connect(stage, count) if connect is not None else Hearer(stage, count)
             stack.callback(self.client.close)
             self.ports = _adopted(stage, marks, count)
             if isinstance(self.client, Hearer):

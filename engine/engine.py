@@ -158,6 +158,10 @@ class Engine:
         """Return the statements of which the shortest says when such a session, suspended, is given up."""
         return self._rules.classify(description).expire
 
+    def eager(self, description: SessionDescription) -> bool:
+        """Return whether continuations of such a session are asked for when it is suspended, not later."""
+        return self._rules.classify(description).eager.value
+
     def points(self) -> tuple[AttachmentPoint, ...]:
         """Return the attachment points by which packets can leave."""
         return tuple(p for p in self._world.points if self._world.status(p.key) == USABLE)

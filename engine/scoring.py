@@ -84,6 +84,7 @@ class SessionClass:
         self.delay_s = Setting(_DELAY_S, None)
         self.suspend_after_s: Setting[float | None] = Setting(_SUSPEND_AFTER_S, None)
         self.adopt = Setting(False, None)
+        self.eager = Setting(True, None)
         self._expire: dict[str, ExpireRule] = {}
         self._scores: list[ScoreInterface] = []
         self._known: dict[tuple[str, bool], Score] = {}
@@ -125,8 +126,10 @@ class SessionClass:
             case ExpireRule():
                 # Each file may only shorten what others grant, so none of them replaces another's.
                 self._expire[statement.span.file] = statement
-            case ResumeRule() | NotifyRule():
-                pass  # these speak to whoever keeps suspended sessions and to applications
+            case ResumeRule():
+                self.eager = Setting(statement.eager, statement.span)
+            case NotifyRule():
+                pass  # no effect yet: programs that have registered are always told
 
 
 def _matches(statement: ScoreInterface, name: str, *, current: bool) -> bool:

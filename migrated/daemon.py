@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Final, Literal, assert_never
 
@@ -47,6 +48,7 @@ from monitors.host import MonitorHost
 from sessionlayer.application.messages import SOCKET_NAME
 from sessionlayer.protocol.commands import (
     AdoptionRefused,
+    AttributesImported,
     CheckAdoption,
     Command,
     FinishMove,
@@ -155,6 +157,7 @@ class Daemon:
         await self._control.start()
         self._applications.start(self._restorer.waiting, guarded=not self._no_kernel)
         await (self._keep(stop) if self._no_kernel else self._serve(stop))
+        await self._applications.stop()
         self._applications.close()
         await self._control.close()
         self._core.journal.tell("stopped", sessions=len(self._core.sessions))
@@ -260,8 +263,11 @@ class Daemon:
 
     def perform(self, peer: Peer, commands: Sequence[Command]) -> None:
         """Carry out what an association asks for, in order."""
-        for command in commands:
-            self._perform_one(peer, command)
+        for _, alike in groupby(commands, key=type):
+            of_a_kind = list(alike)
+            if not self._handoffs.on_held(peer, of_a_kind):
+                for command in of_a_kind:
+                    self._perform_one(peer, command)
         self._schedule()
 
     def _perform_one(self, peer: Peer, command: Command) -> None:
@@ -280,16 +286,16 @@ class Daemon:
                 self._handoffs.on_finish(peer, command)
             case MoveRefused():
                 self._handoffs.on_refused(peer, command)
-            case FreezeHeld():
-                self._handoffs.on_freeze_held(peer, command)
-            case ReleaseHeld():
-                self._handoffs.on_release_held(peer, command)
+            case FreezeHeld() | ReleaseHeld():
+                pass  # all at once, in `perform`
             case PathValidated():
                 self._mover.on_path_validated(peer, command)
             case PathFailed():
                 self._mover.on_path_failed(peer, command)
             case SessionReleased():
                 self._on_released(peer, command)
+            case AttributesImported():
+                self._on_imported(peer, command)
             case PeerSilent():
                 self._on_silence(peer, silent=True)
             case PeerHeard():
@@ -301,6 +307,11 @@ class Daemon:
         session = self._core.sessions.of_id(command.session_id)
         if session is not None and session.peer is peer:
             self._core.end(session, "the peer says that its connection has ended", tell_peer=False)
+
+    def _on_imported(self, peer: Peer, command: AttributesImported) -> None:
+        session = self._core.sessions.of_id(command.session_id)
+        if session is not None and session.peer is peer:
+            self._applications.imported(session)
 
     def _on_silence(self, peer: Peer, *, silent: bool) -> None:
         peer.silent = silent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from migrated import hands
@@ -15,6 +15,7 @@ from migrated.mover import Mover
 from migrated.peers import Peer
 from migrated.sessions import Condition, Departing, ManagedSession
 from sessionlayer.protocol.commands import (
+    Command,
     FinishMove,
     FreezeHeld,
     MoveRefused,
@@ -170,24 +171,42 @@ class Handoffs:
             if session is not None and session.frozen and session.departing is None:
                 self._core.engine.session_suspended(session.name, now)
 
-    def on_freeze_held(self, peer: Peer, command: FreezeHeld) -> None:
-        """Freeze a session that waits for its peer for too long."""
-        session = self._of(peer, command.session_id)
-        if session is not None and not session.frozen:
-            self._attempt(session, hands.park, hands.reach_all([session]))
+    def on_held(self, peer: Peer, commands: Sequence[Command]) -> bool:
+        """Take commands of one kind that are about held sessions: their sockets are looked for together."""
+        freeze = [command for command in commands if isinstance(command, FreezeHeld)]
+        release = [command for command in commands if isinstance(command, ReleaseHeld)]
+        if freeze:
+            self._freeze_held(peer, freeze)
+        if release:
+            self._release_held(peer, release)
+        return bool(freeze or release)
 
-    def on_release_held(self, peer: Peer, command: ReleaseHeld) -> None:
-        """Let a session go on that was frozen while it waited for its peer."""
-        session = self._of(peer, command.session_id)
-        if session is None:
-            return
-        if session.frozen and (obstacle := self._core.programs.obstacle(session, (session.session_id,))):
-            self._core.tell_refused(session, obstacle)
-            return
-        if command.mover_in_place:
-            self._attempt(session, hands.thaw, hands.reach_all([session]))
-        else:
-            self._attempt(session, hands.hold_again)
+    def _freeze_held(self, peer: Peer, commands: Sequence[FreezeHeld]) -> None:
+        """Freeze sessions that wait for their peer for too long."""
+        known = [self._of(peer, command.session_id) for command in commands]
+        live = [session for session in known if session is not None and not session.frozen]
+        connections = hands.reach_all(live) if live else {}
+        for session in live:
+            self._attempt(session, hands.park, connections)
+
+    def _release_held(self, peer: Peer, commands: Sequence[ReleaseHeld]) -> None:
+        """Let sessions go on that were frozen while they waited for their peer."""
+        going = {command.session_id for command in commands}
+        ready: list[tuple[ManagedSession, bool]] = []
+        for command in commands:
+            session = self._of(peer, command.session_id)
+            if session is None:
+                continue
+            if session.frozen and (obstacle := self._core.programs.obstacle(session, going)):
+                self._core.tell_refused(session, obstacle)
+            else:
+                ready.append((session, command.mover_in_place))
+        connections = hands.locate_all([session for session, _ in ready])
+        for session, mover_in_place in ready:
+            self._attempt(session, hands.thaw if mover_in_place else hands.hold_again, connections)
+            self._released(session)
+
+    def _released(self, session: ManagedSession) -> None:
         if session.condition is Condition.SUSPENDED and not session.frozen:
             self._core.turn(session, Condition.LIVE, ("the peer is heard again",))
             self._core.save(session)
@@ -272,11 +291,10 @@ class Handoffs:
         self,
         session: ManagedSession,
         work: Callable[[ManagedSession, Connection | None], None],
-        connections: Mapping[int, Connection] | None = None,
+        connections: Mapping[int, Connection],
     ) -> None:
         try:
-            found = hands.locate_all([session]) if connections is None else connections
-            work(session, hands.first(found, session))
+            work(session, hands.first(connections, session))
         except SocketGoneError as error:
             self._core.end(session, str(error), tell_peer=True)
         except RebindError as error:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
+from migrated.absence import Absences
 from migrated.store import Store, StoreError
 from sessionlayer.protocol.association import Association
 from sessionlayer.protocol.errors import RemoteProtocolError
@@ -32,11 +33,6 @@ from sessionlayer.protocol.values import Path
 
 _log = logging.getLogger(__name__)
 
-RETRY_FIRST_S: Final = 30.0
-"""Seconds for which a host without a daemon is left alone; doubles up to `RETRY_LONGEST_S`."""
-
-RETRY_LONGEST_S: Final = 3600.0
-
 CROSSING_S: Final = 0.5
 """Seconds within which two handshakes in opposite directions count as simultaneous."""
 
@@ -45,9 +41,6 @@ PRIVILEGED_PORTS: Final = 1024
 
 PEERS_MAX: Final = 4096
 """Associations at once; a further handshake with a stranger comes to nothing."""
-
-ABSENT_MAX: Final = 4096
-"""Hosts without a daemon that are remembered; beyond it those whose time is up are forgotten, then all."""
 
 HANDSHAKES_MAX: Final = 64
 """Incoming handshakes under way at once; a further one is closed unanswered."""
@@ -97,14 +90,6 @@ class Peer:
         return fingerprint(self.key)
 
 
-@dataclass(slots=True)
-class _Absent:
-    """A host whose daemon did not answer, and when to ask again."""
-
-    until: float
-    wait_s: float
-
-
 class Peers:
     """All associations of this daemon.
 
@@ -138,7 +123,7 @@ class Peers:
         self._on_associated = on_associated
         self._by_index: dict[bytes, Peer] = {}
         self._by_key: dict[bytes, Peer] = {}
-        self._absent: dict[str, _Absent] = {}
+        self._absences = Absences()
         self._asking: dict[str, asyncio.Task[Peer | None]] = {}
         self._buckets: dict[str, TokenBucket] = {}
         self._incoming = 0
@@ -163,9 +148,7 @@ class Peers:
         Returns:
             The peer, or ``None`` if no daemon answers there or its key is refused.
         """
-        now = asyncio.get_running_loop().time()
-        absent = self._absent.get(remote)
-        if absent and absent.until > now:
+        if self._absences.leave_alone(remote, asyncio.get_running_loop().time()):
             return None
         task = self._asking.get(remote)
         if task is None:
@@ -238,7 +221,7 @@ class Peers:
             writer.write(handshake.receive(data, loop.time()))
         if handshake.established is None:
             raise RemoteProtocolError(handshake.refusal or "refused")
-        self._absent.pop(remote, None)
+        self._absences.forget(remote)
         peer = self._established(handshake.established, remote, local)
         peer.proven.add(remote)
         return peer
@@ -349,14 +332,7 @@ class Peers:
         return bucket.take(now)
 
     def _note_absent(self, remote: str, error: Exception) -> None:
-        now = asyncio.get_running_loop().time()
-        if len(self._absent) >= ABSENT_MAX:
-            self._absent = {host: absent for host, absent in self._absent.items() if absent.until > now}
-            if len(self._absent) >= ABSENT_MAX:
-                self._absent.clear()
-        before = self._absent.get(remote)
-        wait_s = min(before.wait_s * 2, RETRY_LONGEST_S) if before else RETRY_FIRST_S
-        self._absent[remote] = _Absent(until=now + wait_s, wait_s=wait_s)
+        wait_s = self._absences.note(remote, asyncio.get_running_loop().time())
         reason = str(error) or "no answer"
         _log.info("no association with %s (asked again in %d s): %s", remote, wait_s, reason)
 
@@ -373,7 +349,7 @@ class Peers:
 
     def forget_absence(self, remote: str) -> None:
         """Ask a host again at the next occasion although it did not answer."""
-        self._absent.pop(remote, None)
+        self._absences.forget(remote)
 
 
 async def _connected(remote: str, port: int, local: str, device: str) -> socket.socket:

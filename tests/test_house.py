@@ -84,11 +84,20 @@ def test_every_built_in_monitor_is_a_plugin(monitor: str) -> None:
     assert importlib.import_module(monitor).migrate_monitors()
 
 
-@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", *map(str, (ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize(
+    "file", ["README.md", "CONTRIBUTING.md", "examples/README.md", *map(str, (ROOT / "docs").glob("*.md"))]
+)
 def test_every_link_leads_somewhere(file: str) -> None:
     page = ROOT / file
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_example_is_described() -> None:
+    described = (ROOT / "examples" / "README.md").read_text()
+    pairs = {path.parent.name for path in (ROOT / "examples").glob("*/suspendable*.py")}
+    assert pairs
+    assert {name for name in pairs if f"`{name}`" not in described} == set()
 
 
 def test_every_module_says_what_it_is_for() -> None:

@@ -16,13 +16,13 @@ import threading
 from contextlib import suppress
 
 import sessionlayer as migrate
-from examples.audio_server.station import BURST_FRAMES, FRAME_BYTES, STATIONS, Station, wave_header
+from examples.audio_server.station import BURST_FRAMES, FRAME_BYTES, FRAME_S, STATIONS, Station, wave_header
 
 REQUEST_MAX = 16_384
 SEND_BUFFER = 65_536
 """Bytes that the kernel takes ahead: two thirds of a second."""
 
-SEND_S = 0.1
+SEND_S = FRAME_S
 """How long a listener that takes nothing is waited for, before looking whether it is away."""
 
 

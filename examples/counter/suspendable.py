@@ -31,4 +31,6 @@ async def main(port: int) -> None:
     await server.serve_forever()
 
 
+if len(sys.argv) != 2:
+    sys.exit(f"usage: python {sys.argv[0]} PORT")
 asyncio.run(main(int(sys.argv[1])))

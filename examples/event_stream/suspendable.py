@@ -77,4 +77,6 @@ async def main(port: int) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(f"usage: python {sys.argv[0]} PORT")
     asyncio.run(main(int(sys.argv[1])))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from migrated.applications.client import Client
+from migrated.applications.exports import Exports
 from migrated.applications.refusal import RefusedError, check_owner
 from migrated.core import Core
 from migrated.sessions import ManagedSession
@@ -41,10 +42,14 @@ class Asking:
         core: what the daemon's parts share.
         want: called with the inode of a socket that a program wants to be a session.
         expected: says of an inode whether it is about to be a session again after a restart.
+        exports: knows what peers have exported.
     """
 
-    def __init__(self, core: Core, want: Callable[[int], None], expected: Callable[[int], bool]) -> None:
+    def __init__(
+        self, core: Core, want: Callable[[int], None], expected: Callable[[int], bool], exports: Exports
+    ) -> None:
         self._core = core
+        self._exports = exports
         self._want = want
         self._expected = expected
         self._waiting: defaultdict[int, list[_Waiting]] = defaultdict(list)
@@ -59,7 +64,7 @@ class Asking:
         check_owner(client.who, owner)
         session = self._core.sessions.of_inode(inode)
         if session is not None:
-            grant(client, request.number, session)
+            self._grant(client, request.number, session)
             return
         self._want(inode)
         wait_s = max(request.wait_s, RESTORED_S if self._expected(inode) else 0.0)
@@ -73,12 +78,22 @@ class Asking:
         """Answer those who wait for this session."""
         for waiting in self._waiting.pop(session.socket.inode, ()):
             self._stop(waiting)
-            grant(waiting.client, waiting.number, session)
+            self._grant(waiting.client, waiting.number, session)
 
     def gone(self, client: Client) -> None:
         """Forget what a program that went away has waited for."""
         for waiting in [w for found in self._waiting.values() for w in found if w.client is client]:
             self._drop(waiting)
+
+    def _grant(self, client: Client, number: int, session: ManagedSession) -> None:
+        granted = Granted(
+            number=number,
+            session=session.session_id,
+            peer=peer_of(session),
+            suspended=session.frozen,
+            imported=self._exports.imported(session, client),
+        )
+        client.tell(granted)
 
     def _wait(self, waiting: _Waiting, wait_s: float) -> None:
         self._waiting[waiting.inode].append(waiting)
@@ -101,13 +116,6 @@ class Asking:
     def _stop(self, waiting: _Waiting) -> None:
         if waiting.timer is not None:
             waiting.timer.cancel()
-
-
-def grant(client: Client, number: int, session: ManagedSession) -> None:
-    """Tell a program which session its connection is."""
-    client.tell(
-        Granted(number=number, session=session.session_id, peer=peer_of(session), suspended=session.frozen)
-    )
 
 
 def peer_of(session: ManagedSession) -> str:

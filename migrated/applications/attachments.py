@@ -14,12 +14,14 @@ class Phase(Enum):
 
     * ``UNTOLD``: it was not told of any, or the session is live.
     * ``ASKED``: its handler was told and has not answered.
+    * ``SPARED``: it was told, and nothing is asked of it until the daemon needs its continuation.
     * ``KEEPING``: it runs on and waits with its connection.
     * ``AMISS``: its handler has failed, or takes too long; the connection is still its own.
     """
 
     UNTOLD = "untold"
     ASKED = "asked"
+    SPARED = "spared"
     KEEPING = "keeping"
     AMISS = "amiss"
 

@@ -88,7 +88,10 @@ class Farewells:
         if how is Farewell.START:
             self._start(session, last)
         elif (client := self._takers.taker(holding)) is not None:
-            _send(client, Invoke(session=session.session_id, peer=last.peer, expired=True), last)
+            message = Invoke(
+                session=session.session_id, peer=last.peer, program=holding.program, expired=True
+            )
+            _send(client, message, last)
         else:
             last.beside.close()
             self._missed(session, "no program takes it up")

@@ -96,6 +96,7 @@ class Holding:
         made_at: when that was, or when a program was given it in vain; monotonic seconds.
         attempts: how often a process was started in vain.
         failure: why it could not be made again at the last attempt.
+        told: who was told last why it waits although a link is there, and what.
     """
 
     session_id: bytes
@@ -113,6 +114,7 @@ class Holding:
     made_at: float = 0.0
     attempts: int = 0
     failure: str = ""
+    told: tuple[Client, str] | None = None
 
     def remake(self) -> bool:
         """Make its descriptors again; see `Released`."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from migrated.applications.asking import peer_of
 from migrated.applications.client import Client
+from migrated.applications.exports import Exports
 from migrated.applications.holding import Holding
 from migrated.applications.keeper import Keeper
 from migrated.applications.refusal import RefusedError
@@ -17,7 +18,7 @@ from migrated.database import StoreError
 from migrated.kernel.holders import find_holders
 from migrated.sessions import Condition, ManagedSession
 from sessionlayer.application.memory import write_memory
-from sessionlayer.application.messages import Answer, Granted, Invoke
+from sessionlayer.application.messages import Answer, Granted, Invoke, Waiting
 from sessionlayer.continuations.compatibility import check_compatibility
 from sessionlayer.continuations.errors import ContinuationError
 from sessionlayer.continuations.values import Kind
@@ -31,6 +32,11 @@ AGAIN_S: Final = 2.0
 REST_AGAIN_S: Final = 10.0
 """Seconds after which descriptors that were made again in vain are given up again."""
 
+ALTERED: Final = (
+    "its continuation is not what the daemon had stored: somebody changed it, or the host key is another one"
+)
+"""What a program is told that can't have its session back."""
+
 
 class Invoker:
     """Gives sessions back to programs.
@@ -40,9 +46,13 @@ class Invoker:
         keeper: makes descriptors again.
         takers: who takes sessions up.
         starter: starts processes.
+        exports: knows what peers have exported.
     """
 
-    def __init__(self, core: Core, keeper: Keeper, takers: Takers, starter: Starter) -> None:
+    def __init__(
+        self, core: Core, keeper: Keeper, takers: Takers, starter: Starter, exports: Exports
+    ) -> None:
+        self._exports = exports
         self._core = core
         self._keeper = keeper
         self._takers = takers
@@ -51,8 +61,20 @@ class Invoker:
         self._started: dict[Client, bytes] = {}
         self._handed_over: dict[bytes, Client] = {}
 
-    def obstacle(self, holding: Holding) -> str:
+    def obstacle(self, session: ManagedSession, holding: Holding) -> str:
         """Return why a session can't go on now; if it can, its descriptors are made again, frozen."""
+        reason = self._obstacle(session, holding)
+        if reason and session.session_id not in self._keeper.altered:
+            self._tell_waiting(session, holding, reason)
+        return reason
+
+    def _tell_waiting(self, session: ManagedSession, holding: Holding, reason: str) -> None:
+        client = self._takers.taker(holding)
+        if client is not None and holding.told != (client, reason):
+            holding.told = (client, reason)
+            client.tell(Waiting(session=session.session_id, because=(reason,)))
+
+    def _obstacle(self, session: ManagedSession, holding: Holding) -> str:
         try:
             required = self._keeper.load(holding).parcel.continuation.compatibility
         except (StoreError, ContinuationError) as error:
@@ -64,6 +86,7 @@ class Invoker:
             return f"no program takes it up; start `{holding.program}`"
         if not holding.whole and not holding.remake():
             return holding.failure
+        self._exports.carried_before(session, self._keeper.load(holding).parcel.continuation)
         return ""
 
     def go_on(self, session: ManagedSession, holding: Holding) -> None:
@@ -77,6 +100,14 @@ class Invoker:
                 self._invoke(session, holding)
         except OSError as error:  # no descriptor left, say
             self._core.tell_refused(session, f"it can't be given to its program yet: {error}")
+
+    def end_altered(self) -> None:
+        """End the sessions that can never go on, as soon as there is a program that hears of it."""
+        for session_id in self._keeper.altered:
+            session = self._core.sessions.of_id(session_id)
+            holding = self._keeper.holdings.of(session_id)
+            if session is not None and holding is not None and self._takers.taker(holding) is not None:
+                self._core.end(session, ALTERED, tell_peer=True)
 
     def take(self, client: Client, number: int) -> None:
         """Answer a process that we started, and that asks for its session.
@@ -94,6 +125,7 @@ class Invoker:
             session=session_id,
             peer=peer_of(session),
             suspended=session.frozen,
+            imported=self._exports.imported(session, client),
             continued=True,
         )
         try:
@@ -137,7 +169,12 @@ class Invoker:
     def _invoke(self, session: ManagedSession, holding: Holding) -> None:
         client = self._takers.taker(holding)
         if client is not None:
-            message = Invoke(session=session.session_id, peer=peer_of(session))
+            message = Invoke(
+                session=session.session_id,
+                peer=peer_of(session),
+                program=holding.program,
+                imported=self._exports.imported(session, client),
+            )
             self._hand_over(session, holding, client, message)
 
     def _hand_over(self, session: ManagedSession, holding: Holding, client: Client, message: Answer) -> None:

@@ -82,8 +82,10 @@ class Keeper:
             claim: takes what is stored of no connection, if it is of a virtual stream.
             guarded: whether we may have such rules.
         """
-        self._take_back()
         known = {stored.record.session_id: stored for stored in sessions}
+        for session_id in self._store.altered & known.keys():  # whose it is only the connection still says
+            self._holding(session_id, known[session_id].uid, Kind.SYSTEM, program="")
+        self._take_back()
         self._forget_orphans(known.keys(), claim)
         if not guarded:
             return
@@ -125,6 +127,11 @@ class Keeper:
         if found is None and session_id in self._store.altered:
             found = self._holding(session_id, uid=-1, kind=Kind.SYSTEM, program="")
         return found
+
+    @property
+    def altered(self) -> frozenset[bytes]:
+        """Return the sessions whose continuations somebody changed on disk, so that they can't go on."""
+        return self._store.altered
 
     def entry(self, session_id: bytes) -> Entry | None:
         """Return what the store's index says of a session."""

@@ -46,7 +46,7 @@ class Returning:
         core: what the daemon's parts share.
         keeper: puts sessions to rest.
         expires_at: returns until when a session is kept, in seconds since the epoch, or ``None`` for ever.
-        granted: called with the id of a session that is the daemon's now.
+        granted: called with a session that is the daemon's now, and its continuation.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Returning:
         keeper: Keeper,
         *,
         expires_at: Callable[[ManagedSession], float | None],
-        granted: Callable[[bytes], None],
+        granted: Callable[[ManagedSession, Continuation], None],
     ) -> None:
         self._core = core
         self._keeper = keeper
@@ -134,7 +134,7 @@ class Returning:
         parcel = returned.parcel
         session = self._core.sessions.of_id(parcel.session_id)
         assert session is not None
-        self._granted(parcel.session_id)
+        self._granted(session, parcel.continuation)
         returned.client.tell(Granted(number=returned.number, session=parcel.session_id, suspended=True))
         self._core.journal.tell(
             "given-up",

@@ -10,7 +10,9 @@ from typing import Final, assert_never
 from migrated.applications.asking import Asking
 from migrated.applications.attachments import Attachment, Attachments, Phase
 from migrated.applications.client import Client
+from migrated.applications.demands import Demands
 from migrated.applications.dependents import Dependents
+from migrated.applications.exports import Exports
 from migrated.applications.farewells import Farewells
 from migrated.applications.holding import Holding
 from migrated.applications.invoking import Invoker
@@ -50,6 +52,7 @@ from sessionlayer.application.messages import (
     ReturnContinuation,
     Suspend,
 )
+from sessionlayer.continuations.values import Continuation
 
 ANSWER_S: Final = 10.0
 """Seconds that a handler has for its answer. Its session waits with its connection however long it takes."""
@@ -85,8 +88,10 @@ class Applications:
     ) -> None:
         self._core = core
         self._server = ApplicationServer(path, self._on_request, self._on_gone)
-        self._asking = Asking(core, want, expected)
+        self._exports = Exports(core)
+        self._asking = Asking(core, want, expected, self._exports)
         self._attachments = Attachments()
+        self._demands = Demands(core, self._attachments, self._demand)
         self._dependents = Dependents(core)
         self._takers = Takers(store.vectors)
         self._custody = Custody(path.with_name(CUSTODY), self._not_safe)
@@ -95,9 +100,9 @@ class Applications:
         self._farewells = Farewells(core, self._keeper, self._takers, starter)
         self._lifetimes = Lifetimes(core, self._keeper, self._farewells)
         self._returning = Returning(
-            core, self._keeper, expires_at=self._lifetimes.expires_at, granted=self._attachments.answered
+            core, self._keeper, expires_at=self._lifetimes.expires_at, granted=self._given_up
         )
-        self._invoker = Invoker(core, self._keeper, self._takers, starter)
+        self._invoker = Invoker(core, self._keeper, self._takers, starter, self._exports)
         self._streams = StreamSessions(core, self._keeper, self._takers, starter)
 
     def start(self, stored: Iterable[StoredSession], *, guarded: bool = True) -> None:
@@ -113,6 +118,10 @@ class Applications:
         self._keeper.reconcile(stored, claim=self._streams.claim, guarded=guarded)
         self._server.start()
 
+    async def stop(self) -> None:
+        """Have what is asked for lazily on disk before the daemon ends, as far as programs answer soon."""
+        await self._demands.finish()
+
     def close(self) -> None:
         """Close the application socket; programs go on by themselves."""
         self._streams.close()
@@ -122,8 +131,10 @@ class Applications:
     def check(self) -> None:
         """Do what is due; call it now and then."""
         self._check_unanswered()
+        self._demands.check()
         self._custody.check()
         self._invoker.check()
+        self._invoker.end_altered()
         self._lifetimes.check()
         self._streams.check()
 
@@ -151,7 +162,7 @@ class Applications:
         if reason := self._dependents.obstacle(session, together):
             return reason
         holding = self._keeper.holdings.of(session.session_id)
-        return "" if holding is None else self._invoker.obstacle(holding)
+        return "" if holding is None else self._invoker.obstacle(session, holding)
 
     def wants(self, session: ManagedSession) -> bool:
         """Return whether a program wants to be told when the session's peer is silent."""
@@ -172,16 +183,24 @@ class Applications:
 
     def suspended(self, session: ManagedSession) -> None:
         """Tell the session's program, if it has a handler."""
+        self._exports.hold_back(session.session_id)
         self._lifetimes.suspended(session)
         self._dependents.suspend(session)
         attachment = self._attachments.of(session.session_id)
         if attachment is not None and attachment.listens:
-            self._ask(session, attachment, required=not attachment.lazy)
+            self._tell_suspended(session, attachment)
 
     def live(self, session: ManagedSession) -> None:
         """Give the session to a program, or tell the one that has waited that its session goes on."""
         self._lifetimes.over(session)
         self._dependents.resume(session)
+        self._exports.tell(session, lambda: self._go_on(session))
+
+    def imported(self, session: ManagedSession) -> None:
+        """Take in that what the peer has exported has arrived."""
+        self._exports.arrived(session)
+
+    def _go_on(self, session: ManagedSession) -> None:
         if (holding := self._keeper.holdings.of(session.session_id)) is not None:
             self._invoker.go_on(session, holding)
             return
@@ -190,16 +209,24 @@ class Applications:
             return
         attachment.phase = Phase.UNTOLD
         if attachment.client is not None:
-            attachment.client.tell(Resume(session=session.session_id))
+            imported = self._exports.imported(session, attachment.client)
+            attachment.client.tell(Resume(session=session.session_id, imported=imported))
 
     def ended(self, session: ManagedSession, code: str, reason: str) -> None:
         """Tell the session's program that it is one no more."""
         self._lifetimes.over(session)
         self._dependents.forget(session)
-        self._keeper.drop(session.session_id)
+        self._exports.forget(session.session_id)
         attachment = self._attachments.forget(session.session_id)
-        if attachment is not None and attachment.client is not None:
-            attachment.client.tell(Ended(session=session.session_id, code=code, reason=reason))
+        client = attachment.client if attachment is not None else self._loser(session, code)
+        self._keeper.drop(session.session_id)
+        if client is not None:
+            client.tell(Ended(session=session.session_id, code=code, reason=reason))
+
+    def _loser(self, session: ManagedSession, code: str) -> Client | None:
+        """Return who would have taken up a session that is lost, and has no handler."""
+        holding = self._keeper.holdings.of(session.session_id) if code == "lost" else None
+        return None if holding is None else self._takers.taker(holding)
 
     # What programs ask for.
 
@@ -241,7 +268,7 @@ class Applications:
             case CloseSession():
                 self._close_session(client, request)
             case Export():
-                raise RefusedError("unsupported", "the two daemons do not exchange attributes yet")
+                self._exports.take(client, request)
             case _:
                 assert_never(request)
 
@@ -261,7 +288,7 @@ class Applications:
         attachment = self._attachments.register(session.session_id, client, lazy=request.lazy)
         client.tell(Granted(number=request.number))
         if session.condition is Condition.SUSPENDED:
-            self._ask(session, attachment, required=not attachment.lazy)
+            self._tell_suspended(session, attachment)
 
     def _register_again(self, client: Client, request: RegisterHandler, holding: Holding) -> None:
         """Know the program of a session again that it has given up; the daemon was started anew meanwhile.
@@ -301,7 +328,7 @@ class Applications:
         attachment = self._attachments.of(session.session_id)
         if attachment is None or not attachment.listens:
             raise RefusedError("no-handler", "no program with a handler for the session is running")
-        self._ask(session, attachment, required=True)
+        self._demand(session, attachment)
         client.tell(Granted(number=request.number))
 
     def _close_session(self, client: Client, request: CloseSession) -> None:
@@ -309,8 +336,13 @@ class Applications:
         self._core.end(session, "its program has closed it", tell_peer=True, code="closed")
         client.tell(Granted(number=request.number))
 
+    def _given_up(self, session: ManagedSession, continuation: Continuation) -> None:
+        self._attachments.answered(session.session_id)
+        self._exports.carried(session, continuation)
+
     def _on_gone(self, client: Client) -> None:
         self._asking.gone(client)
+        self._exports.gone(client)
         self._takers.gone(client)
         self._invoker.gone(client)
         self._farewells.gone(client)
@@ -323,9 +355,17 @@ class Applications:
 
     # Both.
 
+    def _tell_suspended(self, session: ManagedSession, attachment: Attachment) -> None:
+        """Ask for a continuation now, unless the program or the policy says `lazy`."""
+        eager = not attachment.lazy and self._core.engine.eager(session.description)
+        self._ask(session, attachment, required=eager)
+
+    def _demand(self, session: ManagedSession, attachment: Attachment) -> None:
+        self._ask(session, attachment, required=True)
+
     def _ask(self, session: ManagedSession, attachment: Attachment, *, required: bool) -> None:
         assert attachment.client is not None
-        attachment.phase = Phase.ASKED if required else Phase.KEEPING
+        attachment.phase = Phase.ASKED if required else Phase.SPARED
         attachment.answer_by = self._core.now() + ANSWER_S
         attachment.client.tell(
             Suspend(

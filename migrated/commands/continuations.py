@@ -75,7 +75,7 @@ def list_continuations(socket: Path | None, as_json: bool) -> None:
     echo_table(_COLUMNS, (_row(one, short[one.session]) for one in found))
 
 
-@continuations.command()
+@continuations.command(short_help="Show what is in the continuation of a session.")
 @click.argument("session", shell_complete=complete_continuation)
 @click.option(
     "--values", is_flag=True, help="Print values of attributes and variables, too: they may be secret."
@@ -101,7 +101,7 @@ def show(session: str, values: bool, socket: Path | None, as_json: bool) -> None
         click.echo(f"{name + ':':15}{printable(text)}")
 
 
-@continuations.command()
+@continuations.command(short_help="Give a session up now, as if it had expired.")
 @click.argument("session", shell_complete=complete_continuation)
 @socket_option
 def expire(session: str, socket: Path | None) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+from migrated.commands.terminals import complete_terminal
+
 
 @click.command()
 @click.option("--server", metavar="PATH", default="", help="Where `migrate` is on HOST, if not on its path.")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_terminal)
 @click.argument("host", required=False)
 def kill(name: str, host: str | None, server: str) -> None:
     """End the terminal NAME of yours and what runs in it, on this host or, over ssh, on HOST.

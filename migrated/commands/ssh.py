@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from migrated.commands.client import PlainError
+from migrated.commands.client import PlainError, echo_json, json_option
+from migrated.commands.terminals import complete_terminal, echo_terminals
 from migrated.log import printable
 
 if TYPE_CHECKING:
@@ -59,7 +60,12 @@ class SshCommand(click.Command):
             for option in self.params
             for name in option.opts
         }
-        words = take_apart(args, {name for name, takes in takes_value.items() if takes})
+        try:
+            words = take_apart(args, {name for name, takes in takes_value.items() if takes})
+        except click.UsageError:
+            if not ctx.resilient_parsing:  # completion of a line that is not finished
+                raise
+            words = Words([], [], [])
         ctx.meta["ssh_options"] = tuple(words.ssh)
         return super().parse_args(ctx, [*words.ours, "--", *words.rest] if words.rest else words.ours)
 
@@ -99,6 +105,20 @@ def _short_takes_next(word: str) -> bool:
     return False
 
 
+def is_quiet(options: Sequence[str]) -> bool:
+    """Return whether ``-q`` is among options for ssh."""
+    words = iter(options)
+    for word in words:
+        for letter in word[1:]:
+            if letter == "q":
+                return True
+            if letter in _WITH_VALUE:
+                break
+        if _short_takes_next(word):
+            next(words, None)
+    return False
+
+
 class Period(click.ParamType[float]):
     """A time such as `30d`, as seconds."""
 
@@ -122,9 +142,22 @@ class Period(click.ParamType[float]):
 
 @click.command(cls=SshCommand)
 @click.option("--name", metavar="NAME", default="", help="Call the new terminal so.")
-@click.option("--attach", metavar="NAME", default="", help="Go to a terminal that is there already.")
+@click.option(
+    "--attach",
+    metavar="NAME",
+    default="",
+    shell_complete=complete_terminal,
+    help="Go to a terminal that is there already.",
+)
 @click.option("--list", "list_", is_flag=True, help="List your terminals on HOST.")
-@click.option("--kill", metavar="NAME", default="", help="End a terminal and what runs in it.")
+@json_option
+@click.option(
+    "--kill",
+    metavar="NAME",
+    default="",
+    shell_complete=complete_terminal,
+    help="End a terminal and what runs in it.",
+)
 @click.option(
     "--expire", type=Period(), default="30d", show_default=True, help="How long it lives without a client."
 )
@@ -153,6 +186,7 @@ def ssh(ctx: click.Context, /, **choices: Any) -> None:  # noqa: ANN401
       migrate ssh --name nightly build.example make check
       migrate ssh --attach nightly build.example
       migrate ssh --list build.example
+      migrate ssh --list --json build.example | jq -r '.[].name'
       migrate ssh --via ssh build.example
     """  # noqa: D301
     from migrated.terminal.bootstrap import Far
@@ -162,11 +196,13 @@ def ssh(ctx: click.Context, /, **choices: Any) -> None:  # noqa: ANN401
     wishes = [name for name in ("name", "attach", "list_", "kill") if choices[name]]
     if len(wishes) > 1:
         raise click.UsageError("use only one of `--name`, `--attach`, `--list` and `--kill`", ctx)
+    if choices["as_json"] and not choices["list_"]:
+        raise click.UsageError("`--json` is for `--list`", ctx)
     command = " ".join(choices["command"])
     if command and wishes and wishes[0] != "name":
         raise click.UsageError("a command can only be given for a new terminal", ctx)
     if choices["list_"]:
-        list_far(far)
+        list_far(far, as_json=choices["as_json"])
     elif choices["kill"]:
         kill_far(far, choices["kill"])
     else:
@@ -174,14 +210,16 @@ def ssh(ctx: click.Context, /, **choices: Any) -> None:  # noqa: ANN401
         ctx.exit(_open(far, via, choices["name"], choices["attach"], command, choices["expire"]))
 
 
-def list_far(far: Far) -> None:
-    """Print the terminals of another host."""
-    from migrated.commands.terminals import echo_terminals
+def list_far(far: Far, *, as_json: bool) -> None:
+    """Print the terminals of another host, as a table or as JSON."""
     from migrated.terminal.requests import List, TerminalList
 
     answer = _ask(far, List())
     assert isinstance(answer, TerminalList)
-    echo_terminals(answer.terminals)
+    if as_json:
+        echo_json(answer.terminals)
+    else:
+        echo_terminals(answer.terminals)
 
 
 def kill_far(far: Far, name: str) -> None:
@@ -216,12 +254,12 @@ def _open(far: Far, via: str, name: str, attach: str, command: str, expire_s: fl
     with nullcontext() if via == "direct" else Carrier(far) as carrier:
         ready = _ask(far, request, carrier)
         assert isinstance(ready, Ready)
-        if not attach:
-            _mention(ready, far.host)
-        return _run(far, ready, identity, carrier, direct=via != "ssh")
+        if not attach and not is_quiet(far.options):
+            _introduce(far, via, ready)
+        return _run(far, via, ready, identity, carrier)
 
 
-def _run(far: Far, ready: Ready, identity: HostKey, carrier: Carrier | None, *, direct: bool) -> int:
+def _run(far: Far, via: str, ready: Ready, identity: HostKey, carrier: Carrier | None) -> int:
     import asyncio
 
     from migrated.terminal.attach import Destination, UnreachableHolderError, attach
@@ -233,7 +271,8 @@ def _run(far: Far, ready: Ready, identity: HostKey, carrier: Carrier | None, *, 
     destination = Destination(
         host=far.host,
         ready=ready,
-        addresses=[*addresses(far), *ready.addresses] if direct else (),
+        options=_typed(far, via),
+        addresses=[*addresses(far), *ready.addresses] if via != "ssh" else (),
         carrier=carrier,
         notify=notify,
     )
@@ -248,13 +287,25 @@ def _run(far: Far, ready: Ready, identity: HostKey, carrier: Carrier | None, *, 
     return end.status
 
 
-def _mention(ready: Ready, host: str) -> None:
+def _introduce(far: Far, via: str, ready: Ready) -> None:
+    """Say what a new terminal is called, and which others wait."""
+    from migrated.terminal.advice import again
+
+    options = _typed(far, via)
+    back = again(far.host, options, "--attach", ready.name)
+    lines = [f"this is `{ready.name}`; `~.` leaves it, `{back}` comes back to it"]
     if ready.waiting:
-        names = ", ".join(f"`{printable(name)}`" for name in ready.waiting)
-        click.echo(
-            f"migrate: on `{host}` there is also {names}; `migrate ssh --attach NAME {host}` goes there",
-            err=True,
-        )
+        names = ", ".join(f"`{name}`" for name in ready.waiting)
+        there = again(far.host, options, "--attach", "NAME")
+        lines.append(f"on `{far.host}` there is also {names}; `{there}` goes there")
+    for line in lines:
+        click.echo(f"migrate: {printable(line)}", err=True)
+
+
+def _typed(far: Far, via: str) -> tuple[str, ...]:
+    """Return the options that lead to a host, as the user typed them."""
+    server = ("--server", far.server) if far.server else ()
+    return *far.options, *server, *(("--via", via) if via != "auto" else ())
 
 
 def _ask(far: Far, request: Request, carrier: Carrier | None = None) -> object:

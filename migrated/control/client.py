@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import stat
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,11 @@ from migrated.control.messages import (
 
 ANSWER_TIMEOUT_S: Final = 30.0
 """How long a daemon may take to answer; a move over a slow link takes seconds."""
+
+_START: Final = (
+    "start `migrated` as root, or name its socket with `--socket`; "
+    "`migrate ssh` and `migrate gateway` need no daemon"
+)
 
 
 class UnreachableError(Exception):
@@ -93,16 +99,27 @@ def _conversation(path: Path, timeout_s: float) -> Iterator[tuple[socket.socket,
 def _connect(sock: socket.socket, path: Path) -> None:
     try:
         sock.connect(str(path))
-    except (FileNotFoundError, ConnectionRefusedError) as error:
-        advice = "start `migrated`, or name its socket with `--socket`"
-        raise UnreachableError(f"no daemon is running at {path}; {advice}") from error
-    except PermissionError as error:
-        raise UnreachableError(
-            f"you have no permission to use {path}: it is another user's daemon"
-        ) from error
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UnreachableError(f"cannot connect to {path}: {reason}") from error
+        raise UnreachableError(_why_unreachable(path, error)) from error
+
+
+def _why_unreachable(path: Path, error: OSError) -> str:
+    if _is_no_socket(path):  # the kernel says that it refuses, or that we may not write to it
+        return f"{path} is not a socket; name the daemon's with `--socket`"
+    match error:
+        case FileNotFoundError() | ConnectionRefusedError():
+            return f"no daemon is running at {path}; {_START}"
+        case PermissionError():
+            return f"you have no permission to use {path}: it is another user's daemon"
+    return f"cannot connect to {path}: {(error.strerror or str(error)).lower()}"
+
+
+def _is_no_socket(path: Path) -> bool:
+    """Return whether something else is there, as far as we may know."""
+    try:
+        return not stat.S_ISSOCK(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 def _send(sock: socket.socket, message: Request) -> None:

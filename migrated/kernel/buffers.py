@@ -57,7 +57,10 @@ def limit_send_buffer(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, options.SO_SNDBUFFORCE, size // 2)
         sock.setsockopt(socket.SOL_SOCKET, options.SO_BUF_LOCK, locks)
     except PermissionError:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ordinary_limit(socket.SO_SNDBUF) // 2)
+        most = _ordinary_limit(socket.SO_SNDBUF) // 2
+        # A program that has chosen a size may count on it: what it sends ahead must not become more.
+        chosen = bool(locks & options.SOCK_SNDBUF_LOCK)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, min(most, size // 2) if chosen else most)
 
 
 def _ordinary_limit(option: int) -> int:

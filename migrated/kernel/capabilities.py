@@ -39,8 +39,8 @@ def why_no_kernel(*, wanted: bool) -> str:
     what = f"these capabilities are missing: {', '.join(missing)}" if missing else "`--without-kernel`"
     if missing and wanted:
         raise PermissionError(
-            f"{what} (docs/capabilities.md says what for); `migrated --without-kernel` needs none, "
-            "and moves no connections"
+            f"{what}; start `migrated` as root (docs/capabilities.md says what for), or with "
+            "`--without-kernel`, which needs none and moves no connections"
         )
     return "" if wanted else f"no kernel rebinding: {what}"
 

@@ -121,14 +121,16 @@ def duplicate(holder: Holder) -> socket.socket:
 
     Raises:
         SocketGoneError: the process or its descriptor is gone.
-        RebindError: the process may not be traced.
+        RebindError: the process may not be traced, or we have too many descriptors open.
 
-    Source: pidfd_getfd(2).
+    Source: pidfd_open(2), pidfd_getfd(2).
     """
     try:
         pidfd = os.pidfd_open(holder.pid)
     except ProcessLookupError as error:
         raise SocketGoneError(f"process {holder.pid} is gone") from error
+    except OSError as error:
+        raise RebindError(f"process {holder.pid} can't be reached: {error.strerror}") from error
     try:
         descriptor = _libc.syscall(_PIDFD_GETFD, pidfd, holder.descriptor, 0)
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import resource
 import socket
 import struct
 from pathlib import Path
@@ -12,6 +14,9 @@ from migrated.kernel import options
 from migrated.kernel.endpoint import EndPoint, socket_address
 from migrated.kernel.errors import UnsupportedSocketError
 from migrated.kernel.freeze import attach_drop_filter
+
+SPARE_SHARE: Final = 16
+"""One descriptor in so many is left to the rest of the daemon, which could do nothing without any."""
 
 _EPHEMERAL_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -33,11 +38,15 @@ def reserve_port(address: str) -> socket.socket:
         A socket that holds the port until it is closed.
 
     Raises:
-        OSError: the address is not there, or no port is free.
+        OSError: the address is not there, no port is free, or too few descriptors would be left.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     reservation = socket.socket(family, socket.SOCK_STREAM)
     try:
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # The kernel gives the lowest number that is free.
+        if reservation.fileno() >= most - most // SPARE_SHARE:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reservation.bind(socket_address(reservation, EndPoint(address=address, port=0)))
         # What the peer sends there too early must not be answered with a reset.

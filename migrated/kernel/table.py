@@ -22,6 +22,7 @@ from migrated.kernel.endpoint import EndPoint
 
 _LISTEN: Final = 10
 _STATES: Final = frozenset({tcp.ESTABLISHED, _LISTEN})
+_ADDRESSES_REMEMBERED: Final = 1024
 _ENDS_REMEMBERED: Final = 65_536
 """End points whose decoded form is kept: the table is read over and over. Others are decoded anew."""
 
@@ -91,7 +92,9 @@ def _end(text: str) -> EndPoint:
     return EndPoint(address=_text(network), port=int(port, 16))
 
 
+@lru_cache(maxsize=_ADDRESSES_REMEMBERED)
 def _text(network: bytes) -> str:
+    """Write an address as people do; the same few ones are in very many rows."""
     parsed = ip_address(network)
     mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
     return str(mapped or parsed)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import Final
 
 from migrated.streams.addresses import Destination
 from migrated.streams.client import EXPIRE_S, Gateway, associate, speaker, tell_outages
 from migrated.streams.network import network_changes
 from migrated.streams.outcomes import Outcome, StreamProgramError
 from migrated.streams.relay import first_error, until_broken
-from migrated.streams.stdio import Input, Output
+from migrated.streams.stdio import Input, Output, nobody_there
 from migrated.streams.words import reason
 from sessionlayer.aio import StreamRefusedError, StreamSession
 
-CHUNK = 256 * 1024
+CHUNK: Final = 256 * 1024
 """Bytes that are taken from the stream at once, at most."""
+
+LAST_WORDS_S: Final = 3.0
+"""Seconds that a signal leaves for the end of both directions to arrive, where it is on its way."""
 
 
 async def connect_stdio(gateway: Gateway, destination: Destination, *, quiet: bool) -> int:
@@ -37,12 +41,33 @@ async def connect_stdio(gateway: Gateway, destination: Destination, *, quiet: bo
     tell_outages(session, speaker(quiet=quiet or not sys.stderr.isatty()))
     try:
         with network_changes(session.retry_now):
-            await _converse(session, destination)
-            await session.close()
+            await _to_its_end(asyncio.create_task(_carry_all(session, destination)))
     except BaseException:
         session.abort()
         raise
     return Outcome.DONE
+
+
+async def _to_its_end(work: asyncio.Task[None]) -> None:
+    """Wait for ``work``, which a signal ends; but let the end arrive if that is all that is left to carry.
+
+    ssh closes both pipes when its session is over, and sends its ProxyCommand SIGHUP at the same moment.
+    """
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        if not work.done() and nobody_there():
+            await asyncio.wait({work}, timeout=LAST_WORDS_S)
+        if not work.done() or work.cancelled():
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            raise
+        work.result()
+
+
+async def _carry_all(session: StreamSession, destination: Destination) -> None:
+    await _converse(session, destination)
+    await session.close()
 
 
 async def _converse(session: StreamSession, destination: Destination) -> None:

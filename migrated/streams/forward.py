@@ -1,7 +1,7 @@
 """`migrate forward`: ports and Unix sockets of this host that lead through a gateway.
 
 All connections share one association. If it is lost for good (the gateway was started anew, or the outage
-lasted too long) its connections end, and the next one makes a new association.
+lasted too long) its connections end, and the next one makes a new association, or is reset where it can't.
 """
 
 from __future__ import annotations
@@ -14,21 +14,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from migrated.streams.addresses import Destination, Endpoint
-from migrated.streams.client import Gateway, Say, associate, speaker, tell_outages
+from migrated.streams.association import Association
+from migrated.streams.client import Gateway, Say, speaker
 from migrated.streams.listening import listening
 from migrated.streams.network import network_changes
 from migrated.streams.outcomes import Outcome, StreamProgramError
 from migrated.streams.relay import Ends, give_up, relay
 from migrated.streams.words import reason
-from sessionlayer.aio import StreamError, StreamRefusedError, StreamSession
+from sessionlayer.aio import StreamError, StreamRefusedError
 
 CONNECTIONS_MAX: Final = 200
 """Connections at once, also while suspended; further ones wait in the kernel until one ends."""
-
-RETRY_FIRST_S: Final = 1.0
-"""Seconds after a failed attempt to make a new association; doubles up to `RETRY_MAX_S`."""
-
-RETRY_MAX_S: Final = 30.0
 
 _OUT_OF: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _OUT_OF_WAIT_S: Final = 1.0
@@ -58,9 +54,9 @@ async def forward(gateway: Gateway, forwardings: Sequence[Forwarding], *, quiet:
     """
     say = speaker(quiet=quiet)
     with listening([forwarding.local for forwarding in forwardings]) as sockets:
-        association = _Association(gateway, say)
+        association = Association(gateway, say)
         with network_changes(association.retry_now):
-            await association.session()
+            await association.begin()
             forwarder = _Forwarder(association, say)
             for sock, forwarding in zip(sockets, forwardings, strict=True):
                 say(f"{_bound(sock, forwarding.local)} leads to {forwarding.remote}")
@@ -72,49 +68,10 @@ async def forward(gateway: Gateway, forwardings: Sequence[Forwarding], *, quiet:
     return Outcome.DONE
 
 
-class _Association:
-    """The one session that all connections use, made anew when it is over."""
-
-    def __init__(self, gateway: Gateway, say: Say) -> None:
-        self._gateway = gateway
-        self._say = say
-        self._session: StreamSession | None = None
-        self._lock = asyncio.Lock()
-
-    def retry_now(self) -> None:
-        if self._session is not None:
-            self._session.retry_now()
-
-    async def session(self) -> StreamSession:
-        """Return the session that there is; only the first attempt to make one may fail.
-
-        Raises:
-            StreamProgramError: there has never been one.
-        """
-        async with self._lock:
-            first = self._session is None
-            wait_s = RETRY_FIRST_S
-            while self._session is None or self._session.state == "closed":
-                try:
-                    self._session = await associate(self._gateway, self._say)
-                    tell_outages(self._session, self._say)
-                except StreamProgramError as error:
-                    if first:
-                        raise
-                    self._say(f"{error}; tried again in {wait_s:.0f} s")
-                    await asyncio.sleep(wait_s)
-                    wait_s = min(2 * wait_s, RETRY_MAX_S)
-            return self._session
-
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-
 class _Forwarder:
     """Accepts connections and carries each to its destination."""
 
-    def __init__(self, association: _Association, say: Say) -> None:
+    def __init__(self, association: Association, say: Say) -> None:
         self._association = association
         self._say = say
         self._slots = asyncio.Semaphore(CONNECTIONS_MAX)
@@ -169,7 +126,7 @@ class _Forwarder:
         except StreamRefusedError as error:
             self._say(error.reason)
             give_up(near[1])
-        except StreamError as error:
+        except (StreamError, StreamProgramError) as error:
             self._say(f"no connection to {remote}: {error}")
             give_up(near[1])
         else:

@@ -109,6 +109,22 @@ class Output:
                 select.select([], [self._descriptor], [])
 
 
+def nobody_there(source: int = 0, target: int = 1) -> bool:
+    """Return whether nobody writes to standard input and reads standard output any more.
+
+    Source: poll(2): an end of a pipe or socket whose other end is closed reports it unasked.
+    """
+    poll = select.poll()
+    poll.register(source, select.POLLRDHUP)
+    poll.register(target, 0)
+    closed = {descriptor for descriptor, _ in poll.poll(0)}
+    return source in closed and (target in closed or _is_nothing(target))
+
+
+def _is_nothing(descriptor: int) -> bool:
+    return os.fstat(descriptor).st_rdev == os.stat(os.devnull).st_rdev  # noqa: PTH116 - fstat's counterpart
+
+
 def _set_result(future: asyncio.Future[T], result: T) -> None:
     if not future.done():
         future.set_result(result)

@@ -32,8 +32,13 @@ ANSWER_S: Final = 30.0
 _STARTED: Final = b"ready\n"
 
 
-def ask(place: Place, request: Request) -> Answer:
+def ask(place: Place, request: Request, answer_s: float = ANSWER_S) -> Answer:
     """Return the holder's answer; without a holder there are no terminals, and the first `Open` starts one.
+
+    Args:
+        place: where the holder is.
+        request: what to ask.
+        answer_s: seconds that it has for its answer.
 
     Raises:
         HolderError: no holder can be started, or it does not answer.
@@ -42,8 +47,12 @@ def ask(place: Place, request: Request) -> Answer:
     if isinstance(request, Open):
         place.prepare()
         with place.locked():
-            return _conversation(place, request) or _conversation(_started(place), request) or _lost(place)
-    answer = _conversation(place, request)
+            return (
+                _conversation(place, request, answer_s)
+                or _conversation(_started(place), request, answer_s)
+                or _lost(place)
+            )
+    answer = _conversation(place, request, answer_s)
     if answer is not None:
         return answer
     if isinstance(request, Kill):
@@ -105,10 +114,10 @@ def _last_words(log: Path) -> str:
     return f"{lines[-1]} (all of it: {log})" if lines else "it said nothing"
 
 
-def _conversation(place: Place, request: Request) -> Answer | None:
+def _conversation(place: Place, request: Request, answer_s: float) -> Answer | None:
     """Ask; return ``None`` where no holder listens, or where it ended meanwhile."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(ANSWER_S)
+        sock.settimeout(answer_s)
         try:
             sock.connect(str(place.socket))
             sock.sendall(encode(request))
@@ -118,7 +127,7 @@ def _conversation(place: Place, request: Request) -> Answer | None:
             return None
         except TimeoutError as error:
             raise HolderError(
-                f"the process that holds terminals does not answer within {ANSWER_S:g} s"
+                f"the process that holds terminals does not answer within {answer_s:g} s"
             ) from error
         except OSError as error:
             reason = (error.strerror or str(error)).lower()

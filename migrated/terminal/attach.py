@@ -39,6 +39,7 @@ class Destination:
 
     Attributes:
         host: the other host, as its user calls it.
+        options: what the user typed before it to get there, to be repeated in advice.
         ready: what its holder answered.
         addresses: to connect to, best first; empty if ssh is to carry the terminal anyway.
         carrier: has ssh carry the terminal if none of them answers; if there is none, nothing does.
@@ -48,6 +49,7 @@ class Destination:
     host: str
     ready: Ready
     addresses: Sequence[str]
+    options: Sequence[str] = ()
     carrier: Carrier | None = None
     notify: Callable[[str], None] = lambda _: None
 
@@ -96,7 +98,7 @@ async def attach(destination: Destination, identity: HostKey, descriptor: int) -
         known = HolderKey(destination.host, destination.ready.key)
         session = await reach(destination, identity, known)
         try:
-            return await _converse(console, session, known, destination.carrier)
+            return await _converse(console, session, known, destination)
         finally:
             await _part(session)
     finally:
@@ -181,18 +183,27 @@ def _failure(way: str, error: OSError) -> str:
 
 
 async def _converse(
-    console: Console, session: StreamSession, known: HolderKey, carrier: Carrier | None
+    console: Console, session: StreamSession, known: HolderKey, destination: Destination
 ) -> End:
     try:
         reader, writer = await session.open_connection(b"terminal", sealed=True)
     except ConnectionError as error:
         return End(status=FAILED, message=f"`{known.host}`: {error}")
-    kind = os.environ.get("TERM", "")
+    carrier = destination.carrier
 
     def hint() -> str:
         return known.hint() or (carrier.hint() if carrier else "")
 
-    client = Client(console, session, reader, writer, host=known.host, terminal_kind=kind, hint=hint)
+    client = Client(
+        console,
+        session,
+        reader,
+        writer,
+        host=destination.host,
+        options=destination.options,
+        terminal_kind=os.environ.get("TERM", ""),
+        hint=hint,
+    )
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGWINCH, client.resized)
     for number in (signal.SIGTERM, signal.SIGHUP):

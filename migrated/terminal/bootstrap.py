@@ -81,7 +81,7 @@ def find_answer(far: Far, lines: Iterable[bytes]) -> Answer | None:
 
 def addresses(far: Far) -> tuple[str, ...]:
     """Return where ssh finds the other host, if it goes there directly."""
-    command = ["ssh", "-G", *far.options, "--", far.host]
+    command = ["ssh", "-G", "-T", *far.options, "--", far.host]
     done = subprocess.run(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, check=False)
     settings = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
     detour = {settings.get("proxyjump", "none"), settings.get("proxycommand", "none")} != {"none"}
@@ -112,8 +112,8 @@ def why_silent(far: Far, status: int) -> str:
         return f"ssh could not log in at `{far.host}`"
     if status == _NOT_FOUND and not far.server:
         return (
-            f"`{far.host}` has no `migrate`: install it there with `pipx install migrate-sessions`, or say "
-            "where it is with `--server PATH`"
+            f"`{far.host}` has no `migrate`: install it there with `pipx install migrate_sessions-*.whl`, "
+            "or say where it is with `--server PATH`"
         )
     if status == _NOT_FOUND:
         return f"`{far.host}` has no `{far.server}`"

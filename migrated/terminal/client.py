@@ -7,11 +7,12 @@ import contextlib
 import os
 import re
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
 from migrated.streams.network import network_changes
+from migrated.terminal.advice import again
 from migrated.terminal.console import Console
 from migrated.terminal.escape import HELP, EscapeKeys, Wish
 from migrated.terminal.messages import (
@@ -64,6 +65,7 @@ class Client:
         reader: what the holder says.
         writer: where to answer.
         host: the other host, as its user calls it.
+        options: what the user typed before it to get there.
         terminal_kind: ``TERM``.
         hint: returns what is known of why there is no connection, if anything.
     """
@@ -76,6 +78,7 @@ class Client:
         writer: asyncio.StreamWriter,
         *,
         host: str,
+        options: Sequence[str],
         terminal_kind: str,
         hint: Callable[[], str],
     ) -> None:
@@ -84,6 +87,7 @@ class Client:
         self._reader = reader
         self._writer = writer
         self._host = host
+        self._options = options
         self._hint = hint
         self._titled = terminal_kind not in _NO_TITLE
         self._loop = asyncio.get_running_loop()
@@ -119,7 +123,8 @@ class Client:
 
     def leave(self, message: str = "", status: int = 0) -> None:
         """End the client; the terminal stays."""
-        advice = f"`{self._name}` runs on; `migrate ssh --attach {self._name} {self._host}` comes back to it"
+        back = again(self._host, self._options, "--attach", self._name)
+        advice = f"`{self._name}` runs on; `{back}` comes back to it"
         self._finish(End(status=status, message=message or advice))
 
     async def _receive_first(self) -> str | End:
@@ -187,7 +192,7 @@ class Client:
 
     def _broken(self, reason: str) -> End:
         reason = self._why_closed or reason
-        advice = f"`migrate ssh --list {self._host}` says what is there"
+        advice = f"`{again(self._host, self._options, '--list')}` says what is there"
         return End(status=FAILED, message=f"lost `{self._name}` on `{self._host}`: {reason}; {advice}")
 
     async def _draw(self, data: bytes) -> None:

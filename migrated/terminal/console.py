@@ -36,8 +36,7 @@ class Console:
     def __init__(self, descriptor: int) -> None:
         if not os.isatty(descriptor):
             raise NoTerminalError("standard input is not a terminal")
-        flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
-        self._descriptor = os.open(f"/proc/self/fd/{descriptor}", flags)
+        self._descriptor = _open_again(descriptor)
         self._loop = asyncio.get_running_loop()
         self._before: list[Any] = termios.tcgetattr(self._descriptor)
 
@@ -99,3 +98,12 @@ class Console:
             await ready.wait()
         finally:
             remove(self._descriptor)
+
+
+def _open_again(descriptor: int) -> int:
+    flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(f"/proc/self/fd/{descriptor}", flags)
+    except PermissionError:
+        # After su(1) the terminal is still the other user's. By this name it is open to whom it controls.
+        return os.open("/dev/tty", flags)

@@ -44,4 +44,4 @@ def unknown(name: str, known: Collection[str]) -> str:
         return f"there is no terminal `{name}`; did you mean `{close[0]}`?"
     if not known:
         return f"there is no terminal `{name}`, nor any other"
-    return f"there is no terminal `{name}`; there are {', '.join(f'`{other}`' for other in sorted(known))}"
+    return f"there is no terminal `{name}`; there is {', '.join(f'`{other}`' for other in sorted(known))}"

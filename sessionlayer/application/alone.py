@@ -1,7 +1,8 @@
 """Sessions without a daemon: a virtual stream keeps its connections itself, in the program's own process.
 
 A session that is given up loses its transports, readers, writers and tasks. What is left of it is its state,
-compressed, which waits in the server for the client to come back. Only asyncio programs have such sessions.
+compressed, which waits in the server for the client to come back. Sessions of programs with threads, whose
+streams are sockets, are in `blocking`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import inspect
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
 import msgspec
@@ -35,6 +36,7 @@ from sessionlayer.aio.transport import StreamTransport
 from sessionlayer.application.carried import Carried, entrusted
 from sessionlayer.application.entry import continued, hub
 from sessionlayer.application.errors import MigrateError, RefusedError
+from sessionlayer.application.functions import attached
 from sessionlayer.application.grip import Buffered, Owner
 from sessionlayer.application.outcome import Outcome
 from sessionlayer.application.runners import LoopRunner
@@ -113,6 +115,16 @@ def _rest_again(session: Session) -> None:
     """Ask the handler again where somebody else than the client had knocked."""
     if session.suspended:
         session.giving.suspend(session.because, required=True)
+
+
+def known_session(stream: StreamSession) -> Session | None:
+    """Return the session of an association that has been asked for before."""
+    return _sessions.get(stream)
+
+
+def remember_session(stream: StreamSession, session: Session) -> None:
+    """Let everybody who asks for the session of an association have the same."""
+    _sessions[stream] = session
 
 
 def stream_session(writer: asyncio.StreamWriter, stream: StreamSession, owner: Owner) -> Session:
@@ -196,18 +208,31 @@ class StreamKeeper:
 
     def give_up(self, session: Session, record: Continuation, descriptors: Sequence[int]) -> Outcome[None]:
         """Freeze the stream. Its connections go on with the record's function when the client is back."""
-        stream, server = self._stream, self._server
         if record.kind is Kind.COMPLETE:
             return self._entrust(session, record, descriptors[1:])
+        stream, refusal = self._stream, self._refusal(session, record)
+        if stream is None or refusal:
+            return _refused(refusal)
+        self._take_back(stream)
+        self._rest(session, stream, record)
+        return Outcome.of(None)
+
+    def _refusal(self, session: Session, record: Continuation) -> str:
+        """Return why a continuation can't be taken over, or an empty string."""
         if record.descriptors[1:]:
-            return _refused("nobody keeps descriptors for a program that runs on; keep them open")
-        if stream is None or (server is None and stream.dialer is None):
-            return _refused(
-                "a session is given up by clients, and servers that `migrate.start_server` has started"
-            )
+            return "without a daemon nobody keeps descriptors for a program that runs on; keep them open"
+        if self._stream is None or (self._server is None and self._stream.dialer is None):
+            return "a session is given up by clients, and servers that `migrate.start_server` has started"
+        return ""
+
+    def _take_back(self, stream: StreamSession) -> None:
+        """Take the connections out of the program's hands."""
         for grip in self.grips:
             grip.end()
         self.grips.clear()
+
+    def _rest(self, session: Session, stream: StreamSession, record: Continuation) -> None:
+        server = self._server
         self._record, self._stream = record, None
         if server is not None:
             server.freeze(stream, lambda new: self._woken(session, new), lambda end: self._over(session, end))
@@ -215,7 +240,6 @@ class StreamKeeper:
             state = stream.freeze()  # a client has to look for its server, which takes a live object
             suspended_s = max(state.suspended_s, SUSPEND_S)  # so that its return is told of
             self._woken(session, stream.dialer.restore(replace(state, suspended_s=suspended_s)))
-        return Outcome.of(None)
 
     def _entrust(self, session: Session, record: Continuation, descriptors: Sequence[int]) -> Outcome[None]:
         """Give the session to the daemon, with the server's listening sockets; this process is to end.
@@ -306,7 +330,7 @@ class StreamKeeper:
                 required = not session.callbacks.lazy
                 session.runner.call(lambda: session.giving.suspend((event.reason,), required=required))
             case Resumed():
-                session.runner.call(lambda: self._resume(session))
+                self._back(session)
             case Closed() if event.code != "frozen":
                 self._over(session, event)
 
@@ -321,14 +345,23 @@ class StreamKeeper:
         code = _CODES.get(closed.code, "lost")
         session.runner.call(lambda: session.tell_ended(code, closed.reason))
 
+    def _back(self, session: Session) -> None:
+        session.runner.call(lambda: self._resume(session))
+
     def _resume(self, session: Session) -> None:
         record, self._record = self._record, None
         if record is None:
-            session.tell_resumed({})
+            session.tell_resumed(None)
             return
         self.take_in()
+        session.continued = True
         for _ in tuple(self._coming):
-            session.giving.go_on(record)
+            session.giving.go_on(record, taker(session, record))
+
+
+def taker(session: Session, record: Continuation) -> Callable[..., Any] | None:
+    """Return the attach handler where it is to go on: nobody was named, and nobody waits."""
+    return None if record.function or session.giving.awaited else attached()
 
 
 def _keeper(session: Session) -> StreamKeeper:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from sessionlayer.application.channel import close_all, connect, receive, send
 from sessionlayer.application.errors import MigrateError, RefusedError, UnavailableError
+from sessionlayer.application.functions import attach
 from sessionlayer.application.grip import Connection, Owner, grip_of
 from sessionlayer.application.hub import Hub, program_name
 from sessionlayer.application.inert import Inert
@@ -75,7 +76,8 @@ def get_session(connection: Connection, *, wait_s: float = SESSION_WAIT_S, optio
     """Return the session of a connection (Table I, get_session); the same one whenever it is asked for.
 
     Args:
-        connection: a TCP socket, or the descriptor of one.
+        connection: a TCP socket, or the descriptor of one; or a stream socket of `sessionlayer.sockets`,
+            which needs no daemon.
         wait_s: how long it may take to become a session, if it is none yet.
         optional: wait for nothing. A connection that is no session yet has one in name only, without an
             `id`, instead of an error: it is never suspended, so that the program need not care. It becomes
@@ -147,19 +149,29 @@ def continued() -> Session | None:
         return _process.continued
 
 
-def register_attach_handler(program: str, handler: Callable[..., Any]) -> Outcome[None]:
+def register_attach_handler(
+    program: str, handler: Callable[..., Any], *, optional: bool = False
+) -> Outcome[None]:
     """Take up sessions of ``program`` that other processes have given up (Table I, register_attach_handler).
 
     Args:
         program: a name that all processes of the program use.
         handler: called with ``(session, connection)``, in a thread of its own; in an asyncio program with
             ``(session, reader, writer)``.
+        optional: do without a daemon if there is none: sessions of virtual streams that this process itself
+            has given up with `migrate.system` are taken up either way, unless somebody awaits `resumed`.
 
     Raises:
         UnavailableError: there is no daemon.
         MigrateError: the daemon does not take it.
     """
-    return _finished(hub().attach(program, handler))
+    attach(program, handler)
+    try:
+        return _finished(hub().attach(program, handler))
+    except UnavailableError:
+        if not optional:
+            raise
+        return Outcome.of(None)
 
 
 def register_compat_vector(*tags: Tag, program: str = "") -> Outcome[None]:
@@ -194,12 +206,12 @@ def freeze(session: Session) -> Outcome[None]:
 
 def _ask(connection: Connection, owner: Owner, wait_s: float) -> Outcome[Session]:
     grip = grip_of(connection, owner)
-    if hasattr(connection, "stream_session"):
-        raise UnavailableError(
-            "a stream socket waits for its peer by itself; only asyncio's virtual streams can be given up"
-        )
     if grip.descriptor() < 0:
         raise MigrateError("the connection is closed")
+    if hasattr(connection, "stream_session"):
+        from sessionlayer.application.blocking import socket_session
+
+        return Outcome.of(socket_session(connection))
     return hub().get_session(connection, grip, wait_s)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 F = TypeVar("F", bound=Callable[..., Any])
 
 _functions: Final[dict[str, Callable[..., Any]]] = {}
+_attached: Final[dict[str, Callable[..., Any]]] = {}
 
 
 def function(name: str) -> Callable[[F], F]:
@@ -47,6 +48,16 @@ def name_of(found: str | Callable[..., Any]) -> str:
 def find(name: str) -> Callable[..., Any] | None:
     """Return the function of a name, or ``None``."""
     return _functions.get(name)
+
+
+def attach(program: str, handler: Callable[..., Any]) -> None:
+    """Remember who takes up sessions that nobody else goes on with."""
+    _attached[program] = handler
+
+
+def attached() -> Callable[..., Any] | None:
+    """Return the attach handler of this program, the first one, or ``None``."""
+    return next(iter(_attached.values()), None)
 
 
 def _hint(name: str) -> str:

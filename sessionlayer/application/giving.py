@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from sessionlayer.application.errors import MigrateError
@@ -55,7 +55,7 @@ class Passing:
     record: Record
     taken: int | None
     asked: Outcome[None]
-    told: Outcome[None] = field(default_factory=Outcome)
+    told: Outcome[None]
 
 
 class Giving:
@@ -64,11 +64,13 @@ class Giving:
     Attributes:
         buffered: what came back with a continuation, until it is read and sent again.
         carried: what came back of a virtual stream, until a server goes on with it.
+        told: what came of the last continuation that was given, once what it names is closed.
     """
 
     def __init__(self, session: Session) -> None:
         self.buffered = Buffered()
         self.carried: Carried | None = None
+        self.told: Outcome[None] = Outcome()
         self._session = session
         self._handling = False
         self._urgent = False
@@ -87,7 +89,7 @@ class Giving:
             self._urgent = self._urgent or required
             return
         handler = session.callbacks.handler
-        if session.callbacks.lazy and not required:
+        if not required:
             return  # the daemon expects no answer yet
         if handler is None or self._kept is not None:
             session.backend.keep_running(session)
@@ -168,12 +170,13 @@ class Giving:
         numbers = continuation.numbers()
         taken = session.grip.detach()
         first = session.grip.descriptor() if taken is None else taken
+        self.told = Outcome()  # before anybody is asked: who goes on soon can wait for it
         try:
             asked = session.backend.give_up(session, record, (first, *numbers))
         except BaseException:
             self._keep(record, taken)
             raise
-        passing = self._passing = Passing(continuation, record, taken, asked)
+        passing = self._passing = Passing(continuation, record, taken, asked, self.told)
         asked.when_done(lambda: session.runner.call(self.settle))
         return passing.told
 
@@ -231,6 +234,11 @@ class Giving:
             self.resume()
 
     # --- resumption ---
+
+    @property
+    def awaited(self) -> bool:
+        """Return whether somebody waits for the connection."""
+        return self._resumed is not None
 
     def resumed(self) -> Outcome[Any]:
         """Return an outcome of the connection, once the session goes on."""

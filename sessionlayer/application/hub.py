@@ -26,6 +26,7 @@ from sessionlayer.application.messages import (
     Ended,
     GetSession,
     Granted,
+    Imported,
     Invoke,
     Notice,
     RegisterAttachHandler,
@@ -33,9 +34,10 @@ from sessionlayer.application.messages import (
     Request,
     Resume,
     Suspend,
+    Waiting,
 )
 from sessionlayer.application.outcome import Outcome
-from sessionlayer.application.report import log_error
+from sessionlayer.application.report import log_error, log_warning
 from sessionlayer.application.runners import Runner, ThreadRunner, runner_here, socket_of
 from sessionlayer.application.session import Session
 from sessionlayer.continuations.limits import ENCODED_MAX
@@ -146,7 +148,7 @@ class Hub:
         session = self._session(granted.session, granted.peer, runner)
         session.hold(connection, grip)
         session.suspended = granted.suspended
-        session.imported.update(granted.imported)
+        session.take_imported(granted.imported)
         return session
 
     def _adopt(self, session: Session, asked: Outcome[Reply]) -> None:
@@ -158,7 +160,7 @@ class Hub:
         if unwanted or session.grip.descriptor() < 0 or granted.session in self._sessions:
             return
         session.id, session.peer, session.backend = granted.session, granted.peer, self._keeper
-        session.imported.update(granted.imported)
+        session.take_imported(granted.imported)
         self._sessions[session.id] = session
         self._keeper.ask_again(session)
         for child in [other for other in self._sessions.values() if session in other.parents]:
@@ -169,7 +171,7 @@ class Hub:
         opened = open_continuation(reply.descriptors)
         session = self._session(granted.session, granted.peer, self._threads)
         session.suspended = granted.suspended
-        session.imported.update(granted.imported)
+        session.take_imported(granted.imported)
         session.giving.restore(opened.record, opened.others)
         session.giving.carried = take_carried(opened.record, session)
         if session.giving.carried is not None:
@@ -189,11 +191,11 @@ class Hub:
     def _ask(self, make: Callable[[int], Request]) -> Outcome[None]:
         return self._daemon.request(make).then(lambda reply: close_all(reply.descriptors))
 
-    def _program(self, record: Continuation) -> str:
+    def _program(self, session: Session, record: Continuation) -> str:
         """Return the name under which a continuation is found again, and see to it that it is."""
         if record.kind is Kind.INTERNAL and not self._attachments:
             self.attach(program_name(), None)
-        return self.program
+        return session.program or self.program
 
     @property
     def program(self) -> str:
@@ -213,22 +215,31 @@ class Hub:
         close_all(descriptors)
         if session is not None:
             self._tell(session, notice)
+        elif isinstance(notice, Ended):
+            log_warning(f"a session that another process gave up can't be taken up: {notice.reason}")
 
-    def _tell(self, session: Session, notice: Suspend | Resume | Ended) -> None:
+    def _tell(self, session: Session, notice: Suspend | Resume | Waiting | Imported | Ended) -> None:
         match notice:
             case Suspend():
                 session.runner.call(lambda: session.giving.suspend(notice.because, required=notice.required))
             case Resume():
                 session.runner.call(lambda: session.tell_resumed(notice.imported))
+            case Waiting():
+                session.runner.call(lambda: session.tell_waiting(notice.because))
+            case Imported():
+                session.runner.call(lambda: session.take_imported(notice.values))
             case Ended():
                 self._forget(session)
                 session.runner.call(lambda: session.tell_ended(notice.code, notice.reason))
 
     def _invoke(self, notice: Invoke, descriptors: tuple[int, ...], session: Session | None) -> None:
         """Give a session its connection back: to who has given it up, else to the attach handler."""
-        attachment = next(iter(self._attachments.values()), Attachment(None, self._threads))
-        handler = attachment.handler if session is None else None
-        session = session or self._session(notice.session, notice.peer, attachment.runner)
+        handler = None
+        if session is None:
+            attachment = self._attachments.get(notice.program, Attachment(None, self._threads))
+            handler = attachment.handler
+            session = self._session(notice.session, notice.peer, attachment.runner)
+            session.program = notice.program
         session.runner.call(lambda: self._go_on(session, notice, descriptors, handler))
 
     def _go_on(
@@ -244,7 +255,7 @@ class Hub:
             log_error("going on with a session", error)
             self._keeper.fail(session, f"its continuation can't be read: {error}")
             return
-        session.imported.update(notice.imported)
+        session.take_imported(notice.imported)
         session.giving.restore(opened.record, opened.others)
         if opened.connection is None or notice.expired:
             self._forget(session)

@@ -35,12 +35,15 @@ class Keeper:
 
     Args:
         daemon: the conversation.
-        program: returns the name under which a continuation is to be found again.
+        program: returns the name under which a session's continuation is to be found again.
         forget: is told of sessions that were closed.
     """
 
     def __init__(
-        self, daemon: Daemon, program: Callable[[Continuation], str], forget: Callable[[Session], None]
+        self,
+        daemon: Daemon,
+        program: Callable[[Session, Continuation], str],
+        forget: Callable[[Session], None],
     ) -> None:
         self._daemon = daemon
         self._program = program
@@ -62,7 +65,7 @@ class Keeper:
         """Send a continuation in a memory file, with its descriptors."""
         from sessionlayer.continuations.codec import encode
 
-        program = self._program(record)
+        program = self._program(session, record)
         memory = write_memory(encode(record))
         try:
             return self._ask(

@@ -60,7 +60,8 @@ class CreateSession(Struct, frozen=True, kw_only=True, tag="create-session"):
 class RegisterHandler(Struct, frozen=True, kw_only=True, tag="register-handler"):
     """Ask to be told of a session's suspension, as `Suspend` (Table I, register_handler).
 
-    A ``lazy`` handler has to return a continuation only when the daemon needs it (`Suspend.required`).
+    A ``lazy`` handler has to return a continuation only when the daemon needs it (`Suspend.required`). The
+    policy's ``resume lazy`` makes every handler one.
     """
 
     number: int
@@ -162,7 +163,7 @@ class Granted(Struct, frozen=True, kw_only=True, tag="granted"):
         session: its 16-byte id.
         peer: the remote address and port, for people.
         suspended: whether it waits for a link.
-        imported: what the peer has exported.
+        imported: what the peer has exported, where that is known.
         continued: whether a continuation follows: its memory file and descriptors.
     """
 
@@ -170,7 +171,7 @@ class Granted(Struct, frozen=True, kw_only=True, tag="granted"):
     session: bytes = b""
     peer: str = ""
     suspended: bool = False
-    imported: dict[str, bytes] = {}
+    imported: dict[str, bytes] | None = None
     continued: bool = False
 
 
@@ -196,22 +197,42 @@ class Suspend(Struct, frozen=True, kw_only=True, tag="suspend"):
 
 
 class Resume(Struct, frozen=True, kw_only=True, tag="resume"):
-    """A session goes on whose program has kept running."""
+    """A session goes on whose program has kept running; ``imported`` is as in `Granted`."""
 
     session: bytes
-    imported: dict[str, bytes] = {}
+    imported: dict[str, bytes] | None = None
 
 
 class Invoke(Struct, frozen=True, kw_only=True, tag="invoke"):
     """Go on from an internal continuation. Descriptors: its memory file, then its own.
 
-    ``expired`` is set where there is no connection any more and the program is to clean up.
+    ``program`` says which attach handler is meant: a process may have several. ``imported`` is as in
+    `Granted`. ``expired`` is set where there is no connection any more and the program is to clean up.
     """
 
     session: bytes
     peer: str
-    imported: dict[str, bytes] = {}
+    program: str = ""
+    imported: dict[str, bytes] | None = None
     expired: bool = False
+
+
+class Waiting(Struct, frozen=True, kw_only=True, tag="waiting"):
+    """A session that was given up can't go on although a link is there; it stays suspended.
+
+    ``because`` says why: what it requires of this host differs, for example, or its continuation is of a
+    version that only a newer daemon reads. It goes on as soon as nothing is in its way any more.
+    """
+
+    session: bytes
+    because: tuple[str, ...]
+
+
+class Imported(Struct, frozen=True, kw_only=True, tag="imported"):
+    """What the peer has exported has arrived late, or has changed: all of it, in place of what was before."""
+
+    session: bytes
+    values: dict[str, bytes]
 
 
 class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
@@ -222,8 +243,8 @@ class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
     reason: str
 
 
-Notice = Suspend | Resume | Invoke | Ended
-Answer = Granted | Denied | Suspend | Resume | Invoke | Ended
+Notice = Suspend | Resume | Invoke | Waiting | Imported | Ended
+Answer = Granted | Denied | Notice
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _requests: Final[msgspec.msgpack.Decoder[Request]] = msgspec.msgpack.Decoder(Request)

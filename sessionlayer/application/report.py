@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sessionlayer.application.outcome import Outcome
+
+if TYPE_CHECKING:
+    import logging
 
 
 def log_failure(outcome: Outcome[Any], what: str) -> None:
@@ -15,6 +18,15 @@ def log_failure(outcome: Outcome[Any], what: str) -> None:
 
 def log_error(what: str, error: BaseException) -> None:
     """Log that something of the program's has failed, with its traceback."""
+    _logger().error("%s has failed: %s", what, error, exc_info=error)
+
+
+def log_warning(text: str) -> None:
+    """Log what the program's people should know, and no code of it has to act on."""
+    _logger().warning("%s", text)
+
+
+def _logger() -> logging.Logger:
     import logging  # takes 6 ms, and is mostly not needed
 
-    logging.getLogger("migrate").error("%s has failed: %s", what, error, exc_info=error)
+    return logging.getLogger("migrate")

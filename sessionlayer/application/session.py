@@ -10,7 +10,7 @@ from sessionlayer.application.errors import SessionEndedError
 from sessionlayer.application.giving import Giving
 from sessionlayer.application.grip import Connection, Grip, SocketGrip
 from sessionlayer.application.outcome import Outcome
-from sessionlayer.application.report import log_failure
+from sessionlayer.application.report import log_failure, log_warning
 from sessionlayer.application.runners import LoopRunner, Runner, ThreadRunner
 from sessionlayer.continuations.attributes import AttributeStore
 from sessionlayer.continuations.values import RESERVED, Tag
@@ -55,18 +55,20 @@ class Session:
     Attributes:
         id: 16 bytes, the same at both ends.
         peer: the remote address and port, for people.
+        program: as which program's it was taken up by an attach handler; empty for others.
         connection: what the session was asked for with; the socket that came back, in a session that goes on.
         descriptors: what came with a continuation besides the connection, by name.
-        imported: the attributes that the peer has exported.
+        imported: the attributes that the peer has exported, as they were when the session last went on.
         continued: whether it goes on from a continuation.
         suspended: whether it waits for the network.
-        because: why it is suspended: one or more words, such as ``no-link``.
+        because: why it is suspended: one or more reasons, for people; the last that was told.
         ended: why it is no session any more, or ``None``.
     """
 
     def __init__(self, identifier: bytes, *, peer: str, backend: Backend, runner: Runner) -> None:
         self.id = identifier
         self.peer = peer
+        self.program = ""
         self.connection: Any = None
         self.descriptors: dict[str, int] = {}
         self.imported: dict[str, bytes] = {}
@@ -122,7 +124,10 @@ class Session:
         Raises:
             KeyError: there is none of that name.
         """
+        was_exported = name in self.attributes.exported
         self.attributes.delete(name)
+        if was_exported:
+            self.backend.export(self, self.exported())
 
     def export(self, name: str) -> Outcome[None]:
         """Let the peer have an attribute in its `imported` at the next resumption (Table I, export).
@@ -170,7 +175,7 @@ class Session:
         Args:
             handler: a function, or a coroutine function in an asyncio program. Without one the program keeps
                 running; it sees `suspended`, and may use `return_cont` when it has come to a quiescent point.
-            lazy: call it only when the daemon needs the continuation.
+            lazy: call it only when the daemon needs the continuation. Policy may say so, too (`resume lazy`).
 
         Raises:
             MigrateError: the daemon does not take it.
@@ -274,17 +279,27 @@ class Session:
         """Know the session's connection from now on."""
         self.connection, self.grip = connection, grip
 
-    def tell_resumed(self, imported: Mapping[str, bytes]) -> None:
+    def take_imported(self, imported: Mapping[str, bytes] | None) -> None:
+        """Know what the peer has exported, all of it; ``None`` is from a daemon that does not know it."""
+        if imported is not None:
+            self.imported = dict(imported)
+
+    def tell_resumed(self, imported: Mapping[str, bytes] | None) -> None:
         """Go on with a program that has kept running."""
-        self.imported.update(imported)
+        self.take_imported(imported)
         self.suspended, self.because = False, ()
         self.giving.resume()
         self._call(self.callbacks.resumed, "resumption")
 
-    def tell_resumed_if_suspended(self, imported: Mapping[str, bytes]) -> None:
+    def tell_resumed_if_suspended(self, imported: Mapping[str, bytes] | None) -> None:
         """Go on where the resumption happened while nobody could tell."""
         if self.suspended:
             self.tell_resumed(imported)
+
+    def tell_waiting(self, because: tuple[str, ...]) -> None:
+        """Stay suspended although the network is back."""
+        self.because = because
+        log_warning(f"a session with {self.peer} waits: {'; '.join(because)}")
 
     def tell_denied(self, error: BaseException) -> None:
         """Go on with a program whose handler has returned a continuation that is not taken."""

@@ -3,6 +3,7 @@
 from sessionlayer.protocol.association import Association, Counters
 from sessionlayer.protocol.commands import (
     AdoptionRefused,
+    AttributesImported,
     CheckAdoption,
     Command,
     FinishMove,
@@ -48,6 +49,7 @@ __all__ = [
     "Arrival",
     "Association",
     "AssociationState",
+    "AttributesImported",
     "CheckAdoption",
     "Checked",
     "Command",

@@ -72,6 +72,8 @@ class Adoptions:
     def adopt(self, connections: Sequence[Connection], now: float) -> tuple[Command, ...]:
         """Offer connections to the peer; see ``Association.adopt``."""
         taken = {*self._offers.values(), *(s.connection for s in self._sessions.values())}
+        # The peer's offer of it goes on: with ours as well, each end could say yes to the other's.
+        taken |= {check.connection for check in self._checks.values()}
         offers = {self._entropy(SESSION_ID_BYTES): c for c in connections if c not in taken}
         self._offers |= offers
         entries = [_offer(session_id, connection) for session_id, connection in offers.items()]

@@ -7,12 +7,13 @@ seconds of one monotonic clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sessionlayer.protocol.adoption import Adoptions
 from sessionlayer.protocol.commands import Command
 from sessionlayer.protocol.errors import LocalProtocolError, RemoteProtocolError
+from sessionlayer.protocol.exports import Exports
 from sessionlayer.protocol.handshake import Established
 from sessionlayer.protocol.heartbeat import Heartbeat, PathChecks
 from sessionlayer.protocol.holder import Holder
@@ -20,6 +21,8 @@ from sessionlayer.protocol.keys import Entropy
 from sessionlayer.protocol.messages import (
     AdoptAnswer,
     AdoptRequest,
+    Exported,
+    ExportedAck,
     HandoffAnswer,
     HandoffDone,
     HandoffDoneAck,
@@ -74,6 +77,7 @@ class Association:
         self._mover = Mover(self._wire, self._sessions)
         self._holder = Holder(self._wire, self._sessions, now)
         self._releases = Releases(self._wire, self._sessions)
+        self._exports = Exports(self._wire, self._sessions)
         self._adoptions = Adoptions(self._wire, self._sessions, self._releases, entropy)
         self._heartbeat = Heartbeat(self._wire, now)
         self._checks = PathChecks(self._wire)
@@ -131,7 +135,7 @@ class Association:
 
     def next_deadline(self) -> float:
         """Return when ``handle_timer`` is to be called next."""
-        parts = (self._mover, self._holder, self._adoptions, self._releases, self._checks)
+        parts = (self._mover, self._holder, self._adoptions, self._releases, self._exports, self._checks)
         deadlines = [deadline for part in parts if (deadline := part.next_deadline()) is not None]
         return min([self._heartbeat.next_deadline(), *deadlines])
 
@@ -142,6 +146,7 @@ class Association:
             *self._mover.handle_timer(now),
             *self._adoptions.handle_timer(now),
             *self._releases.handle_timer(now),
+            *self._exports.handle_timer(now),
             *self._checks.handle_timer(now),
             *self._heartbeat.handle_timer(now),
         )
@@ -221,6 +226,38 @@ class Association:
         """
         return self._releases.release(session_id, now)
 
+    def export(self, session_id: bytes, values: Mapping[str, bytes]) -> None:
+        """Have attributes of a session told when ``tell_exported`` is called; they replace earlier ones.
+
+        Raises:
+            LocalProtocolError: there is no such session, or they are too large.
+        """
+        self._exports.export(session_id, values)
+
+    def tell_exported(self, session_id: bytes, now: float) -> None:
+        """Tell the peer what was exported of a session that goes on; it is sent when the timer is handled.
+
+        Raises:
+            LocalProtocolError: there is no such session.
+        """
+        self._exports.tell(session_id, now)
+
+    def imported(self, session_id: bytes) -> Mapping[str, bytes] | None:
+        """Return the attributes that the peer has exported; ``None`` if it has not told any yet.
+
+        Raises:
+            LocalProtocolError: there is no such session.
+        """
+        return self._exports.imported(session_id)
+
+    def imports_pending(self, session_id: bytes) -> bool:
+        """Return whether the peer has announced attributes that have not arrived yet.
+
+        Raises:
+            LocalProtocolError: there is no such session.
+        """
+        return self._exports.is_pending(session_id)
+
     def _dispatch(self, message: Message, path: Path, now: float, *, newest: bool) -> tuple[Command, ...]:
         match message:
             case Ping():
@@ -245,4 +282,9 @@ class Association:
                 return self._releases.on_release(message, path)
             case ReleaseAck():
                 self._releases.on_ack(message)
+                return ()
+            case Exported():
+                return self._exports.on_exported(message, path, newest=newest)
+            case ExportedAck():
+                self._exports.on_ack(message, now, newest=newest)
                 return ()

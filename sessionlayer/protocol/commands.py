@@ -116,6 +116,13 @@ class SessionReleased:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttributesImported:
+    """What the peer's program has exported has arrived, or has changed; see ``Association.imported``."""
+
+    session_id: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PeerSilent:
     """Nothing authentic came from the peer's daemon for 3 s."""
 
@@ -151,6 +158,7 @@ Command = (
     | FreezeHeld
     | ReleaseHeld
     | SessionReleased
+    | AttributesImported
     | PeerSilent
     | PeerHeard
     | PathValidated

@@ -157,6 +157,7 @@ class Holder:
             address=pack_address(result.address),
             port=result.port,
             received=result.received,
+            exported=session.exchange.offered,
         )
 
     def _thaw(self, session: Session, now: float, *, mover_in_place: bool) -> list[Command]:

@@ -46,6 +46,26 @@ RELEASES_MAX = 4096
 """Releases that wait for their acknowledgement; the oldest is forgotten, and the peer learns of it when
 it next asks."""
 
+EXPORT_PART_BYTES = 1024
+"""Bytes of one part of a set of exported attributes, which fits a datagram; a longer one is malformed."""
+
+EXPORT_PARTS_MAX = 24
+"""Parts of such a set, which has at most 24 KiB: 16 KiB of names and values, and their encoding. More can't
+be exported, and is malformed. So much is kept of each session, and once more while another set arrives."""
+
+EXPORT_NAME_MAX = 255
+"""Characters of an exported attribute's name; a longer one can't be exported, and is malformed."""
+
+EXPORT_TIMEOUT_S = 60.0
+"""Seconds after which exported attributes are no longer told to a peer that does not acknowledge them; it is
+told anew when the session next goes on."""
+
+EXPORT_TURN_BYTES = 65_536
+"""Bytes of exported attributes that are sent at once, to one peer; the rest waits for ``EXPORT_PAUSE_S``."""
+
+EXPORT_PAUSE_S = 0.005
+"""Seconds between two such bursts."""
+
 EPOCH_MAX = 2**62
 """Highest epoch of a session; a peer that names a higher one has sent a malformed message."""
 

@@ -15,7 +15,15 @@ import msgspec
 from msgspec import Meta, Struct
 
 from sessionlayer.protocol.errors import RemoteProtocolError
-from sessionlayer.protocol.limits import ADDRESSES_MAX, DATAGRAM_MAX, EPOCH_MAX, MESSAGE_MAX, REASON_MAX
+from sessionlayer.protocol.limits import (
+    ADDRESSES_MAX,
+    DATAGRAM_MAX,
+    EPOCH_MAX,
+    EXPORT_PART_BYTES,
+    EXPORT_PARTS_MAX,
+    MESSAGE_MAX,
+    REASON_MAX,
+)
 
 PackedAddress = Annotated[bytes, Meta(min_length=4, max_length=16)]
 SessionId = Annotated[bytes, Meta(min_length=16, max_length=16)]
@@ -25,6 +33,7 @@ Epoch = Annotated[int, Meta(ge=1, le=EPOCH_MAX)]
 Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Index = Annotated[bytes, Meta(min_length=8, max_length=8)]
 Reason = Annotated[str, Meta(max_length=REASON_MAX)]
+SetName = Annotated[bytes, Meta(max_length=8)]
 Addresses = Annotated[tuple[PackedAddress, ...], Meta(max_length=ADDRESSES_MAX)]
 
 _ENVELOPE_BYTES = 24
@@ -116,7 +125,8 @@ class AdoptAnswer(_Message, frozen=True, tag=5):
 class MoveEntry(_Message, frozen=True):
     """One connection of a handoff request; the fields are those of ``values.Departure``.
 
-    ``peer_address`` and ``peer_port`` say for which place of the receiver a mover is ``in_place``.
+    ``peer_address`` and ``peer_port`` say for which place of the receiver a mover is ``in_place``;
+    ``exported`` names the set of attributes that will follow.
     """
 
     session: SessionId
@@ -128,6 +138,7 @@ class MoveEntry(_Message, frozen=True):
     in_place: bool = False
     peer_address: PackedAddress | None = None
     peer_port: Port | None = None
+    exported: SetName = b""
 
 
 class HandoffRequest(_Message, frozen=True, tag=6):
@@ -150,6 +161,7 @@ class AnswerEntry(_Message, frozen=True):
         peer_address: where it believes the mover to be, and ``peer_port`` (only for ``FAILED``).
         latest: the highest epoch that it has seen (only for ``STALE``).
         reason: in words (only for ``FAILED``).
+        exported: the name of the set of attributes that will follow (only for ``DONE``).
     """
 
     session: SessionId
@@ -162,6 +174,7 @@ class AnswerEntry(_Message, frozen=True):
     peer_port: Port | None = None
     latest: Annotated[int, Meta(ge=0, le=EPOCH_MAX)] = 0
     reason: Reason = ""
+    exported: SetName = b""
 
 
 class HandoffAnswer(_Message, frozen=True, tag=7):
@@ -202,6 +215,43 @@ class ReleaseAck(_Message, frozen=True, tag=11):
     sessions: tuple[SessionId, ...]
 
 
+class ExportedPart(_Message, frozen=True):
+    """A part of all that a session's program has exported.
+
+    Attributes:
+        session: 16 bytes.
+        name: of the set, 8 bytes made of its content.
+        number: of the part, from 0, and ``count`` how many there are.
+        data: at most 1 KiB.
+    """
+
+    session: SessionId
+    name: Annotated[bytes, Meta(min_length=8, max_length=8)]
+    number: Annotated[int, Meta(ge=0, lt=EXPORT_PARTS_MAX)]
+    count: Annotated[int, Meta(ge=1, le=EXPORT_PARTS_MAX)]
+    data: Annotated[bytes, Meta(max_length=EXPORT_PART_BYTES)]
+
+
+class Exported(_Message, frozen=True, tag=12):
+    """Tell what programs have exported."""
+
+    entries: tuple[ExportedPart, ...]
+
+
+class ExportedHave(_Message, frozen=True):
+    """A session and the set that is meant, and which ``parts`` of it are there: bit n is part n."""
+
+    session: SessionId
+    name: Annotated[bytes, Meta(min_length=8, max_length=8)]
+    parts: Annotated[int, Meta(ge=0, lt=2**EXPORT_PARTS_MAX)]
+
+
+class ExportedAck(_Message, frozen=True, tag=13):
+    """Acknowledge ``Exported``."""
+
+    entries: tuple[ExportedHave, ...]
+
+
 Message = (
     Ping
     | Pong
@@ -213,6 +263,8 @@ Message = (
     | HandoffDoneAck
     | Release
     | ReleaseAck
+    | Exported
+    | ExportedAck
 )
 Greeting = Hello | Verdict
 EntryT = TypeVar("EntryT")
@@ -241,6 +293,8 @@ def decode(data: bytes) -> Message:
         raise RemoteProtocolError(f"a malformed message: {error}") from error
     for address in _addresses_in(message):
         unpack_address(address)
+    if isinstance(message, Exported) and any(part.number >= part.count for part in message.entries):
+        raise RemoteProtocolError("a malformed message: a part beyond the last one")
     return message
 
 

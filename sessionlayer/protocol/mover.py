@@ -221,6 +221,7 @@ def _arrival(session: Session, entry: AnswerEntry) -> Arrival | None:
     assert departure is not None
     address = unpack_address(entry.address)
     session.machine.feed(SessionEvent.ANSWERED)
+    session.exchange.incoming.announced = entry.exported
     session.target = session.connection.with_local(departure.address, departure.port).with_remote(
         address, entry.port
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sessionlayer.protocol.attributes import Exchange
 from sessionlayer.protocol.limits import HOLD_S
 from sessionlayer.protocol.messages import AnswerEntry, MoveEntry, pack_address
 from sessionlayer.protocol.transitions import SESSION, Machine, SessionEvent, SessionState
@@ -73,6 +74,7 @@ class Session:
         self.answer: AnswerEntry | None = None
         self.target: Connection | None = None
         self.hold_s = HOLD_S
+        self.exchange = Exchange()
 
     @classmethod
     def restored(cls, record: SessionRecord) -> Session:
@@ -127,6 +129,7 @@ class Session:
             in_place=departure.in_place,
             peer_address=pack_address(self.connection.remote_address) if departure.in_place else None,
             peer_port=self.connection.remote_port if departure.in_place else None,
+            exported=self.exchange.offered,
         )
 
     def meets(self, entry: MoveEntry) -> bool:
@@ -142,6 +145,7 @@ class Session:
         self.request = request
         self.answer = None
         self.departure = None
+        self.exchange.incoming.announced = request.entry.exported
         return Rebinding(
             session_id=self.session_id,
             epoch=self.epoch,

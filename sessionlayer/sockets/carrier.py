@@ -8,9 +8,10 @@ import weakref
 from collections.abc import Callable
 
 from sessionlayer.aio import StreamSession
+from sessionlayer.aio.transport import StreamTransport
 from sessionlayer.sockets.background import background
 from sessionlayer.sockets.pump import Pump
-from sessionlayer.sockets.stream_socket import Shared, StreamSocket
+from sessionlayer.sockets.stream_socket import Home, Shared, StreamSocket
 
 
 class Carrier:
@@ -19,18 +20,21 @@ class Carrier:
     Args:
         session: of the stream.
         purpose: of the stream.
-        over: called when the stream is over.
+        home: where it comes from.
+        over: called when the stream is over, or given up with its session.
     """
 
-    def __init__(self, session: StreamSession, purpose: bytes, over: Callable[[Carrier], None]) -> None:
+    def __init__(
+        self, session: StreamSession, purpose: bytes, home: Home, over: Callable[[Carrier], None]
+    ) -> None:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         self._tell = over
-        self._shared = Shared(session.sockname, session.peername, session, purpose)
+        self._shared = Shared(session.sockname, session.peername, session, home, purpose)
         self._over = asyncio.Event()
         self.socket = StreamSocket.adopt(theirs, self._shared)
         self._weak_socket = weakref.ref(self.socket)
-        self.pump = Pump(ours, self._lost)
+        self.pump = Pump(ours, self._shared.sockets, self._lost)
         background.finish_at_exit(self)
 
     def release(self) -> StreamSocket:
@@ -38,6 +42,14 @@ class Carrier:
         found = self.socket
         del self.socket
         return found
+
+    def go_on(self, transport: StreamTransport) -> StreamSocket:
+        """Carry a stream that was given up, and return its new socket."""
+        if transport.connection.end is not None:
+            self.socket.shutdown(socket.SHUT_WR)  # as the program has done before
+        transport.resume_reading()  # what is handed over may make it pause again
+        transport.begin(self.pump)
+        return self.release()
 
     def discard(self) -> None:
         """Close both ends of a stream that did not come to be."""

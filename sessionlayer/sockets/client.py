@@ -7,6 +7,7 @@ import socket
 from typing import Final
 
 from sessionlayer.aio import HostKey, Judge, StreamOptions, StreamSession, connect
+from sessionlayer.aio.transport import StreamTransport
 from sessionlayer.sockets.background import background
 from sessionlayer.sockets.carrier import Carrier
 from sessionlayer.sockets.stream_socket import StreamSocket
@@ -67,13 +68,32 @@ async def _open(
 
 
 async def _socket(session: StreamSession, purpose: bytes, *, sealed: bool) -> StreamSocket:
-    carrier = Carrier(session, purpose, lambda _: _end(session))
+    carrier = _carrier(session, purpose)
     try:
         await session.create_connection(lambda: carrier.pump, purpose, sealed=sealed)
     except BaseException:
         carrier.discard()
         raise
     return carrier.release()
+
+
+class _Alone:
+    """The `Home` of a socket that has its session to itself."""
+
+    server = None
+
+    def carry(self, transport: StreamTransport) -> StreamSocket:
+        """Return a new socket of a stream that goes on."""
+        session = transport.session
+        assert isinstance(session, StreamSession)
+        return _carrier(session, transport.connection.purpose).go_on(transport)
+
+    def tidy(self) -> None:
+        """Do nothing: its session is over with it."""
+
+
+def _carrier(session: StreamSession, purpose: bytes) -> Carrier:
+    return Carrier(session, purpose, _Alone(), lambda _: _end(session))
 
 
 def _end(session: StreamSession) -> None:

@@ -16,9 +16,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from sessionlayer.aio import StreamReader
@@ -32,11 +33,18 @@ class Pump(asyncio.Protocol):
 
     Args:
         end: our end of the pair, not blocking.
+        others: the program's sockets of the other end.
         lost: called once when the stream is over, with what went wrong, if anything.
     """
 
-    def __init__(self, end: socket.socket, lost: Callable[[Exception | None], None]) -> None:
+    def __init__(
+        self,
+        end: socket.socket,
+        others: Collection[socket.socket],
+        lost: Callable[[Exception | None], None],
+    ) -> None:
         self._end = end
+        self._others = others
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
@@ -107,6 +115,47 @@ class Pump(asyncio.Protocol):
         """Close our end; no stream has come to be."""
         self._end.close()
 
+    # --- a session that is given up ---
+
+    def is_held_elsewhere(self) -> bool:
+        """Return whether the program's end is open, but not as a socket that we know."""
+        return self._known_end() is None and not _hung_up(self._end)
+
+    def take_back(self, error: Exception) -> bytes:
+        """Stop: pass on all that the program has written, and return what it has not read.
+
+        From now on its socket fails as that of a lost stream, with ``error`` as the reason.
+        """
+        self._stop()
+        self._lost(error)
+        closed, ended = _hung_up(self._end), _ended(self._end)
+        self._drain()
+        self._end.shutdown(socket.SHUT_RDWR)  # nothing can be written or waited for any more
+        self._drain()
+        if closed:
+            self._transport.close()
+        elif ended:
+            self._transport.write_eof()
+        known = self._known_end()
+        unread = b"" if known is None else _read_all(known)
+        unread += bytes(self._waiting)
+        self._transport.set_protocol(asyncio.Protocol())
+        self._end.close()
+        return unread
+
+    def _known_end(self) -> socket.socket | None:
+        return next((end for end in tuple(self._others) if end.fileno() >= 0), None)
+
+    def _drain(self) -> None:
+        while data := self._read_end():
+            self._transport.write(data)
+
+    def _read_end(self) -> bytes:
+        try:
+            return self._end.recv(CHUNK)
+        except (BlockingIOError, InterruptedError, ConnectionResetError):
+            return b""
+
     # --- the program's side ---
 
     def _take(self) -> None:
@@ -173,9 +222,13 @@ class Pump(asyncio.Protocol):
             self._hang_up = None
 
     def _close(self) -> None:
+        self._stop()
+        self._end.close()
+
+    def _stop(self) -> None:
         self._loop.remove_reader(self._end)
         self._loop.remove_writer(self._end)
-        self._end.close()
+        self._stop_listening_for_hang_up()
 
 
 class _Nothing(asyncio.Transport):
@@ -202,6 +255,20 @@ def _hung_up(end: socket.socket) -> bool:
     poll = select.poll()
     poll.register(end, 0)
     return bool(poll.poll(0))
+
+
+def _ended(end: socket.socket) -> bool:
+    """Return whether nothing can be written to the other end of the pair any more."""
+    poll = select.poll()
+    poll.register(end, select.POLLRDHUP)
+    return bool(poll.poll(0))
+
+
+def _read_all(end: socket.socket) -> bytes:
+    """Return what can still be read from an end whose other end is shut, whatever its time-out."""
+    with socket.socket(fileno=os.dup(end.fileno())) as found:
+        found.setblocking(False)
+        return b"".join(iter(lambda: found.recv(CHUNK), b""))
 
 
 def _shut_writing(end: socket.socket) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from sessionlayer.aio import HostKey, Judge, StreamOptions, StreamServer, StreamSession, start_server
+from sessionlayer.aio.transport import StreamTransport
 from sessionlayer.sockets.background import background
 from sessionlayer.sockets.carrier import Carrier
 from sessionlayer.sockets.stream_socket import Address, StreamSocket
@@ -126,21 +127,46 @@ class Door:
         self._close_port()
 
     def _close_port(self) -> None:
-        if self._closed and not self._carried and self._server is not None:
-            self._server.close()
+        server = self._server
+        if self._closed and not self._carried and server is not None and not _has_more(server):
+            server.close()
+
+    @property
+    def server(self) -> StreamServer | None:
+        """Return the server that keeps the sessions."""
+        return self._server
+
+    def carry(self, transport: StreamTransport) -> StreamSocket:
+        """Return a new socket of a stream that goes on."""
+        session = transport.session
+        assert isinstance(session, StreamSession)
+        return self._carrier(session, transport.connection.purpose).go_on(transport)
+
+    def _carrier(self, session: StreamSession, purpose: bytes) -> Carrier:
+        carrier = Carrier(session, purpose, self, self._over)
+        self._carried.add(carrier)
+        return carrier
 
     def _over(self, carrier: Carrier) -> None:
         self._carried.discard(carrier)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Give the port up when nobody needs it any more."""
         asyncio.get_running_loop().call_soon(self._close_port)  # the peer is to hear of the end first
 
     def _connected(
         self, session: StreamSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        carrier = Carrier(session, writer.get_extra_info("purpose"), self._over)
-        self._carried.add(carrier)
+        carrier = self._carrier(session, writer.get_extra_info("purpose"))
         carrier.pump.take_over(reader, writer)
         self._waiting.append(carrier.release())
         self._end.send(b"c")
+
+
+def _has_more(server: StreamServer) -> bool:
+    """Return whether a server has connections that are given up, or that just come back."""
+    return server.frozen > 0 or any(session.transports for session in server.sessions)
 
 
 def create_server(

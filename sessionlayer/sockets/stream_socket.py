@@ -10,14 +10,31 @@ import errno
 import os
 import socket
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from sessionlayer.aio import StreamSession
+    from sessionlayer.aio import StreamServer, StreamSession
+    from sessionlayer.aio.transport import StreamTransport
 
 Address = tuple[Any, ...]
 
+_OF_LOST: Final = (errno.EPIPE, errno.EBADF)
 _OF_TCP: Final = (socket.IPPROTO_TCP, socket.IPPROTO_IP, socket.IPPROTO_IPV6)
+
+
+class Home(Protocol):
+    """Where stream sockets come from. All but `server` is for the loop's thread."""
+
+    @property
+    def server(self) -> StreamServer | None:
+        """Return the server that keeps their sessions; ``None`` at the client's end."""
+
+    def carry(self, transport: StreamTransport) -> StreamSocket:
+        """Return a new socket of a stream that goes on."""
+
+    def tidy(self) -> None:
+        """Give up what is not needed any more after a session has ended."""
 
 
 @dataclass(slots=True)
@@ -28,17 +45,21 @@ class Shared:
         local: our address and port, as `socket.socket.getsockname` has it.
         remote: the peer's.
         session: the session that the stream belongs to.
+        home: where it comes from.
         purpose: what the connection was opened for.
         failure: why the stream was lost.
         options: of TCP and IP, set by the program; they have no effect.
+        sockets: the duplicates.
     """
 
     local: Address
     remote: Address
     session: StreamSession
+    home: Home
     purpose: bytes = b""
     failure: Exception | None = None
     options: dict[tuple[int, int], int | bytes] = field(default_factory=dict)
+    sockets: WeakSet[StreamSocket] = field(default_factory=WeakSet)
 
 
 class StreamSocket(socket.socket):
@@ -63,12 +84,18 @@ class StreamSocket(socket.socket):
         """Return the stream socket of one end of a pair, which is given up."""
         found = cls(fileno=end.detach())
         found._shared = shared
+        shared.sockets.add(found)
         return found
 
     @property
     def stream_session(self) -> StreamSession:
         """Return the session of the stream; it belongs to another thread's loop."""
         return self._state().session
+
+    @property
+    def home(self) -> Home:
+        """Return where the stream comes from; for the library."""
+        return self._state().home
 
     @property
     def purpose(self) -> bytes:
@@ -112,14 +139,22 @@ class StreamSocket(socket.socket):
 
     def recv(self, bufsize: int, flags: int = 0) -> bytes:
         """Receive; see `socket.socket.recv`."""
-        data = super().recv(bufsize, flags)
+        try:
+            data = super().recv(bufsize, flags)
+        except OSError as error:
+            self._check_lost(error)
+            raise
         if not data and bufsize:
             self._check_stream()
         return data
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:  # noqa: ANN401 - any buffer
         """Receive into a buffer; see `socket.socket.recv_into`."""
-        count = super().recv_into(buffer, nbytes, flags)
+        try:
+            count = super().recv_into(buffer, nbytes, flags)
+        except OSError as error:
+            self._check_lost(error)
+            raise
         if not count and memoryview(buffer).nbytes:
             self._check_stream()
         return count
@@ -136,16 +171,16 @@ class StreamSocket(socket.socket):
         """Send; see `socket.socket.send`."""
         try:
             return super().send(data, flags)
-        except BrokenPipeError:
-            self._check_stream()
+        except OSError as error:
+            self._check_lost(error)
             raise
 
     def sendall(self, data: Any, flags: int = 0) -> None:  # noqa: ANN401 - any buffer
         """Send all; see `socket.socket.sendall`."""
         try:
             super().sendall(data, flags)
-        except BrokenPipeError:
-            self._check_stream()
+        except OSError as error:
+            self._check_lost(error)
             raise
 
     def _state(self) -> Shared:
@@ -156,6 +191,11 @@ class StreamSocket(socket.socket):
     def _check_open(self) -> None:
         if self.fileno() < 0:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    def _check_lost(self, error: OSError) -> None:
+        """Tell whoever uses the socket of a lost stream, or of one that was given up and closed, so."""
+        if error.errno in _OF_LOST and self._shared is not None:
+            self._check_stream()
 
     def _check_stream(self) -> None:
         failure = self._state().failure

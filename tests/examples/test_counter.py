@@ -148,3 +148,10 @@ def test_the_counter_needs_no_more_than_ten_lines() -> None:
     assert set(added) == {"counter", "counter process"}
     assert all(0 < int(lines) <= 10 for lines in added.values())
     assert "OpenSSH, in the paper     38,885     459      1.18 %" in counted
+
+
+@pytest.mark.parametrize("program", ["counter/plain", "counter/suspendable", "event_stream/plain"])
+def test_without_a_port_the_usage_is_said(program: str) -> None:
+    file = str(ROOT / "examples" / f"{program}.py")
+    done = subprocess.run([sys.executable, file], stderr=subprocess.PIPE, text=True, timeout=WAIT_S)
+    assert (done.returncode, done.stderr) == (1, f"usage: python {file} PORT\n")

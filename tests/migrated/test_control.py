@@ -295,10 +295,17 @@ def test_places_where_no_socket_can_be(folder: Path) -> None:
 
 
 def test_there_is_no_daemon(folder: Path) -> None:
-    with pytest.raises(UnreachableError, match="start `migrated`, or name its socket"):
+    with pytest.raises(UnreachableError, match="start `migrated` as root, or name its socket"):
         request(folder / "nothing", Status())
     with pytest.raises(UnreachableError, match="cannot connect"):
         request(folder / ("x" * 120), Status())
+
+
+def test_a_file_that_is_no_socket_is_not_taken_for_a_daemon(folder: Path) -> None:
+    (folder / "file").touch(mode=0o444)
+    for path in (folder, folder / "file"):
+        with pytest.raises(UnreachableError, match=f"^{path} is not a socket; name the daemon's"):
+            request(path, Status())
 
 
 def misbehaving(path: Path, says: bytes) -> socket.socket:

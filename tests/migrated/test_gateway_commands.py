@@ -175,6 +175,26 @@ def test_a_signal_ends_a_client_and_its_connection(served: Served, destination: 
         there.recv(1)
 
 
+def test_an_end_as_ssh_makes_it_is_an_ordinary_end(served: Served, destination: socket.socket) -> None:
+    """ssh writes its farewell, closes both pipes and sends its ProxyCommand SIGHUP."""
+    client = served.connect("-q", served.destination)
+    there, _ = destination.accept()
+    there.sendall(b"x")
+    assert client.stdin
+    assert client.stdout
+    assert client.stdout.read(1) == b"x"
+    client.stdin.write(b"farewell")
+    client.stdin.close()
+    client.stdout.close()
+    client.send_signal(signal.SIGHUP)
+    with there:
+        assert there.makefile("rb").read() == b"farewell"
+    client.stdin = client.stdout = None
+    assert client.wait(20) == 0
+    served.program.event("ended")
+    assert not any('"broken"' in line for line in served.program.lines)
+
+
 def test_ports_and_unix_sockets_lead_through_one_association(
     served: Served, destination: socket.socket, tmp_path: Path
 ) -> None:

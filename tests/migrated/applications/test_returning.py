@@ -76,7 +76,7 @@ class Bench:
             cast("Core", self.core),
             cast("Keeper", self.keeper),
             expires_at=lambda session: None,
-            granted=lambda session_id: None,
+            granted=lambda session, continuation: None,
         )
         self._connection = connection
         self._theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -102,6 +102,12 @@ def test_expire(running: RunningServer) -> None:
     assert (result.exit_code, result.output) == (0, "session aa is given up\n")
 
 
+def test_summaries_of_the_commands_are_whole() -> None:
+    summaries = migrate("--help").output.partition("Commands:\n")[2].splitlines()
+    assert len(summaries) == 3
+    assert all(line.endswith(".") and not line.endswith("...") for line in summaries)
+
+
 @pytest.mark.parametrize("command", [("list",), ("show", "aa"), ("expire", "aa")], ids=" ".join)
 def test_help_has_an_example_and_without_a_daemon_the_status_is_2(
     tmp_path: Path, command: tuple[str, ...]

@@ -30,6 +30,19 @@ def expire_of(folder: Path, *texts: str, port: int = 22) -> float | None:
 
 
 @pytest.mark.parametrize(
+    ("text", "eager"), [("", True), ("resume lazy", False), ("resume lazy on port 22 resume eager", True)]
+)
+def test_the_last_resume_says_when_a_continuation_is_asked_for(
+    tmp_path: Path, text: str, eager: bool
+) -> None:
+    file = tmp_path / "a.policy"
+    file.write_text(f"monitor-policy {{ {text} }}\n")
+    policy = load_policy([file], with_defaults=True).policy
+    assert policy is not None
+    assert Engine(policy).eager(a_session()) is eager
+
+
+@pytest.mark.parametrize(
     ("texts", "expected"),
     [
         ((), 30 * DAY),

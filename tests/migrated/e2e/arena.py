@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from migrated.lab import SERVER_V4, Access, Host, Lab, two_links
+from migrated.lab import SERVER_V4, Access, Host, Lab, TwoLinks, two_links
 from tests.migrated.e2e.daemons import POLICY, Daemon
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -196,13 +196,28 @@ class Arena:
             self.move(conversation, LINKS[(number + 1) % 2])
 
     def heal(self) -> None:
-        """Plug every cable in and give every link its addresses."""
-        for link in self.links:
-            link.plug()
-            shown = self.net.client.show("address", "show", "dev", link.interface)[0]["addr_info"]
-            if link.v4 not in {entry["local"] for entry in shown}:
-                link.configure()
+        """Leave the links whole, whatever was done to them."""
+        heal(self.net)
 
     def _save_logs(self) -> None:
         for daemon in (self.here, self.there):
             (daemon.folder / "daemon.log").write_text("".join(daemon.lines))
+
+
+def heal(net: TwoLinks) -> None:
+    """Plug every cable in and give every link its addresses and routes, whatever a test has left of them."""
+    for link in net.links:
+        link.plug()
+        if not _is_whole(net.client, link):
+            for family in ("-4", "-6"):
+                net.client.show(family, "route", "flush", "default", "dev", link.interface)
+                net.client.show(family, "address", "flush", "dev", link.interface, "scope", "global")
+            link.configure()
+
+
+def _is_whole(client: Host, link: Access) -> bool:
+    (shown,) = client.show("address", "show", "dev", link.interface)
+    routes = [
+        client.show(family, "route", "show", "default", "dev", link.interface) for family in ("-4", "-6")
+    ]
+    return {link.v4, link.v6} <= {entry["local"] for entry in shown["addr_info"]} and all(routes)

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from migrated.lab import is_privileged
-from tests.migrated.e2e.arena import Arena
+from tests.migrated.e2e.arena import Arena, heal
+
+_WITH_LINKS = ("arena", "far", "stage")
+"""Fixtures that share a network among the tests of a module."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,3 +27,12 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
         yield arena
     for daemon in (arena.here, arena.there):
         assert daemon.complaints() == []
+
+
+@pytest.fixture(autouse=True)
+def whole_links(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keep a test that fails halfway from leaving the next one without links."""
+    shared = [request.getfixturevalue(name) for name in _WITH_LINKS if name in request.fixturenames]
+    yield
+    for one in shared:
+        heal(one.net)

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -42,7 +43,7 @@ monitor-policy {
 
 LOG_LEVEL = "info"
 START_S = 20.0
-EVENT_S = 15.0
+EVENT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,16 @@ class Daemon:
     def stop(self) -> int:
         """End it as an administrator does, and return its exit status."""
         return self._end(signal.SIGTERM)
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Have it do nothing for a while, as if it were at work on something else."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     @property
     def running(self) -> bool:

@@ -7,13 +7,14 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import pytest
 
-from migrated.continuations.store import FILE_NAME
-from migrated.control.messages import ExpireContinuation
+from migrated.continuations.store import FILE_NAME, ContinuationStore
+from migrated.keyfile import read_or_make_key
 from tests.migrated.e2e.arena import Arena
-from tests.migrated.e2e.counting import Counts, counts
+from tests.migrated.e2e.counting import PATIENCE_S, Counts, counts
 
 __all__ = ["counts"]  # a fixture
 
@@ -49,11 +50,62 @@ def test_an_altered_continuation_is_never_invoked(arena: Arena, counts: Counts) 
     arena.there.start()
     counting.server.line("daemon gone")
     counting.plug()
-    told = arena.there.await_event("refused", since=mark, session=counting.session)
-    assert "not what this daemon stored" in told.fields["reason"]
+    counting.server.line("ended lost")
+    told = arena.there.await_event("ended", since=mark, session=counting.session)
+    assert "not what the daemon had stored" in told.fields["reason"]
+    assert arena.there.since(mark, "invoked", session=counting.session) == []
+
+
+def test_a_changed_row_is_told_as_soon_as_its_program_registers_again(arena: Arena, counts: Counts) -> None:
+    counting = counts("internal")
+    counting.cut()
+    counting.server.line("granted")
+    arena.there.kill()
+    with sqlite3.connect(arena.there.folder / "state" / FILE_NAME) as database:
+        database.execute("UPDATE continuations SET uid = uid + 1")
+    database.close()
+    arena.there.start()
+    counting.server.line("daemon gone")
+    counting.server.line("ended lost")  # no link is back yet
+
+
+def test_one_that_only_a_newer_daemon_reads_is_kept_and_its_program_told(
+    arena: Arena, counts: Counts
+) -> None:
+    counting = counts("internal")
+    counting.cut()
+    counting.server.line("granted")
+    arena.there.kill()
+    with stored_there(arena) as store:
+        (session_id,) = (id_ for id_ in store.entries if id_.hex().startswith(counting.session))
+        readable = store.load(session_id)
+        assert readable is not None
+        newer = readable.content[:4] + b"\xff\xff" + readable.content[6:]
+        store.save([replace(readable, content=newer)])
+    arena.there.start()
+    counting.server.line("daemon gone")
+    counting.plug()
+    counting.server.line("waiting .*written by a newer migrate-sessions.*")
     assert arena.there.session(counting.session).state == "suspended"
-    arena.there.ask(ExpireContinuation(session=counting.session))
-    counting.server.line("ended expired")
+    arena.there.kill()
+    with stored_there(arena) as store:
+        store.save([readable])
+    arena.there.start()
+    counting.server.line("daemon gone")
+    counting.server.line(r"invoked \d+", PATIENCE_S)
+    counting.progresses()
+
+
+@contextmanager
+def stored_there(arena: Arena) -> Iterator[ContinuationStore]:
+    """Open the store of the server's daemon, which is not running, with its own key."""
+    state = arena.there.folder / "state"
+    key, _ = read_or_make_key(state / "host.key")
+    store = ContinuationStore(state, key)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from sessionlayer.application.messages import (
 )
 from sessionlayer.continuations.values import Tag
 from tests.migrated.e2e.arena import Arena, Program
-from tests.migrated.e2e.counting import Counts, counts
+from tests.migrated.e2e.counting import PATIENCE_S, Counts, counts
 from tests.migrated.e2e.daemons import POLICY
 
 __all__ = ["counts"]  # a fixture
@@ -84,6 +84,18 @@ def test_a_daemon_that_is_killed_meanwhile_resumes_from_its_store(
     if style == "internal":
         counting.server.line("daemon gone")
     counting.plug()
+    counting.progresses()
+
+
+def test_a_daemon_that_stops_demands_what_it_had_spared_a_program(arena: Arena, counts: Counts) -> None:
+    counting = counts("lazy")
+    counting.cut()
+    assert arena.there.stop() == 0
+    for line in ("suspended", "granted", "daemon gone"):
+        counting.server.line(line)
+    arena.there.start()
+    counting.plug()
+    counting.server.line(r"invoked \d+", PATIENCE_S)
     counting.progresses()
 
 
@@ -199,6 +211,7 @@ def test_what_has_changed_is_reported_before_anything_is_lost(arena: Arena, coun
     shown = arena.there.ask(ShowContinuation(session=counting.session))
     assert isinstance(shown, ContinuationReport)
     assert shown.differs
+    counting.server.line(f"waiting {reason}")
     offer(arena, Tag("lib", "libcount", "1.0"))
     counting.server.line(r"invoked \d+")
     counting.progresses()

@@ -50,4 +50,3 @@ def test_fifty_connections_move_together(arena: Arena) -> None:
         server.await_received(before[1])
     client.process.send_signal(signal.SIGUSR1)
     assert [client.result()[0], server.result()[0]] == [0, 0], (client.last, server.last)
-    arena.heal()

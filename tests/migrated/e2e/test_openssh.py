@@ -145,7 +145,6 @@ def test_typed_lines_come_back(arena: Arena, openssh: OpenSsh) -> None:
     assert seen.pop("ready") == 1
     assert (list(seen), set(seen.values())) == (expected, {2})
     assert terminal.end() == 0
-    arena.heal()
 
 
 class Terminal:

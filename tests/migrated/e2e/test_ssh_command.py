@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from migrated.lab import SERVER_V4
-from tests.migrated.e2e.windows import Far, Window, await_true, far_in
+from tests.migrated.e2e.windows import COLUMNS, Far, Window, await_true, far_in
 
 OUTAGE_S = float(os.environ.get("MIGRATE_OUTAGE_S", "20"))
 COUNT = (
@@ -31,9 +32,18 @@ def capabilities(pid: int) -> str:
     return next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
 
 
+def advised(window: Window, name: str) -> int:
+    """Count where a window says how to come back: with what its user typed, over several lines."""
+    shown = "".join(line.ljust(COLUMNS) for line in window.lines)
+    return len(
+        re.findall(rf"`migrate ssh -F \S+ --server '.*?' --attach {name} {SERVER_V4}` comes back", shown)
+    )
+
+
 def test_a_shell_there_and_its_status(far: Far) -> None:
-    window = far.window(SERVER_V4)
+    window = far.window("-q", SERVER_V4)
     window.await_line(r".*[$#]")
+    assert not any("migrate" in line for line in window.lines)
     window.type("stty size; echo $((6*7)) $TERM\r")
     window.await_line("24 80")
     window.await_line("42 xterm")
@@ -47,7 +57,7 @@ def test_detached_listed_attached_and_killed(far: Far) -> None:
     assert capabilities(window.process.pid) == "0" * 16
     window.type("~.")
     assert window.end() == 0
-    assert any("--attach wren" in line for line in window.lines)
+    assert advised(window, "wren") == 2, "at the beginning, and at the end"
     listed = json.loads(far.there("sessions", "--json").stdout)
     assert [(t["name"], t["program"], t["state"]) for t in listed] == [
         ("wren", "echo ready; cat", "detached")

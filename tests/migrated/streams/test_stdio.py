@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from migrated.streams.stdio import CHUNK, Input, Output
+from migrated.streams.stdio import CHUNK, Input, Output, nobody_there
 
 
 async def read_to_the_end(source: Input) -> bytes:
@@ -92,3 +92,26 @@ def test_a_read_that_nothing_answers_keeps_no_program_from_ending() -> None:
 
     asyncio.run(play())
     os.close(here)  # the thread ends its read now, and finds the loop gone
+
+
+def test_whoever_closes_both_ends_has_gone() -> None:
+    source, source_end = os.pipe()
+    target_end, target = os.pipe()
+    assert not nobody_there(source, target)
+    os.write(source_end, b"last words")
+    os.close(source_end)
+    assert not nobody_there(source, target), "somebody may wait for an answer"
+    os.close(target_end)
+    assert nobody_there(source, target)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    assert nobody_there(source, nothing)
+    for descriptor in (source, target, nothing):
+        os.close(descriptor)
+
+
+def test_whoever_closes_the_one_socket_of_both_has_gone() -> None:
+    here, there = socket.socketpair()
+    with here:
+        assert not nobody_there(here.fileno(), here.fileno())
+        there.close()
+        assert nobody_there(here.fileno(), here.fileno())

@@ -24,5 +24,5 @@ def test_only_plain_names_are_allowed(text: str) -> None:
 
 def test_the_message_guesses() -> None:
     assert unknown("ottre", ["otter", "wren"]) == "there is no terminal `ottre`; did you mean `otter`?"
-    assert unknown("x", ["otter", "wren"]) == "there is no terminal `x`; there are `otter`, `wren`"
+    assert unknown("x", ["otter", "wren"]) == "there is no terminal `x`; there is `otter`, `wren`"
     assert unknown("x", []) == "there is no terminal `x`, nor any other"

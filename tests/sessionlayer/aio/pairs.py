@@ -110,6 +110,7 @@ class Relay:
         self._heard = asyncio.Event()
         self._heard.set()
         self.passed = 0
+        self.resets = 0
         self._start(self._accept())
 
     def _start(self, work: Any) -> asyncio.Task[None]:
@@ -148,6 +149,7 @@ class Relay:
     def _reset(self, both: tuple[socket.socket, socket.socket]) -> None:
         tasks = self._passing.pop(both, None)
         if tasks:
+            self.resets += 1
             for task in tasks:
                 task.cancel()
             for sock in both:
@@ -166,6 +168,11 @@ class Relay:
         """Reset every transport that passes, with whatever is under way."""
         for both in tuple(self._passing):
             self._reset(both)
+
+    @property
+    def passing(self) -> int:
+        """How many transports pass now."""
+        return len(self._passing)
 
     async def reset_every(self, seconds: float) -> None:
         while True:

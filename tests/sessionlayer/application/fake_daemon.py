@@ -128,8 +128,16 @@ class FakeDaemon:
         self.say(Denied(number=request.number, code=code, reason="there is no room"))
         return record
 
-    def invoke(self, record: Continuation, descriptors: Sequence[int], *, session: bytes = SESSION) -> None:
+    def invoke(
+        self,
+        record: Continuation,
+        descriptors: Sequence[int],
+        *,
+        session: bytes = SESSION,
+        program: str = "",
+    ) -> None:
         """Give a continuation back; the descriptors are closed here."""
         memory = write_memory(encode_continuation(record))
-        self.say(Invoke(session=session, peer="192.0.2.1 port 80"), (memory, *descriptors))
+        message = Invoke(session=session, peer="192.0.2.1 port 80", program=program)
+        self.say(message, (memory, *descriptors))
         close_all((memory, *descriptors))

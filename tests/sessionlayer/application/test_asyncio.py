@@ -30,7 +30,7 @@ from sessionlayer.continuations.values import Continuation as Record
 from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
 
 Ends = tuple[socket.socket, socket.socket]
-SUSPEND = Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=False)
+SUSPEND = Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=True)
 
 
 class Program:
@@ -290,7 +290,7 @@ def test_an_attach_handler_gets_a_reader_and_a_writer(daemon: FakeDaemon, connec
         record = Record(
             descriptors=(CONNECTION,), attributes={"mount": b"/live", UNREAD: b"ab"}, function="elsewhere"
         )
-        daemon.invoke(record, [os.dup(connection[0].fileno())], session=bytes(16))
+        daemon.invoke(record, [os.dup(connection[0].fileno())], session=bytes(16), program="radio")
         connection[1].sendall(b"cd")
         assert await taken == (b"/live", b"abcd")
 

@@ -52,7 +52,7 @@ def test_a_process_ends_and_another_goes_on(daemon: FakeDaemon, connection: Ends
     with start(daemon, program.fileno()) as first:
         daemon.grant_session()
         daemon.grant(daemon.expect(RegisterHandler).number)
-        daemon.say(Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=False))
+        daemon.say(Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=True))
         record, descriptors = daemon.take_continuation()
         assert first.wait(WAIT_S) == 0
     process = record.process

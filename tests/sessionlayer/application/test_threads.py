@@ -30,15 +30,16 @@ from sessionlayer.application.messages import (
     RegisterCompatibility,
     RegisterHandler,
     Resume,
+    ReturnContinuation,
     Suspend,
 )
 from sessionlayer.continuations.values import CONNECTION, Kind
+from sessionlayer.continuations.values import Continuation as Record
 from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
-from tests.sessionlayer.sockets.pairs import streams
 
 Ends = tuple[socket.socket, socket.socket]
 
-SUSPEND = Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=False)
+SUSPEND = Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=True)
 
 
 def called(daemon: FakeDaemon, call: Any, kind: type[Any], **answer: Any) -> Any:
@@ -199,12 +200,16 @@ def test_a_system_continuation_brings_the_connection_back(daemon: FakeDaemon, co
         assert connection[1].recv(100) == b"back"
 
 
-def test_a_lazy_handler_is_called_when_it_is_needed(daemon: FakeDaemon, connection: Ends) -> None:
+@pytest.mark.parametrize("lazy", [True, False])
+def test_a_handler_is_called_only_when_the_continuation_is_needed(
+    daemon: FakeDaemon, connection: Ends, lazy: bool
+) -> None:
+    """A policy may spare a program that has not asked for it."""
     calls: list[migrate.Session] = []
     session = session_of(daemon, connection[0])
-    called(daemon, lambda: session.register_handler(calls.append, lazy=True), RegisterHandler)
+    called(daemon, lambda: session.register_handler(calls.append, lazy=lazy), RegisterHandler)
+    daemon.say(Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=False))
     daemon.say(SUSPEND)
-    daemon.say(Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=True))
     daemon.expect(KeepRunning)
     assert calls == [session]
 
@@ -225,12 +230,6 @@ def test_a_session_in_name_only_does_nothing_and_keeps_its_connection(
             refused()
     session.close()
     assert connection[0].fileno() > 0
-
-
-def test_a_stream_socket_says_that_it_needs_no_session(daemon: FakeDaemon) -> None:
-    one, other = streams()
-    with one, other, pytest.raises(migrate.UnavailableError, match="waits for its peer by itself"):
-        migrate.get_session(one)
 
 
 def test_a_forked_process_has_a_conversation_of_its_own(daemon: FakeDaemon, connection: Ends) -> None:
@@ -365,17 +364,34 @@ def test_an_attach_handler_takes_up_what_others_gave_up(daemon: FakeDaemon, conn
     called(daemon, lambda: migrate.register_attach_handler("radio", attach), RegisterAttachHandler)
     other = bytes(16)
     record = migrate.Continuation(function="elsewhere")
-    from sessionlayer.continuations.values import Continuation as Record
-
     assert record.kind is Kind.INTERNAL
     daemon.invoke(
         Record(descriptors=(CONNECTION,), attributes={"mount": b"/live"}, function="elsewhere"),
         [os.dup(connection[0].fileno())],
         session=other,
+        program="radio",
     )
     assert done.wait(10)
     assert taken[0][:2] == (other, b"/live")
     taken[0][2].close()
+
+
+def test_of_two_attach_handlers_the_one_of_the_program_is_called(
+    daemon: FakeDaemon, connection: Ends
+) -> None:
+    taken: SimpleQueue[tuple[str, migrate.Session]] = SimpleQueue()
+    for name in ("radio", "phone"):
+
+        def attach(session: migrate.Session, connection: socket.socket, name: str = name) -> None:
+            taken.put((name, session))
+
+        called(daemon, lambda n=name, a=attach: migrate.register_attach_handler(n, a), RegisterAttachHandler)
+    record = Record(descriptors=(CONNECTION,), function="elsewhere")
+    daemon.invoke(record, [os.dup(connection[0].fileno())], program="phone")
+    name, session = taken.get(timeout=10)
+    assert name == "phone"
+    again = called(daemon, lambda: session.return_cont(migrate.system()), ReturnContinuation)
+    assert again.program == "phone"
 
 
 def test_a_daemon_that_comes_back_is_told_everything_again(daemon: FakeDaemon, connection: Ends) -> None:

@@ -9,6 +9,7 @@ from typing import assert_never
 from sessionlayer.protocol.association import Association
 from sessionlayer.protocol.commands import (
     AdoptionRefused,
+    AttributesImported,
     CheckAdoption,
     Command,
     FinishMove,
@@ -58,13 +59,29 @@ class Shell:
         self.asked: dict[bytes, tuple[Place, bool]] = {}
         self.captured: list[tuple[bytes, Path]] = []
         self.log: list[Command] = []
+        self.exported: dict[bytes, dict[str, bytes]] = {}
+        self.places: dict[bytes, set[Place]] = {}
         self._busy: set[bytes] = set()
+        self._busy_until = 0.0
         self._ports = 20_000
         self._generation = 0
 
     # What happens to the machine.
 
+    def be_busy(self, until: float) -> None:
+        """Let the daemon do nothing for a while; what is sent to it waits."""
+        self._busy_until = max(self._busy_until, until)
+
+    def next_deadline(self) -> float:
+        return max(self.association.next_deadline(), self._busy_until)
+
+    def handle_timer(self) -> None:
+        self.carry_out(self.association.handle_timer(self.network.now))
+
     def receive(self, datagram: bytes, path: Path) -> None:
+        if self.network.now < self._busy_until:
+            self.network.at(self._busy_until, lambda: self.receive(datagram, path))
+            return
         self.captured.append((datagram, path))
         self.carry_out(self.association.receive(datagram, path, self.network.now))
 
@@ -75,6 +92,8 @@ class Shell:
         self.asked.clear()
         for session_id, end in self.ends.items():
             end.frozen |= association.session_state(session_id) is SessionState.PARKED
+        for session_id, values in self.exported.items():  # as programs say it to a daemon that is back
+            association.export(session_id, values)
 
     def lose_address(self, address: str) -> None:
         self.addresses.remove(address)
@@ -88,6 +107,8 @@ class Shell:
 
     def move(self, session_id: bytes, address: str) -> None:
         """Move a session to ``address``, ahead of the answer where the old path is certainly dead."""
+        if self.network.now < self._busy_until:
+            return
         if SessionEvent.ASK not in SESSION[self.association.session_state(session_id)]:
             return
         end = self.ends[session_id]
@@ -98,6 +119,7 @@ class Shell:
             end.restore(place, end.remote, end.sent, window=False)
         else:
             end.frozen = True
+            self._keep_quiet(session_id, place)
         self.asked[session_id] = (place, in_place)
         departure = Departure(
             session_id=session_id,
@@ -109,6 +131,11 @@ class Shell:
         )
         _ids, commands = self.association.move([departure], self._path(address), self.network.now)
         self.carry_out(commands)
+
+    def export(self, session_id: bytes, values: dict[str, bytes]) -> None:
+        """Let a program export something, to be told when its session has moved."""
+        self.exported[session_id] = values
+        self.association.export(session_id, values)
 
     def supervise(self) -> None:
         """Move what cannot stay where it is or go where it was going, as the engine would decide."""
@@ -154,6 +181,7 @@ class Shell:
             case MoveRefused():
                 if command.thaw:
                     self.ends[command.session_id].thaw()
+                    self._in_place(command.session_id)
             case FreezeHeld():
                 self.ends[command.session_id].frozen = True
             case ReleaseHeld():
@@ -163,8 +191,9 @@ class Shell:
                 else:
                     end.restore(end.local, end.remote, end.acknowledged, window=False)
             case SessionReleased():
-                del self.ends[command.session_id]
-            case PeerSilent() | PeerHeard() | PathValidated() | PathFailed():
+                self.ends.pop(command.session_id).thaw()  # it is plain TCP again
+                self._in_place(command.session_id)
+            case AttributesImported() | PeerSilent() | PeerHeard() | PathValidated() | PathFailed():
                 pass
             case _:
                 assert_never(command)
@@ -202,6 +231,7 @@ class Shell:
             local = (self.random.choice(self.addresses), self._port())
         window = order.in_place and local == end.local
         end.restore(local, (order.address, order.port), order.received, window=window)
+        self._in_place(order.session_id)
         if window:
             end.probe()
         result = Rebound(session_id=order.session_id, address=local[0], port=local[1], received=end.received)
@@ -220,13 +250,18 @@ class Shell:
             assert order.received == peer_end.received, "what the peer received was not pinned"
             end.restore(place, (order.address, order.port), order.received, window=True)
             end.probe()
+        self._in_place(order.session_id)
         self.carry_out(self._moved(Moved(session_id=order.session_id)))
 
     def _rebound(self, result: Rebound | Failed) -> tuple[Command, ...]:
-        return self.association.rebound([result], self.network.now)
+        commands = self.association.rebound([result], self.network.now)
+        self.association.tell_exported(result.session_id, self.network.now)
+        return commands
 
     def _moved(self, result: Moved | Failed) -> tuple[Command, ...]:
-        return self.association.moved([result], self.network.now)
+        commands = self.association.moved([result], self.network.now)
+        self.association.tell_exported(result.session_id, self.network.now)
+        return commands
 
     def _report(self, generation: int, report: Callable[[], tuple[Command, ...]]) -> None:
         if generation == self._generation:
@@ -236,6 +271,14 @@ class Shell:
         generation = self._generation
         delay = self.random.uniform(0.0, 0.010)
         self.network.at(self.network.now + delay, lambda: self._report(generation, report))
+
+    def _keep_quiet(self, session_id: bytes, place: Place) -> None:
+        """Drop what comes in at a place that the peer is asked to follow to, until we are somewhere."""
+        self.places.setdefault(session_id, set()).add(place)
+        self.kernel.quiet.add(place)
+
+    def _in_place(self, session_id: bytes) -> None:
+        self.kernel.quiet -= self.places.pop(session_id, set())
 
     def _path(self, address: str) -> Path:
         peer = self.association.path

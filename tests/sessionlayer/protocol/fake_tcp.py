@@ -132,11 +132,12 @@ class End:
 
 @dataclass(slots=True)
 class Kernel:
-    """The TCP of one host."""
+    """The TCP of one host. At ``quiet`` places a segment that meets no end is dropped."""
 
     network: Network
     ends: list[End] = field(default_factory=list)
     peer: Kernel | None = None
+    quiet: set[Place] = field(default_factory=set)
 
     def send_segment(self, end: End, sequence: int, data: bytes) -> None:
         local, remote, acknowledged = end.local, end.remote, end.received
@@ -153,6 +154,8 @@ class Kernel:
             if (end.local, end.remote) == (local, remote):
                 end.hear(sequence, data, acknowledged)
                 return
+        if local in self.quiet:
+            return
         peer = self.peer
         assert peer is not None
         self.network.carry(local[0], remote[0], lambda: peer.take_reset(remote, local), sure=True)

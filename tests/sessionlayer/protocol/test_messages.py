@@ -15,6 +15,10 @@ from sessionlayer.protocol.messages import (
     AdoptRequest,
     AdoptVerdict,
     AnswerEntry,
+    Exported,
+    ExportedAck,
+    ExportedHave,
+    ExportedPart,
     HandoffAnswer,
     HandoffDone,
     HandoffDoneAck,
@@ -61,11 +65,11 @@ TABLE: list[tuple[Message, str]] = [
     ),
     (
         HandoffRequest(handoff=9, entries=(MOVE,)),
-        "9306099199c410000102030405060708090a0b0c0d0e0f03c404c0000201160102c3c0c0",
+        "930609919ac410000102030405060708090a0b0c0d0e0f03c404c0000201160102c3c0c0c400",
     ),
     (
         HandoffAnswer(handoff=9, entries=(ANSWER,)),
-        "930709919ac410000102030405060708090a0b0c0d0e0f0300c41020010db80000000000000000000000011707c0c000a0",
+        "930709919bc410000102030405060708090a0b0c0d0e0f0300c41020010db80000000000000000000000011707c0c000a0c400",
     ),
     (
         HandoffDone(entries=(SessionEpoch(session=SESSION, epoch=3),)),
@@ -77,6 +81,14 @@ TABLE: list[tuple[Message, str]] = [
     ),
     (Release(sessions=(SESSION,)), "920a91c410000102030405060708090a0b0c0d0e0f"),
     (ReleaseAck(sessions=(SESSION,)), "920b91c410000102030405060708090a0b0c0d0e0f"),
+    (
+        Exported(entries=(ExportedPart(session=SESSION, name=bytes(8), number=1, count=2, data=b"abc"),)),
+        "920c9195c410000102030405060708090a0b0c0d0e0fc40800000000000000000102c403616263",
+    ),
+    (
+        ExportedAck(entries=(ExportedHave(session=SESSION, name=bytes(8), parts=0b101),)),
+        "920d9193c410000102030405060708090a0b0c0d0e0fc408000000000000000005",
+    ),
 ]
 
 
@@ -137,6 +149,12 @@ def test_missing_fields_get_their_default() -> None:
         [7, 1, [[SESSION, 1, 4]]],
         [7, 1, [[SESSION, 1, 1, None, None, 0, None, None, 0, "x" * (REASON_MAX + 1)]]],
         [4, 1, [[SESSION, V4, 1, bytes(4), 2, True]]],
+        [6, 1, [[SESSION, 1, V4, 22, 0, 0, False, None, None, bytes(9)]]],
+        [12, [[SESSION, bytes(8), 2, 2, b""]]],
+        [12, [[SESSION, bytes(8), 24, 25, b""]]],
+        [12, [[SESSION, bytes(7), 0, 1, b""]]],
+        [12, [[SESSION, bytes(8), 0, 1, bytes(1025)]]],
+        [13, [[SESSION, bytes(8), 2**24]]],
         [2, 1, False, [V4] * (ADDRESSES_MAX + 1)],
         [2, -1],
         [99, 1],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 
 from sessionlayer.protocol.keys import HostKey
 from sessionlayer.sockets import StreamListener, StreamSocket, create_connection, create_server
+from sessionlayer.sockets.background import background
 from sessionlayer.testing import Pair
 
 SERVER, CLIENT = HostKey.generate(os.urandom), HostKey.generate(os.urandom)
@@ -48,6 +50,22 @@ PAIRS: dict[str, Callable[[], Pair]] = {
     "streams": streams,
     "streams-served": lambda: tuple(reversed(streams())),  # type: ignore[dict-item, return-value]
 }
+
+
+def wait_until_quiet() -> None:
+    """Wait until nothing is under way in the background any more."""
+
+    async def quiet() -> None:
+        while len(asyncio.all_tasks()) > 1 or sockets_in_loop() > 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+    background.run(quiet(), 10)
+
+
+def sockets_in_loop() -> int:
+    """Return how many descriptors the background's loop minds; one is its own."""
+    selector = background.loop()._selector  # type: ignore[attr-defined]
+    return len(selector.get_map())
 
 
 @contextmanager

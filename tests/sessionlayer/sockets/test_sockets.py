@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import select
@@ -17,7 +16,15 @@ import pytest
 from sessionlayer.aio import StreamOptions, StreamRefusedError, StreamSession, UntrustedPeerError
 from sessionlayer.sockets import create_connection, create_server
 from sessionlayer.sockets.background import background
-from tests.sessionlayer.sockets.pairs import CLIENT, SERVER, connect_to, listening, streams, trust
+from tests.sessionlayer.sockets.pairs import (
+    CLIENT,
+    SERVER,
+    connect_to,
+    listening,
+    streams,
+    trust,
+    wait_until_quiet,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -115,19 +122,7 @@ def streams_closed() -> None:
         other.close()
         assert one.recv(1) == b""
 
-    async def quiet() -> None:
-        mine = asyncio.current_task()
-        while len(asyncio.all_tasks()) > 1 or sockets_in_loop() > 1:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
-        assert mine is not None
-
-    background.run(quiet(), 10)
-
-
-def sockets_in_loop() -> int:
-    """Return how many descriptors the background's loop minds; one is its own."""
-    selector = background.loop()._selector  # type: ignore[attr-defined]
-    return len(selector.get_map())
+    wait_until_quiet()
 
 
 PROGRAM = """

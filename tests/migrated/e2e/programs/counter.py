@@ -4,12 +4,11 @@ Usage: counter.py STYLE PORT SOCKET [OPTION...]
 
 STYLE is what its handler does: `keep` runs on, `internal` and `complete` return such a continuation,
 `newer` one of a version to come, `picky` one that needs the program as it is now, `telling` a complete one
-that keeps its standard output and wants to clean up, `cleaning` such an internal one; `raise` fails, `hang`
-never answers. `quiet` runs on and counts to ten until it was resumed. It says `listening`, `session ID`,
-`suspended`, `granted`, `denied CODE`, `resumed`, `invoked INDEX`, `continued INDEX`, `cleaned-up INDEX`,
-`ended CODE`.
-It speaks the daemon's own messages, not the
-library's calls, so that it can also say what the library never would.
+that keeps its standard output and wants to clean up, `cleaning` such an internal one; `lazy` an internal one,
+only when it is demanded; `raise` fails, `hang` never answers. `quiet` runs on and counts to ten until it was
+resumed. It says `listening`, `session ID`, `suspended`, `granted`, `denied CODE`, `resumed`, `invoked INDEX`,
+`continued INDEX`, `cleaned-up INDEX`, `waiting REASON`, `ended CODE`. It speaks the daemon's own messages,
+not the library's calls, so that it can also say what the library never would.
 """
 
 from __future__ import annotations
@@ -41,6 +40,7 @@ from sessionlayer.application.messages import (
     Resume,
     ReturnContinuation,
     Suspend,
+    Waiting,
     decode_answer,
     encode,
 )
@@ -138,7 +138,7 @@ class Counter:
     def registered(self, session: bytes) -> None:
         assert self.daemon is not None
         self.session = session
-        self.daemon.tell(RegisterHandler(number=2, session=session))
+        self.daemon.tell(RegisterHandler(number=2, session=session, lazy=self.style == "lazy"))
         say("session", session.hex()[:8])
 
     def heard(self) -> bool:
@@ -148,7 +148,8 @@ class Counter:
         match answer:
             case Suspend():
                 say("suspended")
-                self.handle()
+                if answer.required:
+                    self.handle()
             case Resume():
                 say("resumed")
                 self.style = self.style.removeprefix("quiet")
@@ -162,8 +163,10 @@ class Counter:
             case Denied():
                 say("denied", answer.code)
                 self.giving_up = False
-            case Invoke():
+            case Invoke(program="counter"):
                 self.invoked(descriptors)
+            case Waiting():
+                say("waiting", *answer.because)
             case Ended():
                 say("ended", answer.code)
             case None:
