@@ -6,7 +6,8 @@ import click
 import pytest
 
 from migrated.commands.client import CannotReachError, DeniedError
-from migrated.commands.ssh import SshError, _mention
+from migrated.commands.ssh import SshError, _introduce
+from migrated.terminal.bootstrap import Far
 from migrated.terminal.requests import Ready
 
 STEERING = "\x1b]0;owned\x07 \x9b2J \u202e seems fine\nand so does this"
@@ -21,5 +22,6 @@ def test_errors_are_printable(kind: type[click.ClickException], capsys: pytest.C
 
 
 def test_names_from_another_host_are_printable(capsys: pytest.CaptureFixture[str]) -> None:
-    _mention(Ready(name="a", port=1, key=bytes(32), waiting=("\x1b[2J",)), "host")
+    ready = Ready(name="a", port=1, key=bytes(32), waiting=("\x1b[2J",))
+    _introduce(Far(host="host"), "auto", ready)
     assert "\x1b" not in capsys.readouterr().err
