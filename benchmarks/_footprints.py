@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from _stage import Stage
 from _subjects import Subject
-from _suspending import Program, Suspendable
+from _suspending import CALM_S, Program, Suspendable
 from zstandard import ZstdDecompressor
 
 from migrated.continuations.store import FILE_NAME
@@ -62,6 +63,7 @@ def measure_footprint(stage: Stage, subject: Subject) -> Footprint:
     found: list[tuple[int, int, int, int, tuple[int, int]]] = []
 
     def observe() -> None:
+        time.sleep(CALM_S)  # the daemon has more open while it looks around
         pids = list(_serving(program.server.process.pid, suspendable))
         (session,) = program.ports
         report = stage.server.ask(ShowContinuation(session=session))
