@@ -7,7 +7,7 @@ import contextlib
 import logging
 import pwd
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -137,7 +137,14 @@ class Adopter:
         return candidates
 
     def _offer(self, remote: str, candidates: list[Candidate]) -> None:
-        task = asyncio.create_task(self._offer_to(remote, candidates), name=f"offer to {remote}")
+        self._begin(self._offer_to(remote, candidates), f"offer to {remote}")
+
+    async def _greet(self, candidate: Candidate) -> None:
+        row = candidate.row
+        await self._peers.associate(row.remote.address, row.local.address, device=candidate.point.interface)
+
+    def _begin(self, work: Coroutine[object, object, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._offered_to)
 
@@ -159,10 +166,11 @@ class Adopter:
         self._core.perform(peer, peer.association.adopt(connections, self._core.now()))
 
     def on_silent(self, peer: Peer) -> None:
-        """Shake hands again with a peer that was offered connections: it may have forgotten the association."""
-        asked = [c for c in self._offered.values() if c.row.remote.address in peer.proven]
-        for remote in {candidate.row.remote.address for candidate in asked}:
-            self._offer(remote, [c for c in asked if c.row.remote.address == remote])
+        """Shake hands again with a peer that was offered connections and may have forgotten us."""
+        for candidate in self._offered.values():
+            if candidate.row.remote.address in peer.proven:
+                self._begin(self._greet(candidate), f"greet {peer.name}")
+                return
 
     def on_refused(self, peer: Peer, command: AdoptionRefused) -> None:
         """Leave a connection alone that the peer does not adopt."""

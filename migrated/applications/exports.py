@@ -75,6 +75,11 @@ class Exports:
         self._audience[session.session_id].add(client)
         return self._imported(session)
 
+    def announce(self, session: ManagedSession) -> None:
+        """Let the association of a session know what is exported, before the session goes on."""
+        if session.peer is not None and (values := self._unsaid.pop(session.session_id, None)) is not None:
+            session.peer.association.export(session.session_id, values)
+
     def tell(self, session: ManagedSession, go_on: Callable[[], None]) -> None:
         """Tell the peer, as a session goes on, what is exported of it; let the program go on.
 
@@ -83,7 +88,7 @@ class Exports:
             go_on: called now, or as soon as what the peer has announced is there or late.
         """
         self.hold_back(session.session_id)
-        self._say(session)
+        self.announce(session)
         peer = session.peer
         if peer is not None:
             peer.association.tell_exported(session.session_id, self._core.now())
@@ -124,12 +129,7 @@ class Exports:
     def _export(self, session: ManagedSession, values: Mapping[str, bytes]) -> None:
         self._exporting.add(session.session_id)
         self._unsaid[session.session_id] = values
-        self._say(session)
-
-    def _say(self, session: ManagedSession) -> None:
-        """Let the association have it, so that it can announce it."""
-        if session.peer is not None and (values := self._unsaid.pop(session.session_id, None)) is not None:
-            session.peer.association.export(session.session_id, values)
+        self.announce(session)
 
     def _imported(self, session: ManagedSession) -> dict[str, bytes] | None:
         values = session.peer.association.imported(session.session_id) if session.peer is not None else None

@@ -161,6 +161,7 @@ class Applications:
         """Return why a suspended session can't go on now, or nothing."""
         if reason := self._dependents.obstacle(session, together):
             return reason
+        self._exports.announce(session)
         holding = self._keeper.holdings.of(session.session_id)
         return "" if holding is None else self._invoker.obstacle(session, holding)
 

@@ -64,12 +64,15 @@ def start(arena: Arena, *arguments: str) -> Program:
 @pytest.mark.parametrize("kind", ["internal", "complete"])
 def test_the_index_goes_on(arena: Arena, kind: str) -> None:
     port = str(next(_ports))
+    begin, begin_there = arena.here.mark(), arena.there.mark()
     if kind == "internal":
         server = start(arena, str(COUNTER / "suspendable.py"), port)
     else:
         server = start(arena, "-c", INETD, port, str(COUNTER / "suspendable_process.py"))
     client = Program(arena.net.client, [sys.executable, "-c", READER, SERVER_V4, port])
     client.await_received(5)
+    arena.here.await_event("adopted", since=begin)
+    arena.there.await_event("adopted", since=begin_there)
     for _ in range(2):
         mark = arena.there.mark()
         for link in arena.links:

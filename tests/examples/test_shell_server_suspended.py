@@ -118,6 +118,8 @@ def test_output_goes_on_where_it_was(keys: Keys, daemon: FakeDaemon) -> None:
 def test_a_refused_continuation_leaves_the_process_to_go_on(keys: Keys, daemon: FakeDaemon) -> None:
     with serving(keys, daemon) as port, ssh(keys, port, "-T", "cat; exit 5") as (client, output):
         accept(daemon)
+        say(client, "hello")
+        output.until(b"hello\n")  # no keys are being exchanged any more
         daemon.say(SUSPEND)
         daemon.deny_continuation()
         say(client, "still there")

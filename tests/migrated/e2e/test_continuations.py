@@ -178,7 +178,11 @@ def test_a_program_that_sends_nothing_is_told_too(arena: Arena, counts: Counts) 
     mark = arena.there.mark()
     counting.cut()
     told = arena.there.await_event("suspended", since=mark, session=counting.session)
-    assert told.fields["because"] == ["the peer is silent and its kernel does not answer"]
+    # The links go one after the other: the peer may have asked to move in between.
+    assert told.fields["because"] in (
+        ["the peer is silent and its kernel does not answer"],
+        ["the peer was about to move and is silent"],
+    )
     counting.plug()
     counting.server.line("resumed")
     counting.progresses()
