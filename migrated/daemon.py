@@ -8,6 +8,8 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Final, Literal, assert_never
@@ -17,6 +19,7 @@ import click
 from engine import Decision, Engine
 from migrated import hands, log
 from migrated.adopt import Adopter
+from migrated.applications.refusal import refuse_connection
 from migrated.applications.service import Applications
 from migrated.config import Configuration, ConfigurationError, load_configuration
 from migrated.continuations.reports import ContinuationReports
@@ -26,7 +29,7 @@ from migrated.core import Core
 from migrated.datagrams import DatagramPort
 from migrated.handoffs import Handoffs
 from migrated.journal import Journal
-from migrated.kernel.capabilities import check_capabilities
+from migrated.kernel.capabilities import why_no_kernel
 from migrated.kernel.ptrace import let_late_ones_go
 from migrated.kernel.routing import prepare_frozen_route
 from migrated.mover import Mover
@@ -38,6 +41,7 @@ from migrated.restore import Restorer
 from migrated.sessions import SessionTable
 from migrated.silence import park_the_distressed, resume_the_heard
 from migrated.store import Store, StoreError
+from migrated.tasks import run_until
 from monitors.discovery import discover
 from monitors.events import AddressPresent, Event, LinkState
 from monitors.host import MonitorHost
@@ -78,11 +82,12 @@ class Daemon:
 
     Args:
         configuration: what `load_configuration` read.
+        no_kernel: why no connection is moved; empty for a daemon that moves them.
     """
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, no_kernel: str = "") -> None:
         self._loop = asyncio.get_running_loop()
-        self._configuration = configuration
+        self._configuration, self._no_kernel = configuration, no_kernel
         self._policies = PolicyInForce()
         in_force = self._policies.load(configuration.policy_files())
         self._core = Core(
@@ -115,7 +120,7 @@ class Daemon:
         self._applications = Applications(
             self._core,
             configuration.runtime_folder / SOCKET_NAME,
-            self._adopter.want,
+            self._adopter.want if not no_kernel else partial(refuse_connection, no_kernel),
             expected=self._restorer.expects,
             store=continuations,
             resources=discover_resources(plugins=configuration.plugins),
@@ -127,7 +132,8 @@ class Daemon:
             self._core,
             self._peers,
             self._policies,
-            control_port=configuration.control_port,
+            control_port=0 if no_kernel else configuration.control_port,
+            no_kernel=no_kernel,
             monitors=self._host.status,
             continuations=ContinuationReports(continuations, self._applications.expire),
         )
@@ -142,34 +148,38 @@ class Daemon:
             OSError: the control port can't be had.
             ControlError: the control socket can't be had.
         """
-        await prepare_frozen_route()
+        if not self._no_kernel:
+            await prepare_frozen_route()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, stop.set)
         self._loop.add_signal_handler(signal.SIGHUP, self.reload)
         await self._control.start()
-        self._applications.start(self._restorer.waiting)
+        self._applications.start(self._restorer.waiting, guarded=not self._no_kernel)
+        await (self._keep(stop) if self._no_kernel else self._serve(stop))
+        await self._applications.stop()
+        self._applications.close()
+        await self._control.close()
+        self._core.journal.tell("stopped", sessions=len(self._core.sessions))
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        """Move connections until the daemon is to stop."""
         self._datagrams.start()
         listeners = await asyncio.start_server(
             self._peers.accept, port=self._configuration.control_port, reuse_address=True
         )
         async with self._host, listeners:
             self._core.journal.tell("started", control_port=self._configuration.control_port)
-            parts = [
-                asyncio.create_task(self._watch_the_world(), name="monitors"),
-                asyncio.create_task(self._watch_connections(), name="connections"),
-            ]
-            stopping = asyncio.create_task(stop.wait(), name="stop")
-            done, _ = await asyncio.wait([*parts, stopping], return_when=asyncio.FIRST_COMPLETED)
-            for task in (*parts, stopping):
-                task.cancel()
-            for task in done:
-                task.result()
-        await self._applications.stop()
-        self._applications.close()
-        await self._control.close()
+            await run_until(stop, self._watch_the_world(), self._watch_connections())
         self._datagrams.close()
-        self._core.journal.tell("stopped", sessions=len(self._core.sessions))
+
+    async def _keep(self, stop: asyncio.Event) -> None:
+        """Keep what programs on virtual streams give up, and nothing else, until the daemon is to stop."""
+        self._core.journal.tell("started", no_kernel=self._no_kernel)
+        while not stop.is_set():
+            self._applications.check()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), SCAN_S)
 
     def reload(self) -> None:
         """Read the policy files again; sessions are judged by what is in force afterwards."""
@@ -366,8 +376,15 @@ class Daemon:
     show_default=True,
     help="One line per event, for people or as a JSON object.",
 )
+@click.option(
+    "--without-kernel",
+    is_flag=True,
+    help="Move no connections, which needs no capabilities: keep continuations of virtual streams.",
+)
 @click.version_option(package_name="migrate-sessions")
-def main(config: Path | None, log_level: str, log_format: Literal["text", "json"]) -> None:
+def main(
+    config: Path | None, log_level: str, log_format: Literal["text", "json"], *, without_kernel: bool
+) -> None:
     """Run the session daemon in the foreground, logging to standard error.
 
     It ends at SIGTERM or SIGINT and reads the policy again at SIGHUP. Connections are never disturbed by
@@ -384,12 +401,11 @@ def main(config: Path | None, log_level: str, log_format: Literal["text", "json"
         configuration = load_configuration(config)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a frozen session costs a few descriptors
-        asyncio.run(_run(configuration))
+        asyncio.run(_run(configuration, why_no_kernel(wanted=not without_kernel)))
     except (ConfigurationError, ControlError, StoreError, PermissionError, OSError) as error:
         _log.error("%s", error)
         sys.exit(2)
 
 
-async def _run(configuration: Configuration) -> None:
-    check_capabilities()  # before a key and databases are left behind
-    await Daemon(configuration).run()
+async def _run(configuration: Configuration, no_kernel: str) -> None:
+    await Daemon(configuration, no_kernel).run()

@@ -60,6 +60,7 @@ class Reports:
         policies: PolicyInForce,
         *,
         control_port: int,
+        no_kernel: str,
         monitors: Callable[[], HostStatus],
         continuations: ContinuationReports,
     ) -> None:
@@ -67,6 +68,7 @@ class Reports:
         self._peers = peers
         self._policies = policies
         self._control_port = control_port
+        self._no_kernel = no_kernel
         self._monitors = monitors
         self._continuations = continuations
         self._started = time.monotonic()
@@ -109,6 +111,7 @@ class Reports:
             sessions=len(self._core.sessions),
             policy_generation=self._policies.generation,
             last_error=self._policies.last_error,
+            no_kernel=self._no_kernel,
         )
 
     def _sessions(self, who: Credentials) -> SessionList:

@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import resource
 import socket
 import struct
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from migrated.applications.holding import Holding, Holdings, Loaded, Parcel, socket_in
 from migrated.applications.refusal import RefusedError
+from migrated.applications.share import beyond_share
 from migrated.applications.wire import Descriptors
 from migrated.continuations.store import ContinuationStore, Entry
 from migrated.core import Core
@@ -27,17 +27,20 @@ from migrated.database import StoreError
 from migrated.kernel.endpoint import EndPoint
 from migrated.kernel.guard import Ends, GuardError, reconcile
 from migrated.kernel.holders import find_holders
-from migrated.resources import Collected, ResourceError, ResourceLostError, Resources, released_connections
+from migrated.resources import (
+    Collected,
+    ResourceError,
+    ResourceLostError,
+    Resources,
+    Restored,
+    released_connections,
+)
 from migrated.sessions import ManagedSession
 from migrated.store import StoredSession
 from sessionlayer.continuations.codec import decode
 from sessionlayer.continuations.errors import ContinuationError
 from sessionlayer.continuations.values import CONNECTION, Kind
 from sessionlayer.protocol.values import Connection
-
-KEPT_SHARE: Final = 4
-"""One user's sessions at rest keep at most this part of the descriptors that the daemon may have, root's too:
-terminals and pipes stay open, and a daemon without descriptors serves nobody."""
 
 _CLOSE_AT_ONCE: Final = struct.pack("=ii", 1, 0)
 """Of ``SO_LINGER``: a socket that its only holder leaves by dying is gone at once, and its place is free."""
@@ -63,19 +66,29 @@ class Keeper:
         for session_id, entry in store.entries.items():
             self._holding(session_id, entry.uid, entry.kind, entry.program)
 
-    def reconcile(self, sessions: Iterable[StoredSession]) -> None:
+    def reconcile(
+        self,
+        sessions: Iterable[StoredSession],
+        *,
+        claim: Callable[[Holding], bool] = lambda _: False,
+        guarded: bool = True,
+    ) -> None:
         """Take back what stayed open, and let no segment disturb the connections that are on disk.
 
         No rule is left of a daemon that died. Call it once nobody else can be the daemon here.
 
         Args:
             sessions: as they were stored when the daemon started.
+            claim: takes what is stored of no connection, if it is of a virtual stream.
+            guarded: whether we may have such rules.
         """
         known = {stored.record.session_id: stored for stored in sessions}
         for session_id in self._store.altered & known.keys():  # whose it is only the connection still says
             self._holding(session_id, known[session_id].uid, Kind.SYSTEM, program="")
         self._take_back()
-        self._forget_orphans(known.keys())
+        self._forget_orphans(known.keys(), claim)
+        if not guarded:
+            return
         ends = [_ends(session.record.connection) for session in known.values() if self._is_released(session)]
         try:
             reconcile(ends)
@@ -94,10 +107,10 @@ class Keeper:
         holding = self.stored(session.record.session_id)
         return holding is not None and socket_in(holding.kept.numbers, session.inode) is None
 
-    def _forget_orphans(self, known: Set[bytes]) -> None:
+    def _forget_orphans(self, known: Set[bytes], claim: Callable[[Holding], bool]) -> None:
         """Forget what can't be resumed: the daemon died in between, or the file of the sessions was lost."""
         for session_id in (self._store.entries.keys() | self._store.altered) - known:
-            if (orphan := self.stored(session_id)) is not None:
+            if (orphan := self.stored(session_id)) is not None and not claim(orphan):
                 self._core.journal.tell(
                     "ended",
                     level=logging.WARNING,
@@ -130,7 +143,7 @@ class Keeper:
         Returns:
             Why others were not, by session. They are as they were, and their descriptors the caller's.
         """
-        self._forget()  # never what is stored now
+        self.forget_now()  # never what is stored now
         refused: dict[bytes, RefusedError] = {}
         collected: dict[bytes, tuple[Parcel, Collected]] = {}
         for parcel in parcels:
@@ -138,7 +151,7 @@ class Keeper:
                 collected[parcel.session_id] = parcel, self._collect(parcel)
             except ResourceError as error:
                 refused[parcel.session_id] = RefusedError("resources", str(error))
-        for judge in (self._beyond_share, self._save):
+        for judge in (partial(beyond_share, self.holdings), self._save):
             for session_id, refusal in judge(collected).items():
                 self._withdraw(collected.pop(session_id)[1])
                 refused[session_id] = refusal
@@ -180,11 +193,8 @@ class Keeper:
         session = self._core.sessions.of_id(holding.session_id)
         assert session is not None
         try:
-            loaded = self.load(holding)
-            kept = holding.kept.numbers
-            connection = socket_in(kept, session.socket.inode)
-            there = {} if connection is None else {CONNECTION: connection}
-            restored = self._resources.restore(loaded.resources, kept, loaded.parcel.owner, there)
+            connection = socket_in(holding.kept.numbers, session.socket.inode)
+            restored = self.restore(holding, {} if connection is None else {CONNECTION: connection})
         except (StoreError, ContinuationError, ResourceError) as error:
             holding.failure = str(error)
             if isinstance(error, ResourceLostError):
@@ -192,12 +202,28 @@ class Keeper:
             return False
         for report in restored.reports:
             self._core.tell_refused(session, report)
-        holding.kept.give_up()
-        holding.made = Descriptors(restored.descriptors)
-        holding.whole, holding.made_at, holding.failure = True, self._core.now(), ""
         if CONNECTION in restored.names:
             self._connect(session, holding)
         return True
+
+    def restore(self, holding: Holding, there: Mapping[str, int]) -> Restored:
+        """Make the descriptors of a holding again.
+
+        Args:
+            holding: at rest.
+            there: those that are there, by name.
+
+        Raises:
+            StoreError: its continuation can't be read.
+            ContinuationError: it is damaged.
+            ResourceError: a descriptor can't be made again.
+        """
+        loaded = self.load(holding)
+        restored = self._resources.restore(loaded.resources, holding.kept.numbers, loaded.parcel.owner, there)
+        holding.kept.give_up()
+        holding.made = Descriptors(restored.descriptors)
+        holding.whole, holding.made_at, holding.failure = True, self._core.now(), ""
+        return restored
 
     def put_to_rest_again(self, holding: Holding) -> None:
         """Give up what was made again in vain; the session is suspended as before."""
@@ -229,11 +255,15 @@ class Keeper:
     def give_back(self, session: ManagedSession, holding: Holding) -> None:
         """Forget a session that its program has again. Our duplicate of its socket stays for a while."""
         session.socket.entrusted = False
-        self.holdings.forget(session.session_id)
-        self.forget_stored(session.session_id)
-        self._custody.drop(session.session_id)
-        holding.close()
+        self.release(holding)
         self._core.save(session)
+
+    def release(self, holding: Holding) -> None:
+        """Forget what a program has again."""
+        self.holdings.forget(holding.session_id)
+        self.forget_stored(holding.session_id)
+        self._custody.drop(holding.session_id)
+        holding.close()
 
     def forget_stored(self, session_id: bytes) -> None:
         """Forget what is on disk of a session, soon: many that go on together wait for the disk once.
@@ -241,10 +271,10 @@ class Keeper:
         A daemon that dies before finds that the program has the connection; see `taken_up_before`.
         """
         if not self._forgotten:
-            asyncio.get_running_loop().call_soon(self._forget)
+            asyncio.get_running_loop().call_soon(self.forget_now)
         self._forgotten.append(session_id)
 
-    def _forget(self) -> None:
+    def forget_now(self) -> None:
         """Take off the disk what is needed no more. A disk that fails keeps it until it expires."""
         forgotten, self._forgotten = self._forgotten, []
         try:
@@ -268,32 +298,9 @@ class Keeper:
 
     def _collect(self, parcel: Parcel) -> Collected:
         session = self._core.sessions.of_id(parcel.session_id)
-        assert session is not None
-        return self._resources.collect(
-            parcel.continuation.descriptors,
-            parcel.descriptors.numbers,
-            parcel.owner,
-            {session.socket.inode: session.socket.own},
-        )
-
-    def _beyond_share(self, collected: Mapping[bytes, tuple[Parcel, Collected]]) -> dict[bytes, RefusedError]:
-        """Refuse those with which one user would keep more of our descriptors open than a share of them."""
-        if not any(found.kept for _, found in collected.values()):
-            return {}
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // KEPT_SHARE
-        kept: Counter[int] = Counter()
-        for holding in self.holdings:
-            kept[holding.uid] += len(holding.kept)
-        refused = {}
-        for session_id, (parcel, found) in collected.items():
-            if kept[parcel.uid] + len(found.kept) > most:
-                reason = (
-                    f"user {parcel.uid} keeps {kept[parcel.uid]} descriptors open, at most {most} are allowed"
-                )
-                refused[session_id] = RefusedError("quota", reason)
-            else:
-                kept[parcel.uid] += len(found.kept)
-        return refused
+        own = {} if session is None else {session.socket.inode: session.socket.own}
+        names = parcel.continuation.descriptors
+        return self._resources.collect(names, parcel.descriptors.numbers, parcel.owner, own)
 
     def _save(self, collected: dict[bytes, tuple[Parcel, Collected]]) -> dict[bytes, RefusedError]:
         rows = [parcel.stored(found.state) for parcel, found in collected.values()]
@@ -304,11 +311,11 @@ class Keeper:
         return {session_id: RefusedError("quota", reason) for session_id, reason in over_quota.items()}
 
     def _rest(self, parcel: Parcel, found: Collected) -> None:
-        session = self._core.sessions.of_id(parcel.session_id)
-        assert session is not None
         parcel.descriptors.give_up()
         holding = self._holding(parcel.session_id, parcel.uid, parcel.continuation.kind, parcel.program)
         holding.pid, holding.client, holding.kept = parcel.pid, parcel.client, Descriptors(found.kept)
+        if (session := self._core.sessions.of_id(parcel.session_id)) is None:
+            return  # that of a virtual stream, which has no connection
         if CONNECTION in parcel.continuation.descriptors:
             if released_connections(found.state):
                 self._disconnect(session, holding)

@@ -38,3 +38,12 @@ def check_owner(who: Credentials, owner: int) -> None:
     """
     if not may_access(who, owner):
         raise RefusedError("permission", "the connection belongs to another user")
+
+
+def refuse_connection(why: str, inode: int) -> None:
+    """Refuse to adopt a connection, whichever socket of this ``inode`` it is.
+
+    Raises:
+        RefusedError: always.
+    """
+    raise RefusedError("no-kernel", f"this daemon moves no connections ({why})")

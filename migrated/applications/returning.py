@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 from collections.abc import Callable
@@ -12,19 +11,19 @@ from typing import Final
 
 from migrated.applications.client import Client
 from migrated.applications.holding import Parcel
+from migrated.applications.judging import (
+    check_file_systems,
+    check_process,
+    decoded_continuation,
+    read_content,
+)
 from migrated.applications.keeper import Keeper
 from migrated.applications.refusal import RefusedError, own_session
-from migrated.applications.waits import may_wait
 from migrated.applications.wire import Descriptors
-from migrated.continuations.bounds import StartRefusedError
-from migrated.continuations.spawn import check_start
 from migrated.core import Core
 from migrated.sessions import Condition, ManagedSession
-from sessionlayer.application.memory import read_memory
 from sessionlayer.application.messages import Denied, Granted, ReturnContinuation
-from sessionlayer.continuations.codec import decode
-from sessionlayer.continuations.errors import ContinuationError
-from sessionlayer.continuations.limits import ENCODED_MAX, NAME_MAX
+from sessionlayer.continuations.limits import NAME_MAX
 from sessionlayer.continuations.values import CONNECTION, Continuation
 
 WAITING_MAX: Final = 64 * 1024 * 1024
@@ -79,12 +78,12 @@ class Returning:
             raise RefusedError("bad-request", "send the continuation's memory file along")
         if len(request.program) > NAME_MAX:
             raise RefusedError("bad-request", f"a program's name has at most {NAME_MAX} characters")
-        content = _read(descriptors.numbers[0])
+        content = read_content(descriptors.numbers[0])
         descriptors.take_first().close()
-        continuation = _decoded(content)
+        continuation = decoded_continuation(content)
         _check_descriptors(continuation, descriptors, session)
-        _check_file_systems(continuation, descriptors, client)
-        _check_process(continuation, client, session)
+        check_file_systems(continuation, descriptors, client)
+        check_process(continuation, client, session.uid)
         parcel = Parcel(
             session_id=session.session_id,
             uid=session.uid,
@@ -169,30 +168,6 @@ def _deny(returned: _Return, error: RefusedError) -> None:
     returned.client.tell(Denied(number=returned.number, code=error.code, reason=error.reason))
 
 
-def _read(descriptor: int) -> bytes:
-    """Read a memory file; what another process writes into it meanwhile does no harm, as this is a copy.
-
-    Raises:
-        RefusedError: it is none, or too large.
-    """
-    try:
-        # Only files in memory have seals, and reading them never waits for anybody.
-        fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
-        return read_memory(descriptor, ENCODED_MAX)
-    except OSError as error:
-        reason = "the first descriptor is no memory file; make one with memfd_create"
-        raise RefusedError("bad-request", reason) from error
-    except ValueError as error:
-        raise RefusedError("unreadable", str(error)) from error
-
-
-def _decoded(content: bytes) -> Continuation:
-    try:
-        return decode(content)
-    except ContinuationError as error:
-        raise RefusedError("unreadable", str(error)) from error
-
-
 def _check_descriptors(continuation: Continuation, descriptors: Descriptors, session: ManagedSession) -> None:
     names = continuation.descriptors
     if len(names) != len(descriptors):
@@ -208,33 +183,6 @@ def _check_descriptors(continuation: Continuation, descriptors: Descriptors, ses
         raise RefusedError("wrong-connection", reason)
 
 
-def _check_file_systems(continuation: Continuation, descriptors: Descriptors, client: Client) -> None:
-    """Refuse what could make us wait: we do nothing else meanwhile, and could not bring a link back."""
-    for name, number in zip(continuation.descriptors, descriptors.numbers, strict=True):
-        if kind := may_wait(number, client.who.pid):
-            reason = (
-                f"descriptor `{name}` is of a file on {kind}, which can make the daemon wait; leave it out, "
-                "and open it again where the session goes on"
-            )
-            raise RefusedError("resources", reason)
-
-
 def _link(descriptor: int) -> str:
     """Return what a descriptor is, from what never waits: fstat(2) would ask the file system."""
     return os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
-
-
-def _check_process(continuation: Continuation, client: Client, session: ManagedSession) -> None:
-    """Refuse a process that would be more than who returned it, while the kernel knows who that is."""
-    process = continuation.process
-    if process is None:
-        return
-    try:
-        check_start(process, client.sender())
-    except (StartRefusedError, OSError) as error:
-        raise RefusedError("permission", str(error)) from error
-    if session.uid and {process.uid, process.euid} != {session.uid}:
-        reason = (
-            f"the connection is user {session.uid}'s, so that a process of user {process.euid} can't have it"
-        )
-        raise RefusedError("permission", reason)

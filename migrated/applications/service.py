@@ -22,6 +22,7 @@ from migrated.applications.refusal import RefusedError, check_owner, own_session
 from migrated.applications.returning import Returning
 from migrated.applications.server import ApplicationServer
 from migrated.applications.starter import Starter
+from migrated.applications.streams import StreamSessions
 from migrated.applications.takers import Takers
 from migrated.applications.wire import Descriptors
 from migrated.continuations.store import ContinuationStore
@@ -33,6 +34,7 @@ from migrated.sessions import Condition, ManagedSession, Released
 from migrated.store import StoredSession
 from sessionlayer.application.messages import (
     CloseSession,
+    CreateSession,
     Denied,
     DependOn,
     Ended,
@@ -101,17 +103,19 @@ class Applications:
             core, self._keeper, expires_at=self._lifetimes.expires_at, granted=self._given_up
         )
         self._invoker = Invoker(core, self._keeper, self._takers, starter, self._exports)
+        self._streams = StreamSessions(core, self._keeper, self._takers, starter)
 
-    def start(self, stored: Iterable[StoredSession]) -> None:
+    def start(self, stored: Iterable[StoredSession], *, guarded: bool = True) -> None:
         """Open the application socket.
 
         Args:
             stored: the sessions that the daemon may take up again.
+            guarded: whether the kernel is to keep silent for connections that are on disk.
 
         Raises:
             ControlError: it can't be had.
         """
-        self._keeper.reconcile(stored)
+        self._keeper.reconcile(stored, claim=self._streams.claim, guarded=guarded)
         self._server.start()
 
     async def stop(self) -> None:
@@ -120,6 +124,7 @@ class Applications:
 
     def close(self) -> None:
         """Close the application socket; programs go on by themselves."""
+        self._streams.close()
         self._server.close()
         self._custody.close()
 
@@ -131,6 +136,7 @@ class Applications:
         self._invoker.check()
         self._invoker.end_altered()
         self._lifetimes.check()
+        self._streams.check()
 
     def _check_unanswered(self) -> None:
         """Note which handlers take too long; their sessions stay suspended with their program."""
@@ -146,7 +152,8 @@ class Applications:
 
     def expire(self, session_id: bytes, reason: str) -> None:
         """Give a suspended session up now, as if its time had come."""
-        self._lifetimes.expire(session_id, reason)
+        if not self._streams.expire(session_id, reason):
+            self._lifetimes.expire(session_id, reason)
 
     # What the rest of the daemon tells.
 
@@ -233,6 +240,10 @@ class Applications:
 
     def _dispatch(self, client: Client, request: Request, descriptors: Descriptors) -> None:
         match request:
+            case CreateSession():
+                self._streams.create(client, request)
+            case ReturnContinuation() if self._streams.has(client, request.session):
+                self._streams.give_up(client, request, descriptors)
             case ReturnContinuation():
                 self._returning.take(client, request, descriptors)
             case DependOn():
@@ -264,7 +275,8 @@ class Applications:
 
     def _get_session(self, client: Client, request: GetSession, descriptors: Descriptors) -> None:
         if len(descriptors) != 1:
-            if not self._farewells.take(client, request.number):
+            found = self._farewells.take(client, request.number) or self._streams.take(client, request.number)
+            if not found:
                 self._invoker.take(client, request.number)
             return
         self._asking.ask(client, request, descriptors.numbers[0])
@@ -335,6 +347,7 @@ class Applications:
         self._takers.gone(client)
         self._invoker.gone(client)
         self._farewells.gone(client)
+        self._streams.gone(client)
         for session_id, attachment in self._attachments.of_client(client):
             attachment.client = None
             session = self._core.sessions.of_id(session_id)

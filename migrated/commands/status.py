@@ -51,7 +51,10 @@ def status(socket: Path | None, as_json: bool) -> None:
 
 def _echo_daemon(report: StatusReport) -> None:
     click.echo(f"migrated {report.version}, process {report.pid}, up for {duration(report.uptime_s)}")
-    click.echo(f"port         {report.control_port} (TCP and UDP)")
+    if report.no_kernel:
+        click.echo(printable(report.no_kernel))
+    else:
+        click.echo(f"port         {report.control_port} (TCP and UDP)")
     click.echo(f"host key     {report.host_key}")
     click.echo(f"fingerprint  {report.fingerprint}")
     click.echo(f"sessions     {report.sessions}")

@@ -128,7 +128,7 @@ class StatusReport(Struct, frozen=True, kw_only=True, tag="status-report"):
 
     ``host_key`` is the public key in base64, for another host's ``pinned_keys``; ``fingerprint`` is its
     name for people. ``sessions`` counts all sessions; ``last_error`` says why the policy on disk is not
-    in force, and is empty if it is.
+    in force, and is empty if it is. ``no_kernel`` says why no connections are moved; the port is 0 then.
     """
 
     version: str
@@ -142,6 +142,7 @@ class StatusReport(Struct, frozen=True, kw_only=True, tag="status-report"):
     sessions: int
     policy_generation: int
     last_error: str = ""
+    no_kernel: str = ""
 
 
 class SessionReport(Struct, frozen=True, kw_only=True):

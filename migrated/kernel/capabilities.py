@@ -26,17 +26,23 @@ def missing_capabilities() -> tuple[str, ...]:
     return _missing(NEEDED)
 
 
-def check_capabilities() -> None:
-    """Do nothing where this process may move connections.
+def why_no_kernel(*, wanted: bool) -> str:
+    """Return why the daemon moves no connections, or nothing where it does.
+
+    Args:
+        wanted: whether it is to move them.
 
     Raises:
-        PermissionError: capabilities are missing.
+        PermissionError: it is to, and capabilities are missing.
     """
-    if missing := missing_capabilities():
+    missing = missing_capabilities()
+    what = f"these capabilities are missing: {', '.join(missing)}" if missing else "`--without-kernel`"
+    if missing and wanted:
         raise PermissionError(
-            f"these capabilities are missing: {', '.join(missing)}; start `migrated` as root "
-            "(docs/capabilities.md says what for)"
+            f"{what}; start `migrated` as root (docs/capabilities.md says what for), or with "
+            "`--without-kernel`, which needs none and moves no connections"
         )
+    return "" if wanted else f"no kernel rebinding: {what}"
 
 
 def missing_for_other_users() -> tuple[str, ...]:

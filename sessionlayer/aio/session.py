@@ -138,16 +138,31 @@ class StreamSession(SessionShell):
         Raises:
             StreamError: the session is over.
         """
+        state = self.snapshot()
+        self._end("frozen", "it was frozen")
+        return state
+
+    def snapshot(self) -> SessionState:
+        """Return everything that is needed to go on, and give up all transports; the peer makes new ones.
+
+        The session itself lives on. Only one of the two may go on from here.
+
+        Raises:
+            StreamError: the session is over.
+        """
         if self.core.phase is SessionPhase.CLOSED:
             raise StreamError("the session is over: there is nothing to keep")
         for transport in self.transports:
             if transport.pipe:
                 transport.pipe.retire()
+                transport.pipe = None
         unread = {number: transport.unread() for number, transport in self._streams.items()}
         host, port = self.dialer.address if self.dialer else self.peername
         state = self.core.state(unread, host, port, self._loop.time())
-        self.core.lose_control("it was frozen", self._loop.time())
-        self._end("frozen", "it was frozen")
+        self.core.lose_control("its state was taken", self._loop.time())
+        if self._link:
+            self._link.close()
+            self._link = None
         return state
 
     @classmethod

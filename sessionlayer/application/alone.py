@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
+import msgspec
 from msgspec.structs import replace
 
 from sessionlayer.aio import (
@@ -22,6 +24,7 @@ from sessionlayer.aio import (
     HostKey,
     Judge,
     Resumed,
+    SessionState,
     StreamEvent,
     StreamOptions,
     StreamServer,
@@ -30,7 +33,9 @@ from sessionlayer.aio import (
 )
 from sessionlayer.aio import start_server as start_stream_server
 from sessionlayer.aio.transport import StreamTransport
-from sessionlayer.application.errors import RefusedError
+from sessionlayer.application.carried import Carried, entrusted
+from sessionlayer.application.entry import continued, hub
+from sessionlayer.application.errors import MigrateError, RefusedError
 from sessionlayer.application.functions import attached
 from sessionlayer.application.grip import Buffered, Owner
 from sessionlayer.application.outcome import Outcome
@@ -42,7 +47,11 @@ from sessionlayer.streams.limits import SUSPEND_S
 _CODES: Final = {"expired": "expired", "closed": "closed", "aborted": "closed"}
 """What the end of a stream's session is called towards programs; anything else is a loss."""
 
+CLIENT_WAIT_S: Final = 10.0
+"""How long a process that was started for a session waits for its client; then the handler is asked again."""
+
 _servers: Final[WeakKeyDictionary[StreamSession, StreamServer]] = WeakKeyDictionary()
+_all_servers: Final[WeakSet[StreamServer]] = WeakSet()
 _sessions: Final[WeakKeyDictionary[StreamSession, Session]] = WeakKeyDictionary()
 
 
@@ -58,8 +67,12 @@ async def start_server(
 ) -> StreamServer:
     """Listen for virtual streams whose sessions can be given up; see `sessionlayer.aio.start_server`.
 
+    In a process that was started to go on with such a session, its listening sockets are taken instead of
+    ``host`` and ``port``, and `Session.open` has its connections.
+
     Raises:
         OSError: the address can't be listened on.
+        MigrateError: the daemon has no session any more for this process.
     """
 
     async def remember(
@@ -70,10 +83,38 @@ async def start_server(
         if inspect.isawaitable(outcome):
             await outcome
 
+    session = continued()
+    if session is not None and (carried := session.giving.carried) is not None:
+        sockets = [socket.socket(fileno=number) for number in carried.listeners]
+        server = StreamServer(sockets, remember, admit, identity, judge, options or StreamOptions())
+        _all_servers.add(server)
+        _go_on(session, server, carried)
+        return server
     server = await start_stream_server(
         remember, host, port, identity=identity, judge=judge, options=options, admit=admit
     )
+    _all_servers.add(server)
     return server
+
+
+def _go_on(session: Session, server: StreamServer, carried: Carried) -> None:
+    """Let a session go on in this process, whose client is about to come back."""
+    session.giving.carried = None
+    state = msgspec.msgpack.decode(carried.state, type=SessionState)
+    suspended_s = max(state.suspended_s, SUSPEND_S)  # so that its return is told of
+    stream = server.restore(replace(state, suspended_s=suspended_s))
+    session.peer, session.runner = stream.peer, LoopRunner()
+    session.backend = keeper = StreamKeeper(stream, server)
+    _servers[stream], _sessions[stream] = server, session
+    keeper.watch(session, stream)
+    keeper.take_in()
+    asyncio.get_running_loop().call_later(CLIENT_WAIT_S, _rest_again, session)
+
+
+def _rest_again(session: Session) -> None:
+    """Ask the handler again where somebody else than the client had knocked."""
+    if session.suspended:
+        session.giving.suspend(session.because, required=True)
 
 
 def known_session(stream: StreamSession) -> Session | None:
@@ -167,6 +208,8 @@ class StreamKeeper:
 
     def give_up(self, session: Session, record: Continuation, descriptors: Sequence[int]) -> Outcome[None]:
         """Freeze the stream. Its connections go on with the record's function when the client is back."""
+        if record.kind is Kind.COMPLETE:
+            return self._entrust(session, record, descriptors[1:])
         stream, refusal = self._stream, self._refusal(session, record)
         if stream is None or refusal:
             return _refused(refusal)
@@ -176,8 +219,8 @@ class StreamKeeper:
 
     def _refusal(self, session: Session, record: Continuation) -> str:
         """Return why a continuation can't be taken over, or an empty string."""
-        if record.kind is Kind.COMPLETE or record.descriptors[1:]:
-            return "without a daemon nobody keeps descriptors or starts processes"
+        if record.descriptors[1:]:
+            return "without a daemon nobody keeps descriptors for a program that runs on; keep them open"
         if self._stream is None or (self._server is None and self._stream.dialer is None):
             return "a session is given up by clients, and servers that `migrate.start_server` has started"
         return ""
@@ -197,6 +240,29 @@ class StreamKeeper:
             state = stream.freeze()  # a client has to look for its server, which takes a live object
             suspended_s = max(state.suspended_s, SUSPEND_S)  # so that its return is told of
             self._woken(session, stream.dialer.restore(replace(state, suspended_s=suspended_s)))
+
+    def _entrust(self, session: Session, record: Continuation, descriptors: Sequence[int]) -> Outcome[None]:
+        """Give the session to the daemon, with the server's listening sockets; this process is to end.
+
+        Raises:
+            UnavailableError: there is no daemon.
+            RefusedError: the daemon does not take it.
+        """
+        stream, server = self._stream, self._server
+        if stream is None or server is None or stream.state != "suspended":
+            return _refused("only a suspended session of `migrate.start_server` ends with its process")
+        servers = [one for one in _all_servers if one.sockets]
+        count = sum(len(one.sessions) + one.frozen for one in servers)
+        if count > 1 or len(servers) > 1:
+            return _refused(
+                f"this process serves {count} sessions with {len(servers)} servers; only one that serves a "
+                "single session can end with it, so return `migrate.internal`"
+            )
+        daemon = hub()
+        daemon.bring(session).result()
+        listeners = [sock.fileno() for sock in server.sockets]
+        state = msgspec.msgpack.encode(stream.snapshot())
+        return daemon.entrust(session, entrusted(record, state, listeners), (*listeners, *descriptors))
 
     def keep_running(self, session: Session) -> None:
         """Do nothing: the stream waits by itself."""
@@ -220,8 +286,12 @@ class StreamKeeper:
         return Outcome.of(None)
 
     async def open(self, session: Session) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Return the streams of the next connection that goes on."""
-        transport = self._coming.pop(0)
+        """Return the streams of the next connection that goes on.
+
+        Raises:
+            MigrateError: there is none.
+        """
+        transport = self._next()
         reader, writer = transport.session.streams_for(transport)
         self.grips.append(grip := StreamGrip(asyncio.current_task()))
         session.hold(writer, grip)
@@ -230,13 +300,27 @@ class StreamKeeper:
     async def create_connection(
         self, session: Session, factory: Callable[[], asyncio.BaseProtocol]
     ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
-        """Let a new protocol go on with the next connection."""
-        transport, protocol = self._coming.pop(0), factory()
+        """Let a new protocol go on with the next connection.
+
+        Raises:
+            MigrateError: there is none.
+        """
+        transport, protocol = self._next(), factory()
         self.grips.append(grip := StreamGrip(None))
         session.hold(transport, grip)
         transport.begin(protocol)
         transport.resume_reading()
         return transport, protocol
+
+    def take_in(self) -> None:
+        """Have the connections ready that were restored."""
+        assert self._stream is not None
+        self._coming += self._stream.take_restored()
+
+    def _next(self) -> StreamTransport:
+        if not self._coming:
+            raise MigrateError("the session has no further connection to go on with")
+        return self._coming.pop(0)
 
     # --- what the stream tells ---
 
@@ -269,8 +353,7 @@ class StreamKeeper:
         if record is None:
             session.tell_resumed(None)
             return
-        assert self._stream is not None
-        self._coming += self._stream.take_restored()
+        self.take_in()
         session.continued = True
         for _ in tuple(self._coming):
             session.giving.go_on(record, taker(session, record))

@@ -96,6 +96,13 @@ class SocketKeeper(StreamKeeper):
 
     # --- in the loop's thread ---
 
+    def _entrust(self, session: Session, record: Continuation, descriptors: Sequence[int]) -> Outcome[None]:
+        """Refuse: what the program has not read yet is in its socket, and not in the stream's state."""
+        outcome: Outcome[None] = Outcome()
+        reason = "the process of a stream socket can't end with its session; return `migrate.internal`"
+        outcome.fail(RefusedError("alone", reason))
+        return outcome
+
     def _refusal(self, session: Session, record: Continuation) -> str:
         if not session.suspended:
             return "the session is not suspended"

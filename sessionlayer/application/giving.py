@@ -30,6 +30,7 @@ from sessionlayer.continuations.values import CONNECTION, RESERVED, Kind
 from sessionlayer.continuations.values import Continuation as Record
 
 if TYPE_CHECKING:
+    from sessionlayer.application.carried import Carried
     from sessionlayer.application.continuation import Continuation
     from sessionlayer.application.session import Session
 
@@ -62,11 +63,13 @@ class Giving:
 
     Attributes:
         buffered: what came back with a continuation, until it is read and sent again.
+        carried: what came back of a virtual stream, until a server goes on with it.
         told: what came of the last continuation that was given, once what it names is closed.
     """
 
     def __init__(self, session: Session) -> None:
         self.buffered = Buffered()
+        self.carried: Carried | None = None
         self.told: Outcome[None] = Outcome()
         self._session = session
         self._handling = False

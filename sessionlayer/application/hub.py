@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from sessionlayer.application.carried import take_carried
 from sessionlayer.application.channel import close_all
 from sessionlayer.application.daemon import Daemon, Reply
 from sessionlayer.application.errors import RefusedError
@@ -21,6 +22,7 @@ from sessionlayer.application.inert import Inert
 from sessionlayer.application.keeper import Keeper
 from sessionlayer.application.memory import read_memory
 from sessionlayer.application.messages import (
+    CreateSession,
     Ended,
     GetSession,
     Granted,
@@ -119,6 +121,14 @@ class Hub:
         asked = self._daemon.request(lambda number: GetSession(number=number))
         return asked.then(self._taken_up)
 
+    def entrust(self, session: Session, record: Continuation, descriptors: Sequence[int]) -> Outcome[None]:
+        """Give a session of virtual streams up, which has been brought before."""
+        return self._keeper.give_up(session, record, descriptors)
+
+    def bring(self, session: Session) -> Outcome[None]:
+        """Tell the daemon of a session that it has not adopted."""
+        return self._ask(lambda number: CreateSession(number=number, session=session.id, peer=session.peer))
+
     def attach(self, program: str, handler: Callable[..., Any] | None) -> Outcome[None]:
         """Offer to go on with sessions of a program, whichever process of it has given them up."""
         self._attachments[program] = Attachment(handler, runner_here(self._threads))
@@ -163,7 +173,10 @@ class Hub:
         session.suspended = granted.suspended
         session.take_imported(granted.imported)
         session.giving.restore(opened.record, opened.others)
-        if opened.connection is not None:
+        session.giving.carried = take_carried(opened.record, session)
+        if session.giving.carried is not None:
+            self._forget(session)  # it is the stream's from now on
+        elif opened.connection is not None:
             found = socket_of(opened.connection)
             session.hold(found, SocketGrip(found))
         return session

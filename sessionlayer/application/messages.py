@@ -39,6 +39,24 @@ class GetSession(Struct, frozen=True, kw_only=True, tag="get-session"):
     wait_s: Annotated[float, Meta(ge=0)] = 0.0
 
 
+class CreateSession(Struct, frozen=True, kw_only=True, tag="create-session"):
+    """Bring a session that the daemon has not adopted: a virtual stream's, which is about to be given up.
+
+    `ReturnContinuation` is taken of it then, from the same program. It needs a process that is started anew,
+    and as descriptors one or more listening sockets; no connection is among them. Whoever connects to one of
+    these has the process started.
+
+    Attributes:
+        number: of the request.
+        session: its 16-byte id.
+        peer: the remote address and port, as people write them.
+    """
+
+    number: int
+    session: bytes
+    peer: str = ""
+
+
 class RegisterHandler(Struct, frozen=True, kw_only=True, tag="register-handler"):
     """Ask to be told of a session's suspension, as `Suspend` (Table I, register_handler).
 
@@ -123,6 +141,7 @@ class CloseSession(Struct, frozen=True, kw_only=True, tag="close-session"):
 
 Request = (
     GetSession
+    | CreateSession
     | RegisterHandler
     | RegisterAttachHandler
     | RegisterCompatibility

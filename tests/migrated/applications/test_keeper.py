@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from migrated.applications import keeper as keeper_module
+from migrated.applications import share as share_module
 from migrated.applications.holding import Parcel
 from migrated.applications.keeper import Keeper
 from migrated.applications.wire import Descriptors
@@ -83,7 +84,7 @@ def parcel(number: int, uid: int, descriptors: int) -> Parcel:
 
 def test_one_user_cannot_have_all_descriptors_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    monkeypatch.setattr(keeper_module, "KEPT_SHARE", limit // 10)  # ten for each user, or a few more
+    monkeypatch.setattr(share_module, "KEPT_SHARE", limit // 10)  # ten for each user, or a few more
     most = limit // (limit // 10)
     bench = Bench()
     first, second, third, other, nothing = (

@@ -12,6 +12,8 @@ import pytest
 import sessionlayer as migrate
 from sessionlayer.aio import HostKey, StreamExpiredError, StreamOptions, StreamServer, StreamSession, connect
 from sessionlayer.aio import start_server as start_stream_server
+from sessionlayer.application.messages import CreateSession
+from tests.sessionlayer.application.fake_daemon import FakeDaemon
 
 SERVER, CLIENT = HostKey.generate(os.urandom), HostKey.generate(os.urandom)
 OPTIONS = StreamOptions(heartbeat_s=0.02, silence_s=0.1, expire_s=60)
@@ -336,7 +338,7 @@ def test_a_program_that_keeps_running_is_told_of_both() -> None:
         session.register_handler(lambda session: told.append("suspended"))
         session.on_resume(lambda session: told.append("resumed"))
         session.on_end(lambda session: told.append(session.ended.code if session.ended else ""))
-        with pytest.raises(migrate.RefusedError, match="without a daemon"):
+        with pytest.raises(migrate.RefusedError, match="only a suspended session"):
             await session.return_cont(migrate.complete(session))
         writer.write(await reader.readexactly(2))
 
@@ -355,6 +357,79 @@ def test_a_program_that_keeps_running_is_told_of_both() -> None:
         assert told == ["suspended", "resumed", "closed"]
 
     run(test)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_complete_continuation_that_nobody_takes_changes_nothing(daemon: FakeDaemon, there: bool) -> None:
+    """The stream goes on byte by byte, although its state had been taken out of it."""
+    denied: list[str] = []
+
+    def refuse() -> None:
+        request = daemon.expect(CreateSession)
+        daemon.grant(request.number)
+        record = daemon.deny_continuation()
+        assert record.descriptors[0].startswith("migrate:listener")
+        assert "connection" not in record.descriptors
+
+    async def serve(
+        stream: StreamSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        session = await migrate.aio_session(writer)
+        session.register_handler(migrate.complete)
+        session.on_denied(lambda session, error: denied.append(type(error).__name__))
+        for number in range(2000):
+            writer.write(b"%d\n" % number)
+            await asyncio.sleep(0)
+        writer.close()
+
+    async def test() -> None:
+        if not there:
+            daemon.stop()
+        async with World(serve) as world:
+            reader, _ = await world.client.open_connection()
+            assert await reader.readline() == b"0\n"
+            refusing = asyncio.create_task(asyncio.to_thread(refuse)) if there else None
+            world.door.shut()
+            while not denied:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            if refusing:
+                await refusing
+            world.door.open()
+            world.client.retry_now()
+            assert (await reader.read(-1)).split() == [b"%d" % number for number in range(1, 2000)]
+
+    run(test)
+    assert denied == ["RefusedError" if there else "UnavailableError"]
+
+
+def test_a_process_with_two_sessions_can_not_end_with_one(daemon: FakeDaemon) -> None:
+    denied: list[str] = []
+
+    async def serve(
+        stream: StreamSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        session = await migrate.aio_session(writer)
+        session.register_handler(migrate.complete)
+        session.on_denied(lambda session, error: denied.append(str(error)))
+        await reader.read()
+
+    async def test() -> None:
+        async with World(serve) as world:
+            _, first = await world.client.open_connection()
+            port = world.server.sockets[0].getsockname()[1]
+            other = await connect("127.0.0.1", port, identity=CLIENT, judge=trust, options=OPTIONS)
+            _, second = await other.open_connection()
+            world.door.shut()
+            while not denied:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert other.state == "connected"
+            for writer in (first, second):
+                writer.close()
+            other.abort()
+            await other.wait_closed()
+
+    run(test)
+    assert "serves 2 sessions" in denied[0]
 
 
 def test_a_server_that_does_not_know_migrate_can_not_give_up() -> None:

@@ -295,6 +295,8 @@ def test_what_can_not_be_had_is_refused_and_changes_nothing(world: World) -> Non
     assert suspended.wait(10)
     with pytest.raises(migrate.RefusedError, match="without a daemon nobody"):
         session.return_cont(migrate.system(descriptors={"log": 1}))
+    with pytest.raises(migrate.RefusedError, match="can't end with its session"):
+        session.return_cont(migrate.complete(session))
     taken = socket.socket(fileno=world.served.detach())
     session.hold(taken, session.grip)
     with pytest.raises(migrate.RefusedError, match="detached"):
