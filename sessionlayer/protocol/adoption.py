@@ -71,17 +71,17 @@ class Adoptions:
 
     def adopt(self, connections: Sequence[Connection], now: float) -> tuple[Command, ...]:
         """Offer connections to the peer; see ``Association.adopt``."""
-        taken = {*self._offers.values(), *(s.connection for s in self._sessions.values())}
+        taken = {_ends(c) for c in (*self._offers.values(), *(s.connection for s in self._sessions.values()))}
         # The peer's offer of it goes on: with ours as well, each end could say yes to the other's.
-        taken |= {check.connection for check in self._checks.values()}
-        offers = {self._entropy(SESSION_ID_BYTES): c for c in connections if c not in taken}
+        taken |= {_ends(check.connection) for check in self._checks.values()}
+        offers = {self._entropy(SESSION_ID_BYTES): c for c in connections if _ends(c) not in taken}
         self._offers |= offers
         entries = [_offer(session_id, connection) for session_id, connection in offers.items()]
         return tuple(self._start(group, now) for group in batches(entries))
 
     def on_request(self, message: AdoptRequest, path: Path) -> tuple[Command, ...]:
         """Take the peer's offers: answer what is known, have the shell check the rest."""
-        by_connection = {s.connection: s.session_id for s in self._sessions.values()}
+        by_connection = {_ends(s.connection): s.session_id for s in self._sessions.values()}
         proposals: list[Proposal] = []
         verdicts: list[AdoptVerdict] = []
         for entry in message.entries:
@@ -161,10 +161,10 @@ class Adoptions:
                 yield AdoptionRefused(connection=connection, reason="the peer's daemon does not answer")
 
     def _known(
-        self, entry: AdoptEntry, connection: Connection, by_connection: dict[Connection, bytes]
+        self, entry: AdoptEntry, connection: Connection, by_connection: dict[tuple[str, int, str, int], bytes]
     ) -> AdoptVerdict | None:
-        if connection in by_connection:
-            return AdoptVerdict(session=entry.session, adopted=by_connection[connection])
+        if (known := by_connection.get(_ends(connection))) is not None:
+            return AdoptVerdict(session=entry.session, adopted=known)
         if entry.session in self._sessions:
             return AdoptVerdict(session=entry.session, reason="the session id is in use")
         if len(self._sessions) >= SESSIONS_MAX:
@@ -172,19 +172,45 @@ class Adoptions:
         return None
 
     def _may_check(self, entry: AdoptEntry, connection: Connection) -> bool:
-        # Where we are the client, our own offer of the same connection goes on and this one is passed over.
-        ours_goes_on = connection.role is Role.CLIENT and connection in self._offers.values()
-        checked = entry.session in self._checks or connection in (c.connection for c in self._checks.values())
-        return not ours_goes_on and not checked and len(self._checks) < ADOPTIONS_PENDING_MAX
+        checked = entry.session in self._checks or any(
+            _same(connection, c.connection) for c in self._checks.values()
+        )
+        room = len(self._checks) < ADOPTIONS_PENDING_MAX
+        return room and not checked and not self._ours_goes_on(entry, connection)
+
+    def _ours_goes_on(self, entry: AdoptEntry, connection: Connection) -> bool:
+        """Return whether of both ends' offers of one connection ours goes on, and this one is passed over.
+
+        The end that opened the connection goes on. Each takes itself for that one where the other's listener
+        was closed after it had accepted; then the smaller session id does.
+        """
+        for session_id, ours in self._offers.items():
+            if _same(ours, connection):
+                return ours.role is Role.CLIENT and (not entry.client or session_id < entry.session)
+        return False
 
     def _adopted(self, session_id: bytes, connection: Connection) -> SessionAdopted:
-        self._offers = {i: c for i, c in self._offers.items() if c != connection}
+        self._offers = {i: c for i, c in self._offers.items() if not _same(c, connection)}
         self._sessions[session_id] = Session(session_id, connection)
         return SessionAdopted(session_id=session_id, connection=connection)
 
     def _answer(self, verdicts: list[AdoptVerdict], number: int, path: Path) -> list[Command]:
         groups = batches(verdicts)
         return [self._wire.send(AdoptAnswer(number=number, entries=group), path) for group in groups]
+
+
+def _ends(connection: Connection) -> tuple[str, int, str, int]:
+    """Return what names a connection, whoever is taken to have opened it."""
+    return (
+        connection.local_address,
+        connection.local_port,
+        connection.remote_address,
+        connection.remote_port,
+    )
+
+
+def _same(one: Connection, other: Connection) -> bool:
+    return _ends(one) == _ends(other)
 
 
 def _offer(session_id: bytes, connection: Connection) -> AdoptEntry:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sessionlayer.protocol.commands import (
     AdoptionRefused,
     CheckAdoption,
@@ -9,7 +11,7 @@ from sessionlayer.protocol.commands import (
     SessionAdopted,
     SessionReleased,
 )
-from sessionlayer.protocol.values import Checked
+from sessionlayer.protocol.values import Checked, Role
 from tests.sessionlayer.protocol.pairs import mirrored
 from tests.sessionlayer.protocol.playbook import CONNECTION, Playbook, only
 
@@ -26,6 +28,25 @@ def test_offers_of_both_sides_become_one_session_with_the_clients_id() -> None:
     assert only(play.deliver()[0], SessionAdopted).session_id == adopted.session_id
     assert play.wait(12.0, side=1) == [PeerSilent()]
     assert len(play.sides[0].records()) == len(play.sides[1].records()) == 1
+
+
+def test_where_both_take_themselves_for_the_client_one_session_comes_of_it() -> None:
+    play = Playbook()
+    seen_there = replace(mirrored(CONNECTION), role=Role.CLIENT)
+    play.take(0, play.sides[0].adopt([CONNECTION], play.now))
+    play.take(1, play.sides[1].adopt([seen_there], play.now))
+    wanted = play.deliver()
+    ((checking, check),) = [
+        (side, c) for side in (0, 1) for c in wanted[side] if isinstance(c, CheckAdoption)
+    ]
+    checked = [Checked(session_id=p.session_id, reason=None) for p in check.proposals]
+    adopted = only(play.take(checking, play.sides[checking].adoption_checked(checked)), SessionAdopted)
+    assert only(play.deliver()[1 - checking], SessionAdopted).session_id == adopted.session_id
+    play.wait(12.0, side=checking)
+    play.deliver()
+    (one,), (other,) = play.sides[0].records(), play.sides[1].records()
+    assert (one.session_id, other.session_id) == (adopted.session_id,) * 2
+    assert {one.connection.role, other.connection.role} == {Role.CLIENT, Role.SERVER}
 
 
 def test_a_refused_offer_says_why() -> None:
