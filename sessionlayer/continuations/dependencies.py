@@ -13,7 +13,7 @@ Source: the Migrate paper, section IV-D and Fig. 5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from sessionlayer.continuations.errors import ContinuationError, DependencyCycleError
 from sessionlayer.continuations.limits import PARENTS_MAX
@@ -62,22 +62,6 @@ class Dependencies:
     def suspension(self, sessions: Iterable[bytes]) -> tuple[bytes, ...]:
         """Return these sessions and all that depend on them, every child before its parents."""
         return tuple(_after_all(sessions, self.children))
-
-    def resumption(self, sessions: Iterable[bytes], suspended: Container[bytes]) -> tuple[bytes, ...]:
-        """Return these sessions and all that resume with them, every parent before its children.
-
-        Args:
-            sessions: what can resume; those whose parent has to stay suspended are left out.
-            suspended: all sessions that are suspended now; the others have nothing to resume from.
-        """
-        chosen: dict[bytes, None] = {}
-        for session in reversed(self.suspension(sessions)):
-            waits = (
-                parent for parent in self.parents(session) if parent in suspended and parent not in chosen
-            )
-            if session in suspended and next(waits, None) is None:
-                chosen[session] = None
-        return tuple(chosen)
 
     def _way(self, start: bytes, end: bytes) -> tuple[bytes, ...] | None:
         """Return a way from ``start`` over parents to ``end``, both included."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -74,7 +73,6 @@ def test_a_reader_misses_nothing_that_happened_meanwhile(daemon: FakeDaemon) -> 
     assert before + after == list(range(1, len(before + after) + 1))
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl_reads_it() -> None:
     port = free_port()
     with program("suspendable.py", str(port), folder=FOLDER) as process:

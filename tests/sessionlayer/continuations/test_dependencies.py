@@ -50,30 +50,6 @@ def test_children_suspend_with_and_before_their_parents(
     assert all(place[child] < place[parent] for child, parent in kept if parent in place)
 
 
-@given(edges, subsets, subsets)
-def test_a_session_resumes_after_all_its_suspended_parents(
-    pairs: list[tuple[bytes, bytes]], roots: set[bytes], suspended: set[bytes]
-) -> None:
-    dependencies, kept = built(pairs)
-    order = dependencies.resumption(roots, suspended)
-    assert len(order) == len(set(order))
-    assert set(order) <= reached(roots, kept) & suspended
-    place = {session: number for number, session in enumerate(order)}
-    for session in reached(roots, kept) & suspended:
-        parents = {parent for child, parent in kept if child == session} & suspended
-        if session in place:
-            assert all(place.get(parent, len(order)) < place[session] for parent in parents)
-        else:
-            assert parents - set(order)
-
-
-@given(edges)
-def test_what_suspends_together_resumes_together_in_reverse(pairs: list[tuple[bytes, bytes]]) -> None:
-    dependencies, _ = built(pairs)
-    roots = [session for session in SESSIONS if not dependencies.parents(session)]
-    assert dependencies.resumption(roots, set(SESSIONS)) == dependencies.suspension(roots)[::-1]
-
-
 @given(edges, st.sampled_from(SESSIONS))
 def test_a_forgotten_session_leaves_nothing(pairs: list[tuple[bytes, bytes]], gone: bytes) -> None:
     dependencies, kept = built(pairs)
@@ -103,14 +79,6 @@ def test_it_leads_one_way() -> None:
     dependencies.add(b"child", b"parent")
     assert dependencies.suspension([b"child"]) == (b"child",)
     assert dependencies.suspension([b"parent"]) == (b"child", b"parent")
-
-
-def test_a_child_waits_for_a_parent_that_stays() -> None:
-    dependencies = Dependencies()
-    dependencies.add(b"child", b"parent")
-    dependencies.add(b"child", b"other")
-    assert dependencies.resumption([b"parent", b"child"], {b"child", b"parent", b"other"}) == (b"parent",)
-    assert dependencies.resumption([b"parent"], {b"child", b"parent"}) == (b"parent", b"child")
 
 
 def test_too_many_parents() -> None:
