@@ -16,7 +16,7 @@ from engine import Connection, Engine, SessionDescription
 from engine.judge import CALM, Position, judge
 from engine.rules import RuleSet
 from engine.world import World
-from monitors.events import AddressPresent, Event, LinkState, OperState
+from monitors.events import AddressPresent, LinkState, NetworkEvent, OperState
 from policylang import parse_policy
 from policylang.ast import Policy
 
@@ -53,8 +53,8 @@ def _link(number: int, *, carrier: bool = True) -> LinkState:
     return LinkState(interface=f"eth{number}", index=number + 2, up=True, carrier=carrier, operstate=state)
 
 
-def _world() -> list[Event]:
-    events: list[Event] = []
+def _world() -> list[NetworkEvent]:
+    events: list[NetworkEvent] = []
     for number in range(LINKS):
         address = AddressPresent(
             interface=f"eth{number}",

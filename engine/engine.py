@@ -21,7 +21,7 @@ from engine.reasons import argue
 from engine.rules import RuleSet
 from engine.session import SessionDescription
 from engine.world import USABLE, World
-from monitors.events import AddressGone, AddressPresent, Event
+from monitors.events import AddressGone, AddressPresent, Event, FactMeasured
 from policylang.ast import ExpireRule, Policy
 
 
@@ -46,7 +46,7 @@ class Engine:
 
     def handle(self, event: Event, now: float) -> tuple[Decision, ...]:
         """Take in what a monitor reports and return the decisions that follow."""
-        if not self._world.apply(event):
+        if isinstance(event, FactMeasured) or not self._world.apply(event):
             return self.handle_timer(now)
         address = event.address if isinstance(event, AddressPresent | AddressGone) else None
         self._bar_anew(self._failures.forget_interface(event.interface, address), now)

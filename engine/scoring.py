@@ -18,6 +18,7 @@ from policylang.ast import (
     Margin,
     MigrateRule,
     NotifyRule,
+    PatternSet,
     ResumeRule,
     ScoreEffect,
     ScoreInterface,
@@ -138,8 +139,10 @@ def _matches(statement: ScoreInterface, name: str, *, current: bool) -> bool:
             return current
         case Glob(text=text):
             return fnmatchcase(name, text)
+        case PatternSet(globs=globs):
+            return any(fnmatchcase(name, glob.text) for glob in globs)
         case SetReference():
-            raise AssertionError("sets are refused when the policy is compiled")
+            raise AssertionError("sets are resolved by the checker")
 
 
 def _score(statements: Iterable[ScoreInterface]) -> Score:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from engine.attachment import AttachmentPoint, PointKey
-from monitors.events import AddressGone, AddressPresent, Event, LinkGone, LinkState
+from monitors.events import AddressGone, AddressPresent, LinkGone, LinkState, NetworkEvent
 
 USABLE = ""
 """The status of an attachment point by which packets can leave; any other text says why not."""
@@ -23,7 +23,7 @@ class World:
         self.points: tuple[AttachmentPoint, ...] = ()
         self._status: dict[PointKey, str] = {}
 
-    def apply(self, event: Event) -> bool:
+    def apply(self, event: NetworkEvent) -> bool:
         """Take one event in and return whether it changed anything."""
         match event:
             case LinkState():

@@ -6,8 +6,8 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import assert_never
 
-from monitors.events import AddressGone, AddressPresent, Event, LinkGone, LinkState
-from monitors.facts import ADDRESS, Fact
+from monitors.events import AddressGone, AddressPresent, LinkGone, LinkState, NetworkEvent
+from monitors.facts import ADDRESSES, Fact
 from monitors.messages import Change, Snapshot
 from monitors.netlink import ChangeSource, Feed
 from monitors.spec import Monitor, Report, hookimpl
@@ -27,7 +27,7 @@ class AddressTable:
     def __init__(self) -> None:
         self._reported: dict[_Key, AddressPresent] = {}
 
-    def receive(self, change: Change) -> Generator[Event, None, None]:
+    def receive(self, change: Change) -> Generator[NetworkEvent, None, None]:
         """Yield what must be reported because of a change."""
         match change:
             case Snapshot():
@@ -41,14 +41,14 @@ class AddressTable:
             case _:
                 assert_never(change)
 
-    def _compare(self, snapshot: Snapshot) -> Generator[Event, None, None]:
+    def _compare(self, snapshot: Snapshot) -> Generator[NetworkEvent, None, None]:
         present = {(address.index, address.address) for address in snapshot.addresses}
         for key in [key for key in self._reported if key not in present]:
             yield from self._gone(key)
         for address in snapshot.addresses:
             yield from self._present(address)
 
-    def _present(self, address: AddressPresent) -> Generator[Event, None, None]:
+    def _present(self, address: AddressPresent) -> Generator[NetworkEvent, None, None]:
         key = (address.index, address.address)
         reported = self._reported.get(key)
         if reported == address:
@@ -58,7 +58,7 @@ class AddressTable:
         yield address
         self._reported[key] = address
 
-    def _gone(self, key: _Key) -> Generator[Event, None, None]:
+    def _gone(self, key: _Key) -> Generator[NetworkEvent, None, None]:
         reported = self._reported.get(key)
         if reported is None:
             return
@@ -75,7 +75,7 @@ class AddressMonitor:
     """Report every local address, IPv4 and IPv6, with its label and whether it can be used."""
 
     name = "address"
-    facts: tuple[Fact, ...] = (ADDRESS,)
+    facts: tuple[Fact, ...] = (ADDRESSES,)
 
     def __init__(self, open_feed: Callable[[], ChangeSource] = _open_feed) -> None:
         self._open_feed = open_feed

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import assert_never
 
-from monitors.events import AddressGone, AddressPresent, Event, LinkGone, LinkState
+from monitors.events import AddressGone, AddressPresent, LinkGone, LinkState, NetworkEvent
 from monitors.facts import CARRIER, OPERSTATE, Fact
 from monitors.messages import Change, Snapshot
 from monitors.netlink import ChangeSource, Feed
@@ -34,7 +34,7 @@ class CarrierTable:
         self._reported: dict[int, LinkState] = {}
         self._waiting: dict[int, tuple[float, LinkState]] = {}
 
-    def receive(self, change: Change, now: float) -> Generator[Event, None, None]:
+    def receive(self, change: Change, now: float) -> Generator[NetworkEvent, None, None]:
         """Yield what must be reported because of a change that arrived at ``now``."""
         match change:
             case Snapshot():
@@ -52,20 +52,20 @@ class CarrierTable:
         """Return when ``due`` has something to yield, or nothing if nothing waits."""
         return min((deadline for deadline, _ in self._waiting.values()), default=None)
 
-    def due(self, now: float) -> Generator[Event, None, None]:
+    def due(self, now: float) -> Generator[NetworkEvent, None, None]:
         """Yield the states that have waited long enough."""
         ready = [index for index, (deadline, _) in self._waiting.items() if deadline <= now]
         for index in ready:
             yield from self._report(self._waiting[index][1])
 
-    def _compare(self, snapshot: Snapshot, now: float) -> Generator[Event, None, None]:
+    def _compare(self, snapshot: Snapshot, now: float) -> Generator[NetworkEvent, None, None]:
         present = {link.index for link in snapshot.links}
         for index in [index for index in self._reported if index not in present]:
             yield from self._gone(index)
         for link in snapshot.links:
             yield from self._state(link, now)
 
-    def _state(self, link: LinkState, now: float) -> Generator[Event, None, None]:
+    def _state(self, link: LinkState, now: float) -> Generator[NetworkEvent, None, None]:
         reported = self._reported.get(link.index)
         if link == reported:
             self._waiting.pop(link.index, None)
@@ -75,7 +75,7 @@ class CarrierTable:
             deadline, _ = self._waiting.get(link.index, (now + GAIN_DELAY_S, link))
             self._waiting[link.index] = (deadline, link)
 
-    def _report(self, link: LinkState) -> Generator[Event, None, None]:
+    def _report(self, link: LinkState) -> Generator[NetworkEvent, None, None]:
         reported = self._reported.get(link.index)
         if reported is not None and reported.interface != link.interface:
             yield from self._gone(link.index)
@@ -83,7 +83,7 @@ class CarrierTable:
         self._reported[link.index] = link
         self._waiting.pop(link.index, None)
 
-    def _gone(self, index: int) -> Generator[Event, None, None]:
+    def _gone(self, index: int) -> Generator[NetworkEvent, None, None]:
         reported = self._reported.get(index)
         if reported is not None:
             yield LinkGone(interface=reported.interface, index=index)

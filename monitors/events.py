@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from monitors.facts import FactValue
+
 
 class OperState(Enum):
     """The operational state of an interface (RFC 2863, ``IFLA_OPERSTATE``)."""
@@ -78,4 +80,28 @@ class AddressGone:
     family: int
 
 
-Event = LinkState | LinkGone | AddressPresent | AddressGone
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactMeasured:
+    """A fact has this value; ``None`` means that it is known no longer.
+
+    Attributes:
+        fact: The fact's name, as in ``monitors.facts``.
+        value: In the fact's own type and unit.
+        interface: Of facts about links and paths: the interface's name.
+        peer: Of facts about paths: the peer's address, in canonical text form.
+        session: Of facts about sessions and connections: the session's name.
+        connection: Of facts about connections: what tells those of one session apart.
+        lifetime_s: After how many seconds the value is known no longer; ``None`` for never.
+    """
+
+    fact: str
+    value: FactValue | None
+    interface: str = ""
+    peer: str = ""
+    session: str = ""
+    connection: str = ""
+    lifetime_s: float | None = None
+
+
+NetworkEvent = LinkState | LinkGone | AddressPresent | AddressGone
+Event = NetworkEvent | FactMeasured

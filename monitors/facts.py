@@ -2,56 +2,186 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 
 
 class Subject(Enum):
-    """What a fact is about."""
+    """What a fact is about.
 
-    LINK = "link"
-    CONNECTION = "connection"
-    SESSION = "session"
+    A ``PATH`` is a link towards one peer: what a probe through a link to a peer's daemon measures.
+    """
+
     HOST = "host"
+    LINK = "link"
+    PATH = "path"
+    SESSION = "session"
+    CONNECTION = "connection"
 
 
 class FactType(Enum):
-    """The type of a fact's value."""
+    """The type of a fact's value: ``float``, ``bool`` or ``str``."""
 
     NUMBER = "number"
     FLAG = "flag"
     TEXT = "text"
 
 
+FactValue = float | bool | str
+
+UNITS: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        "": {},
+        "s": {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0},
+        "%": {"%": 1.0},
+        "dbm": {"dbm": 1.0},
+        "bit/s": {"bit": 1.0, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9},
+        "byte": {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12},
+    }
+)
+"""The unit in which a fact's values are, to the units that people may write and what each counts in it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """A named, typed measurement. ``unit`` is empty where the value has none."""
+    """A named, typed measurement.
+
+    Attributes:
+        name: How policies call it; a plugin's facts begin with the plugin's name and a dot.
+        type: What its values are.
+        unit: A key of `UNITS`: the unit of the values; empty where they have none.
+        subject: What it is about.
+        summary: One line for people, without a full stop.
+        monitor: The name of the monitor that measures it.
+        choices: The values of a text that has only these; empty where any will do.
+    """
 
     name: str
     type: FactType
     unit: str
     subject: Subject
     summary: str
+    monitor: str
+    choices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.unit not in UNITS:
+            raise ValueError(f"fact `{self.name}`: `{self.unit}` is not one of the units {', '.join(UNITS)}")
 
 
-CARRIER = Fact(
-    name="carrier",
-    type=FactType.FLAG,
-    unit="",
-    subject=Subject.LINK,
-    summary="whether the cable or radio is connected",
+@dataclass(frozen=True, slots=True)
+class FactTable:
+    """The facts that a policy may speak of.
+
+    Attributes:
+        known: Every fact with a name that means something, by name.
+        measured: The names of those that an installed monitor measures.
+    """
+
+    known: Mapping[str, Fact] = field(default_factory=dict)
+    measured: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, installed: Iterable[Fact]) -> FactTable:
+        """Return the table of a host whose monitors measure ``installed``; standard facts are known."""
+        measured = {fact.name: fact for fact in installed}
+        return cls({**STANDARD_FACTS, **measured}, frozenset(measured))
+
+
+def _number(name: str, unit: str, subject: Subject, monitor: str, summary: str) -> Fact:
+    return Fact(name=name, type=FactType.NUMBER, unit=unit, subject=subject, summary=summary, monitor=monitor)
+
+
+def _flag(name: str, subject: Subject, monitor: str, summary: str) -> Fact:
+    return Fact(name=name, type=FactType.FLAG, unit="", subject=subject, summary=summary, monitor=monitor)
+
+
+def _text(name: str, subject: Subject, monitor: str, summary: str, *choices: str) -> Fact:
+    return Fact(
+        name=name,
+        type=FactType.TEXT,
+        unit="",
+        subject=subject,
+        summary=summary,
+        monitor=monitor,
+        choices=choices,
+    )
+
+
+CARRIER = _flag("carrier", Subject.LINK, "carrier", "whether the cable or radio is connected")
+OPERSTATE = _text(
+    "operstate",
+    Subject.LINK,
+    "carrier",
+    "the operational state that the driver reports (RFC 2863)",
+    "unknown",
+    "not-present",
+    "down",
+    "lower-layer-down",
+    "testing",
+    "dormant",
+    "up",
 )
-OPERSTATE = Fact(
-    name="operstate",
-    type=FactType.TEXT,
-    unit="",
-    subject=Subject.LINK,
-    summary="the operational state that the driver reports (RFC 2863)",
+ADDRESSES = _number("addresses", "", Subject.LINK, "address", "how many usable addresses the link has")
+HOUR = _number("hour", "", Subject.HOST, "clock", "the hour of the local time, 0 to 23")
+WEEKDAY = _text(
+    "weekday",
+    Subject.HOST,
+    "clock",
+    "the day of the week, local time",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
 )
-ADDRESS = Fact(
-    name="address",
-    type=FactType.TEXT,
-    unit="",
-    subject=Subject.LINK,
-    summary="the local address of the attachment point",
+METERED = _flag("metered", Subject.LINK, "metered", "whether data over the link costs money")
+DATA_USED = _number("data-used", "byte", Subject.LINK, "counters", "bytes sent and received this month")
+THROUGHPUT = _number("throughput", "bit/s", Subject.LINK, "counters", "what the link carries at present")
+WIFI_SIGNAL = _number("wifi.signal", "dbm", Subject.LINK, "wifi", "the strength of the radio signal")
+WIFI_SSID = _text("wifi.ssid", Subject.LINK, "wifi", "the name of the wireless network")
+RTT = _number("rtt", "s", Subject.PATH, "probe", "the round-trip time to the peer through the link")
+LOSS = _number("loss", "%", Subject.PATH, "probe", "how many of the latest probes were not answered")
+RTO = _number("rto", "s", Subject.CONNECTION, "tcp", "TCP's retransmission time-out (RFC 6298)")
+RETRANSMITS = _number(
+    "retransmits", "", Subject.CONNECTION, "tcp", "how often the oldest segment was sent again in vain"
 )
+KEEPALIVE_AGE = _number(
+    "keepalive-age", "s", Subject.SESSION, "keepalive", "time since the program last said that all is well"
+)
+PEER_SILENCE = _number(
+    "peer-silence", "s", Subject.SESSION, "heartbeat", "time since the peer's daemon was last heard"
+)
+ON_BATTERY = _flag("on-battery", Subject.HOST, "power", "whether the host runs on its battery")
+BATTERY = _number("battery", "%", Subject.HOST, "power", "how full the battery is")
+
+STANDARD_FACTS: Mapping[str, Fact] = MappingProxyType(
+    {
+        fact.name: fact
+        for fact in (
+            ADDRESSES,
+            BATTERY,
+            CARRIER,
+            DATA_USED,
+            HOUR,
+            KEEPALIVE_AGE,
+            LOSS,
+            METERED,
+            ON_BATTERY,
+            OPERSTATE,
+            PEER_SILENCE,
+            RETRANSMITS,
+            RTO,
+            RTT,
+            THROUGHPUT,
+            WEEKDAY,
+            WIFI_SIGNAL,
+            WIFI_SSID,
+        )
+    }
+)
+"""The facts that have a fixed meaning in every policy, whether or not a monitor for them is installed."""

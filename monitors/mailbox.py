@@ -13,7 +13,7 @@ import asyncio
 from collections import deque
 from typing import assert_never
 
-from monitors.events import AddressGone, AddressPresent, Event, LinkGone, LinkState
+from monitors.events import AddressGone, AddressPresent, Event, FactMeasured, LinkGone, LinkState
 
 MAILBOX_LIMIT = 16_384
 """Events that may wait: about 3 MB, and more links and addresses than a host of containers has."""
@@ -23,16 +23,21 @@ class MailboxFullError(Exception):
     """The mailbox is full of events about different subjects; this one was not taken."""
 
 
-def subject(event: Event) -> tuple[str, int, str]:
-    """Return what an event is about: interface name and index, and the address or nothing.
+SubjectKey = tuple[str | int, ...]
 
-    The name is part of it, since a renamed link is reported as gone under its old name.
+
+def subject(event: Event) -> SubjectKey:
+    """Return what an event is about; of two events about the same the later one counts.
+
+    A link's name is part of it, since a renamed link is reported as gone under its old name.
     """
     match event:
         case LinkState() | LinkGone():
             return (event.interface, event.index, "")
         case AddressPresent() | AddressGone():
             return (event.interface, event.index, event.address)
+        case FactMeasured():
+            return ("fact", event.fact, event.interface, event.peer, event.session, event.connection)
         case _:
             assert_never(event)
 
@@ -61,7 +66,7 @@ class Mailbox:
             self._merge()
         if len(self._events) >= self._limit:
             self.refused += 1
-            raise MailboxFullError(f"{self._limit} events about different links and addresses are waiting")
+            raise MailboxFullError(f"{self._limit} events about different subjects are waiting")
         self._events.append(event)
         self._wake.set()
 
@@ -83,7 +88,7 @@ class Mailbox:
         self._wake.set()
 
     def _merge(self) -> None:
-        latest: dict[tuple[str, int, str], Event] = {}
+        latest: dict[SubjectKey, Event] = {}
         for event in self._events:
             key = subject(event)
             latest.pop(key, None)  # so that the order is that of the last report

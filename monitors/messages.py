@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from socket import AF_INET, AF_UNSPEC
 from typing import Any, Protocol
 
-from monitors.events import AddressGone, AddressPresent, Event, LinkGone, LinkState, OperState
+from monitors.events import AddressGone, AddressPresent, LinkGone, LinkState, NetworkEvent, OperState
 
 IFF_UP = 0x1
 IFF_LOOPBACK = 0x8
@@ -50,7 +50,7 @@ class Snapshot:
     addresses: tuple[AddressPresent, ...] = ()
 
 
-Change = Snapshot | Event
+Change = Snapshot | NetworkEvent
 
 # The kernel allows one address twice on one link, with another prefix or another peer.
 _Record = tuple[int, str, int, str]
@@ -68,7 +68,7 @@ class Book:
         by_address = {(a.index, a.address): a for a in reversed(self._addresses.values())}
         return Snapshot(links=tuple(self._links.values()), addresses=tuple(reversed(by_address.values())))
 
-    def apply(self, message: Message) -> tuple[Event, ...]:
+    def apply(self, message: Message) -> tuple[NetworkEvent, ...]:
         """Take in one message and return the states that follow from it, none if it says nothing to us."""
         match message.get("event"):
             case "RTM_NEWLINK":
@@ -82,7 +82,7 @@ class Book:
             case _:
                 return ()
 
-    def _new_link(self, message: Message) -> Iterator[Event]:
+    def _new_link(self, message: Message) -> Iterator[NetworkEvent]:
         # Bridges send messages of their own family about ports, wireless drivers some with
         # nothing but their own attribute: neither says anything about the state of the link.
         if message.get("family") != AF_UNSPEC or message.get("carrier") is None:
@@ -94,7 +94,7 @@ class Book:
         if renamed:
             yield from self._rename(link)
 
-    def _rename(self, link: LinkState) -> Iterator[Event]:
+    def _rename(self, link: LinkState) -> Iterator[NetworkEvent]:
         """Give the link's addresses its new name: the kernel says nothing about IPv6 addresses."""
         for record, address in self._addresses.items():
             if address.index == link.index:
@@ -102,7 +102,7 @@ class Book:
                 self._addresses[record] = replace(address, interface=link.interface, label=label)
                 yield self._addresses[record]
 
-    def _delete_link(self, message: Message) -> Iterator[Event]:
+    def _delete_link(self, message: Message) -> Iterator[NetworkEvent]:
         # A port that leaves a bridge is "deleted" too, in the bridge's family.
         if message.get("family") != AF_UNSPEC:
             return
@@ -112,7 +112,7 @@ class Book:
         self._links.pop(index, None)
         yield LinkGone(interface=message.get("ifname"), index=index)
 
-    def _new_address(self, message: Message) -> Iterator[Event]:
+    def _new_address(self, message: Message) -> Iterator[NetworkEvent]:
         link = self._links.get(message.get("index"))
         if link is None:  # deleted meanwhile; the message that says so is on its way
             return
@@ -120,7 +120,7 @@ class Book:
         self._addresses[_record(message)] = address
         yield address
 
-    def _delete_address(self, message: Message) -> Iterator[Event]:
+    def _delete_address(self, message: Message) -> Iterator[NetworkEvent]:
         removed = self._addresses.pop(_record(message), None)
         if removed is None:
             return

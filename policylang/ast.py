@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
 
+from monitors.facts import FactValue, Subject
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Span:
@@ -27,6 +29,15 @@ class Span:
     def __str__(self) -> str:
         """Return ``file:line``, the form in which decisions name a statement."""
         return f"{self.file}:{self.line}"
+
+
+class Layer(Enum):
+    """Whose policy a file is. Layers are read in this order; a later statement wins over an earlier one."""
+
+    DEFAULT = "default"
+    SYSTEM = "system"
+    USER = "user"
+    APPLICATION = "application"
 
 
 class ScoreEffect(Enum):
@@ -87,6 +98,15 @@ class SetReference:
     span: Span
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatternSet:
+    """``$NAME`` where patterns stand, resolved: one of ``globs`` must match. In checked policies only."""
+
+    name: str
+    globs: tuple[Glob, ...]
+    span: Span
+
+
 Value = NumberRange | Prefix | Name | Glob | SetReference
 
 
@@ -110,21 +130,38 @@ class Quantity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """What a fact is compared with, in the fact's own type and unit. Found in checked policies only."""
+
+    value: FactValue
+    text: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """``FACT OP VALUE [for D]``: half of a ``when``. ``hold_s`` is in seconds."""
+    """``FACT OP VALUE [for D]``: half of a ``when``.
+
+    ``operator`` is one of ``< <= > >= = !=``, ``hold_s`` is in seconds. In a checked policy ``value``
+    is a `Measure` and ``subject`` what the fact is about.
+    """
 
     fact: str
     operator: str
-    value: Quantity | Name
+    value: Quantity | Name | Measure
     hold_s: float
     span: Span
+    subject: Subject | None = None
+
+
+Pattern = Glob | SetReference | Current | PatternSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreInterface:
     """``score-interface PATTERN N | +N | -N | never``. ``amount`` is 0 for ``never``."""
 
-    pattern: Glob | SetReference | Current
+    pattern: Pattern
     effect: ScoreEffect
     amount: int
     span: Span
@@ -134,7 +171,7 @@ class ScoreInterface:
 class ScoreServer:
     """``score-server PATTERN N``: rank candidate replica servers."""
 
-    pattern: Glob | SetReference | Current
+    pattern: Pattern
     effect: ScoreEffect
     amount: int
     span: Span
@@ -190,10 +227,11 @@ class SuspendRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpireRule:
-    """``expire after D`` (seconds) or ``expire never`` (``None``)."""
+    """``expire after D`` (seconds) or ``expire never`` (``None``), in a file of ``layer``."""
 
     after_s: float | None
     span: Span
+    layer: Layer = Layer.SYSTEM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +313,7 @@ class Policy:
 
     ``statements`` holds the bodies of all ``monitor-policy`` blocks one after the
     other; a later statement therefore wins over an earlier one across files too.
+    There is no `Define`, `Include`, `SetReference`, `Quantity` or unresolved `Threshold` in it.
     """
 
     files: tuple[str, ...]

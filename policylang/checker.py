@@ -1,23 +1,29 @@
 """The meaning of the words in a policy: what the grammar cannot know.
 
-The parser leaves every value of an ``on`` as a name. Here the key says what it is:
-a port becomes a range, an address a prefix, and what makes no sense a diagnostic.
+The parser leaves every value of an `on` as a name. Here the key says what it is: a port
+becomes a range, an address a prefix, a set what it holds, a fact's threshold a value in
+the fact's unit, and what makes no sense a diagnostic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
+from monitors.facts import FactTable, Subject
 from policylang import values
 from policylang.ast import (
     Condition,
-    Current,
     Define,
+    ExpireRule,
     Glob,
     Include,
+    Layer,
     Name,
     NumberRange,
     On,
+    Pattern,
+    PatternSet,
     Prefix,
     ScoreInterface,
     ScoreServer,
@@ -28,49 +34,85 @@ from policylang.ast import (
     When,
 )
 from policylang.diagnostics import Report, did_you_mean, one_of, quote
+from policylang.measures import FactSource, resolve_threshold
+from policylang.sets import Sets
 
 PROTOCOLS = frozenset({"tcp", "udp"})
 ROLES = frozenset({"client", "server"})
 
-_PORT_KEYS = frozenset({"port", "l-port", "any-port"})
-_ADDRESS_KEYS = frozenset({"remote-ip", "local-ip"})
+PORT_KEYS = frozenset({"port", "l-port", "any-port"})
+ADDRESS_KEYS = frozenset({"remote-ip", "local-ip"})
 _WORDS_OF_KEY = {"proto": ("protocol", PROTOCOLS), "role": ("role", ROLES)}
-_LATER_KEYS = frozenset({"remote-host"})
+_MAGIC = frozenset("*?[")
+_OF_LINKS = frozenset({Subject.LINK, Subject.PATH})
 
 
-def check(
-    statements: Sequence[Statement], report: Report, service_port: values.ServicePort
-) -> tuple[Statement, ...]:
-    """Return the statements with the values of all conditions resolved; mistakes go to ``report``.
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """What the words of a policy mean here.
 
-    A value that is wrong is left out of its list. ``service_port`` names ports.
+    Attributes:
+        service_port: Looks up the port of a service.
+        facts: Tells the facts that `when` may speak of.
+        include: Returns the checked statements of the files that an `include` in a file names.
+        sets: What `define` has named so far.
+        layer: Whose policy is being read.
     """
-    return _Checker(report, service_port).body(statements)
+
+    service_port: values.ServicePort
+    facts: FactSource
+    include: Callable[[Include, Report], tuple[Statement, ...]]
+    sets: Sets = field(default_factory=Sets)
+    layer: Layer = Layer.SYSTEM
+
+
+def check(statements: Sequence[Statement], report: Report, context: Context) -> tuple[Statement, ...]:
+    """Return the statements of a file with all their words resolved; mistakes go to ``report``.
+
+    Sets and included files have been put in their places. A value that is wrong is left out of its list.
+    """
+    return _Checker(report, context).body(statements)
 
 
 class _Checker:
-    def __init__(self, report: Report, service_port: values.ServicePort) -> None:
+    def __init__(self, report: Report, context: Context) -> None:
         self._report = report
-        self._service_port = service_port
+        self._context = context
+        self._fact_table: FactTable | None = None
+        self._link_fact = ""  # the fact about links that the statements being read depend on
 
     def body(self, statements: Sequence[Statement]) -> tuple[Statement, ...]:
-        return tuple(self._statement(statement) for statement in statements)
+        return tuple(checked for statement in statements for checked in self._statement(statement))
 
-    def _statement(self, statement: Statement) -> Statement:
+    def _statement(self, statement: Statement) -> tuple[Statement, ...]:
         match statement:
             case On():
-                return self._on(statement)
+                return (self._on(statement),)
             case When():
                 return self._when(statement)
-            case ScoreInterface():
-                self._pattern(statement.pattern)
-            case ScoreServer():
-                self._later(statement.span, "score-server")
             case Define():
-                self._later(statement.span, "define")
+                self._context.sets.define(statement, self._report)
+                return ()
             case Include():
-                self._later(statement.span, "include")
-        return statement
+                return self._context.include(statement, self._report)
+        self._depends_on_links(statement)
+        match statement:
+            case ScoreInterface():
+                return (replace(statement, pattern=self._pattern(statement.pattern)),)
+            case ScoreServer():
+                return (replace(statement, pattern=self._pattern(statement.pattern)),)
+            case ExpireRule():
+                return (replace(statement, layer=self._context.layer),)
+        return (statement,)
+
+    def _depends_on_links(self, statement: Statement) -> None:
+        """Report a statement about the session as a whole that depends on a fact about single links."""
+        if not self._link_fact or isinstance(statement, ScoreInterface):
+            return
+        message = f"`{self._link_fact}` is about links, one by one: this can't depend on it"
+        self._report.error(
+            statement.span, "link-fact", message, "only `score-interface` can, and what leads to it"
+        )
 
     def _on(self, statement: On) -> On:
         return On(
@@ -80,21 +122,39 @@ class _Checker:
             span=statement.span,
         )
 
-    def _when(self, statement: When) -> When:
-        self._later(statement.span, "when")
-        return When(
-            threshold=statement.threshold,
-            until=statement.until,
-            body=self.body(statement.body),
-            otherwise=self.body(statement.otherwise),
-            span=statement.span,
+    def _when(self, statement: When) -> tuple[Statement, ...]:
+        """Check a `when`; one whose fact nobody can measure never holds, so its `else` takes its place."""
+        table = self._facts()
+        threshold = resolve_threshold(statement.threshold, table, self._report)
+        until = statement.until and resolve_threshold(statement.until, table, self._report)
+        if threshold is not None and until is not None and threshold.subject is not until.subject:
+            self._two_subjects(statement, table)
+        outer = self._link_fact
+        if threshold is not None and threshold.subject in _OF_LINKS:
+            self._link_fact = threshold.fact
+        body, otherwise = self.body(statement.body), self.body(statement.otherwise)
+        self._link_fact = outer
+        if threshold is None or (statement.until is not None and until is None):
+            return otherwise
+        return (replace(statement, threshold=threshold, until=until, body=body, otherwise=otherwise),)
+
+    def _two_subjects(self, statement: When, table: FactTable) -> None:
+        assert statement.until is not None
+        first, second = (table.known[t.fact] for t in (statement.threshold, statement.until))
+        message = (
+            f"`{first.name}` is about a {first.subject.value}, `{second.name}` about a {second.subject.value}"
         )
+        hint = "both thresholds of a `when` must be about the same"
+        self._report.error(statement.until.span, "two-subjects", message, hint)
+
+    def _facts(self) -> FactTable:
+        if self._fact_table is None:
+            self._fact_table = self._context.facts()
+        return self._fact_table
 
     def _condition(self, condition: Condition) -> Condition:
-        if condition.key in _LATER_KEYS:
-            self._later(condition.span, condition.key)
-            return condition
-        resolved = [self._value(condition.key, value) for value in condition.values]
+        named = [name for value in condition.values for name in self._names(value)]
+        resolved = [self._value(condition.key, name, where) for name, where in named]
         self._repeated(condition.values)
         return Condition(
             key=condition.key,
@@ -103,61 +163,85 @@ class _Checker:
             span=condition.span,
         )
 
-    def _value(self, key: str, value: Value) -> Value | None:
+    def _names(self, value: Value) -> list[tuple[Name, SetReference | None]]:
+        """Return what stands for a value, and the set that it comes from if it comes from one."""
         if isinstance(value, SetReference):
-            self._later(value.span, f"${value.name}")
-            return None
+            return [(name, value) for name in self._context.sets.resolve(value, self._report)]
         assert isinstance(value, Name)
+        return [(value, None)]
+
+    def _value(self, key: str, value: Name, origin: SetReference | None) -> Value | None:
         try:
             return self._resolved(key, value)
         except values.BadValueError as problem:
-            self._report.error(value.span, problem.code, problem.message, problem.hint)
+            self._bad_value(problem, value.span, origin)
             return None
+
+    def _bad_value(self, problem: values.BadValueError, span: Span, origin: SetReference | None) -> None:
+        """Report a value where it is used: a set is right or wrong only there."""
+        if origin is None:
+            self._report.error(span, problem.code, problem.message, problem.hint)
+            return
+        message = f"`${origin.name}` holds what does not belong here: {problem.message}"
+        self._report.error(origin.span, problem.code, message, f"it is written at {span}")
 
     def _resolved(self, key: str, value: Name) -> Value:
         if not value.text:
             raise values.BadValueError(
                 "empty-value", "this name is empty", "write something between the quotes"
             )
-        if key in _PORT_KEYS:
-            low, high = values.port_range(value.text, self._service_port)
+        if key in PORT_KEYS:
+            low, high = values.port_range(value.text, self._context.service_port)
             return NumberRange(low=low, high=high, text=value.text, span=value.span)
-        if key in _ADDRESS_KEYS:
+        if key in ADDRESS_KEYS:
             return Prefix(network=values.network(value.text), text=value.text, span=value.span)
         if key in _WORDS_OF_KEY:
             _known_word(value.text, *_WORDS_OF_KEY[key])
-        return value
+            return value
+        if _MAGIC.isdisjoint(value.text):
+            return value
+        return _glob(value)
 
     def _repeated(self, listed: Sequence[Value]) -> None:
         seen: set[str] = set()
         for value in listed:
-            text = value.text if isinstance(value, Name) else ""
+            text = f"${value.name}" if isinstance(value, SetReference) else getattr(value, "text", "")
             if text and text in seen:
                 self._report.warning(value.span, "repeated", f"{quote(text)} is already in this list")
             seen.add(text)
 
-    def _pattern(self, pattern: Glob | SetReference | Current) -> None:
-        match pattern:
-            case SetReference():
-                self._later(pattern.span, f"${pattern.name}")
-            case Glob(text=""):
-                self._report.error(
-                    pattern.span, "empty-value", "this pattern is empty", "`*` matches everything"
-                )
-            case Glob() if _unclosed_bracket(pattern.text):
-                message = f"the pattern {quote(pattern.text)} has a `[` without `]`"
-                self._report.error(pattern.span, "bad-pattern", message, "add the `]`")
+    def _pattern(self, pattern: Pattern) -> Pattern:
+        if isinstance(pattern, SetReference):
+            found = [self._set_glob(name, pattern) for name, _ in self._names(pattern)]
+            globs = tuple(glob for glob in found if glob is not None)
+            return PatternSet(name=pattern.name, globs=globs, span=pattern.span)
+        if isinstance(pattern, Glob):
+            try:
+                _glob(Name(text=pattern.text, span=pattern.span))
+            except values.BadValueError as problem:
+                self._report.error(pattern.span, problem.code, problem.message, problem.hint)
+        return pattern
 
-    def _later(self, span: Span, word: str) -> None:
-        """Report a part of the language that the engine does not know yet, at its first word."""
-        first = Span(
-            file=span.file,
-            line=span.line,
-            column=span.column,
-            end_line=span.line,
-            end_column=span.column + len(word),
-        )
-        self._report.error(first, "not-available", f"{quote(word)} is not available in this version yet")
+    def _set_glob(self, name: Name, origin: SetReference) -> Glob | None:
+        try:
+            return _glob(name)
+        except values.BadValueError as problem:
+            self._bad_value(problem, name.span, origin)
+            return None
+
+
+def _glob(name: Name) -> Glob:
+    """Return a name as a pattern.
+
+    Raises:
+        BadValueError: It is empty, or a `[` in it begins no character class.
+    """
+    if not name.text:
+        raise values.BadValueError("empty-value", "this pattern is empty", "`*` matches everything")
+    if _unclosed_bracket(name.text):
+        message = f"the pattern {quote(name.text)} has a `[` without `]`"
+        raise values.BadValueError("bad-pattern", message, "add the `]`")
+    return Glob(text=name.text, span=name.span)
 
 
 def _known_word(text: str, kind: str, known: frozenset[str]) -> None:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from glob import glob, has_magic
 from pathlib import Path
 
-from policylang.ast import Policy
-from policylang.checker import check
-from policylang.diagnostics import Diagnostic, Report, Severity, whole_file
+from monitors.facts import STANDARD_FACTS, FactTable
+from policylang import values
+from policylang.ast import Include, Layer, Policy, Span, Statement
+from policylang.checker import Context, check
+from policylang.diagnostics import Diagnostic, Report, quote, whole_file
+from policylang.measures import FactSource
 from policylang.parser import parse
 from policylang.services import WELL_KNOWN_SERVICES
 
 MAX_POLICY_BYTES = 1 << 20
 """Largest policy file: some 20,000 statements, which nobody writes by hand."""
+
+MAX_FILES = 256
+"""Most files in one policy, included ones counted as often as they are included."""
+
+_ORDER = tuple(Layer)
 
 DEFAULT_POLICY_FILE = Path(__file__).with_name("default.policy")
 """The policy that holds where no other says anything."""
@@ -24,54 +33,240 @@ UNREADABLE = "unreadable"
 """The code of a diagnostic about a file that could not be read at all."""
 
 
+def read_bytes(path: Path) -> bytes:
+    """Return at most one byte more than a policy may have.
+
+    Raises:
+        OSError: The file cannot be opened or read, or is a folder.
+    """
+    # Opening a named pipe without a writer would wait for ever; reading one that has a writer may wait.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(MAX_POLICY_BYTES + 1)
+
+
+def standard_facts() -> FactTable:
+    """Return the facts that every policy knows, as if a monitor for each were installed."""
+    return FactTable.of(STANDARD_FACTS.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyFile:
+    """A file to load, and whose policy it is."""
+
+    path: Path
+    layer: Layer = Layer.SYSTEM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySource:
+    """A file that was read, or that could not be (``text`` is ``None``).
+
+    Attributes:
+        file: Its name in spans and messages.
+        layer: Whose policy it is; an included file's is that of the file that includes it.
+        text: What it says.
+        included_by: Where the `include` stands; ``None`` for a file that was asked for.
+    """
+
+    file: str
+    layer: Layer
+    text: str | None
+    included_by: Span | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadResult:
     """A checked policy, or what is wrong with it.
 
-    ``policy`` is ``None`` if and only if one of ``diagnostics`` is an error.
+    ``policy`` is ``None`` if and only if one of ``diagnostics`` is an error. ``sources`` are the
+    files in the order in which they were read, included ones after those that include them.
+    ``patterns`` are the absolute patterns of all `include` statements: what to watch for new files.
     """
 
     policy: Policy | None
     diagnostics: tuple[Diagnostic, ...]
+    sources: tuple[PolicySource, ...] = ()
+    patterns: tuple[str, ...] = ()
 
 
-def load_policy(paths: Sequence[Path], *, with_defaults: bool = False) -> LoadResult:
-    """Read policy files in the order given: system, user, application.
+Reader = Callable[[Path], bytes]
+"""Return a file's content, at most one byte more than `MAX_POLICY_BYTES`; raise ``OSError`` if it can't."""
+
+
+def load_policy(
+    files: Sequence[Path | PolicyFile],
+    *,
+    with_defaults: bool = False,
+    facts: FactSource = standard_facts,
+    read: Reader = read_bytes,
+) -> LoadResult:
+    """Read policy files in the order of their layers: system, user, application.
 
     Never raises for what a file contains or for one that cannot be read.
 
     Args:
-        paths: The files. Statements of later ones win over those of earlier ones.
+        files: The files; a plain path is of the system's layer. Statements of later ones win over
+            those of earlier ones, and those of later layers over those of earlier ones.
         with_defaults: Whether to put ``DEFAULT_POLICY_FILE`` first.
+        facts: Tells the facts that a policy may speak of; asked only if one does.
+        read: Reads a file; an editor gives what it shows in place of what is on the disk.
 
     Source: the Migrate paper, section V-E, on system, user and application policy.
     """
-    every = [DEFAULT_POLICY_FILE, *paths] if with_defaults else list(paths)
-    return _joined([_load_file(path) for path in every])
+    every = [file if isinstance(file, PolicyFile) else PolicyFile(path=file) for file in files]
+    every.sort(key=lambda file: _ORDER.index(file.layer))
+    if with_defaults:
+        every.insert(0, PolicyFile(path=DEFAULT_POLICY_FILE, layer=Layer.DEFAULT))
+    loading = _Loading(facts, read)
+    return loading.result([loading.file(file) for file in every])
 
 
-def parse_policy(text: str, file: str = "<policy>") -> LoadResult:
-    """Parse and check the text of one policy file; ``file`` names it in spans and messages."""
-    report = Report(file=file, text=text)
-    statements = check(parse(text, report), report, service_port)
-    policy = None if report.failed else Policy(files=(file,), statements=statements)
-    return LoadResult(policy=policy, diagnostics=report.diagnostics())
+def parse_policy(
+    text: str, file: str = "<policy>", *, folder: Path | None = None, facts: FactSource = standard_facts
+) -> LoadResult:
+    """Parse and check the text of one policy file.
+
+    Args:
+        text: The policy.
+        file: Names it in spans and messages.
+        folder: What its `include` statements are relative to; the working folder if not given.
+        facts: Tells the facts that it may speak of.
+    """
+    loading = _Loading(facts, read_bytes)
+    return loading.result([loading.text(text, file, folder or Path())])
 
 
-def parse_policy_bytes(data: bytes, file: str = "<policy>") -> LoadResult:
-    """Parse and check the content of one policy file, which must be UTF-8 text."""
+def parse_policy_bytes(
+    data: bytes,
+    file: str = "<policy>",
+    *,
+    folder: Path | None = None,
+    facts: FactSource = standard_facts,
+) -> LoadResult:
+    """Parse and check the content of one policy file, which must be UTF-8 text; as `parse_policy`."""
+    try:
+        text = decode(data)
+    except values.BadValueError as problem:
+        report = Report(file=file, text="")
+        report.error(whole_file(file), problem.code, problem.message, problem.hint)
+        return LoadResult(policy=None, diagnostics=report.diagnostics())
+    return parse_policy(text, file, folder=folder, facts=facts)
+
+
+def decode(data: bytes) -> str:
+    """Return the content of a policy file as text.
+
+    Raises:
+        BadValueError: It is too large, or not UTF-8 text.
+    """
     if len(data) > MAX_POLICY_BYTES:
         hint = f"a policy has at most {MAX_POLICY_BYTES // 1024} KiB"
-        return _failure(file, "too-large", "this file is too large to be a policy", hint)
+        raise values.BadValueError("too-large", "this file is too large to be a policy", hint)
     if b"\0" in data:
-        return _failure(file, "not-text", "this is a binary file", "a policy is UTF-8 text")
+        raise values.BadValueError("not-text", "this is a binary file", "a policy is UTF-8 text")
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         message = f"line {line} has the byte 0x{data[error.start]:02x}, which is not UTF-8"
-        return _failure(file, "not-text", message, "save the file as UTF-8 text")
-    return parse_policy(text, file)
+        raise values.BadValueError("not-text", message, "save the file as UTF-8 text") from None
+
+
+class _Loading:
+    """One load: the files read so far, and what they define for those after them."""
+
+    def __init__(self, facts: FactSource, read: Reader) -> None:
+        self._read = read
+        self._context = Context(service_port=service_port, facts=facts, include=self._include)
+        self._sources: list[PolicySource] = []
+        self._reports: list[Report] = []
+        self._patterns: list[str] = []
+        self._folders: list[Path] = []
+        self._open: list[Path] = []
+
+    def file(self, file: PolicyFile) -> tuple[Statement, ...]:
+        """Return the checked statements of a file."""
+        self._context.layer = file.layer
+        return self._path(file.path, None)
+
+    def text(self, text: str, file: str, folder: Path) -> tuple[Statement, ...]:
+        """Return the checked statements of a text that stands in a folder."""
+        report = self._begin(file, text, None)
+        return self._checked(report, folder)
+
+    def result(self, parts: Sequence[tuple[Statement, ...]]) -> LoadResult:
+        """Return what was read as one policy."""
+        policy = Policy(
+            files=tuple(source.file for source in self._sources),
+            statements=tuple(statement for part in parts for statement in part),
+        )
+        failed = any(report.failed for report in self._reports)
+        return LoadResult(
+            policy=None if failed else policy,
+            diagnostics=tuple(d for report in self._reports for d in report.diagnostics()),
+            sources=tuple(self._sources),
+            patterns=tuple(self._patterns),
+        )
+
+    def _path(self, path: Path, included_by: Span | None) -> tuple[Statement, ...]:
+        file = str(path)
+        try:
+            text = decode(self._read(path))
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            return self._unread(file, included_by, UNREADABLE, f"cannot read this file: {reason}")
+        except values.BadValueError as problem:
+            return self._unread(file, included_by, problem.code, problem.message, problem.hint)
+        report = self._begin(file, text, included_by)
+        self._open.append(_real(path))
+        checked = self._checked(report, path.parent)
+        self._open.pop()
+        return checked
+
+    def _unread(self, file: str, included_by: Span | None, *problem: str) -> tuple[Statement, ...]:
+        self._begin(file, None, included_by).error(whole_file(file), *problem)
+        return ()
+
+    def _begin(self, file: str, text: str | None, included_by: Span | None) -> Report:
+        report = Report(file=file, text=text or "")
+        self._reports.append(report)
+        layer = self._context.layer
+        self._sources.append(PolicySource(file=file, layer=layer, text=text, included_by=included_by))
+        return report
+
+    def _checked(self, report: Report, folder: Path) -> tuple[Statement, ...]:
+        self._folders.append(folder)
+        checked = check(parse(report.text, report), report, self._context)
+        self._folders.pop()
+        return checked
+
+    def _include(self, include: Include, report: Report) -> tuple[Statement, ...]:
+        """Return the statements of the files that an `include` names, in the order of their names."""
+        pattern = str(self._folders[-1] / include.pattern)
+        self._patterns.append(_absolute(pattern))
+        found = sorted(glob(pattern)) if has_magic(pattern) else [pattern]  # noqa: PTH207 - it may be absolute
+        return tuple(s for name in found for s in self._included(Path(name), include, report))
+
+    def _included(self, path: Path, include: Include, report: Report) -> tuple[Statement, ...]:
+        obstacle = self._obstacle(path)
+        if obstacle:
+            report.error(include.span, "bad-include", obstacle)
+            return ()
+        return self._path(path, include.span)
+
+    def _obstacle(self, path: Path) -> str:
+        """Say why a file can't be included; the empty text if it can."""
+        real = _real(path)
+        if real in self._open:
+            circle = " includes ".join(
+                quote(file.name) for file in (*self._open[self._open.index(real) :], real)
+            )
+            return f"this goes in a circle: {circle}"
+        if len(self._sources) >= MAX_FILES:
+            return f"a policy consists of at most {MAX_FILES} files"
+        return ""
 
 
 @lru_cache(maxsize=1024)
@@ -86,42 +281,9 @@ def service_port(name: str) -> int | None:
         return WELL_KNOWN_SERVICES.get(name)
 
 
-def _load_file(path: Path) -> LoadResult:
-    try:
-        data = _read(path)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        return _failure(str(path), UNREADABLE, f"cannot read this file: {reason}")
-    return parse_policy_bytes(data, str(path))
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
-def _read(path: Path) -> bytes:
-    """Return at most one byte more than a policy may have.
-
-    Raises:
-        OSError: The file cannot be opened or read, or is a folder.
-    """
-    # Opening a named pipe without a writer would wait for ever; reading one that has a writer may wait.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    os.set_blocking(descriptor, True)
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(MAX_POLICY_BYTES + 1)
-
-
-def _joined(results: Sequence[LoadResult]) -> LoadResult:
-    diagnostics = tuple(diagnostic for result in results for diagnostic in result.diagnostics)
-    policies = [result.policy for result in results if result.policy is not None]
-    if len(policies) < len(results):
-        return LoadResult(policy=None, diagnostics=diagnostics)
-    joined = Policy(
-        files=tuple(file for policy in policies for file in policy.files),
-        statements=tuple(statement for policy in policies for statement in policy.statements),
-    )
-    return LoadResult(policy=joined, diagnostics=diagnostics)
-
-
-def _failure(file: str, code: str, message: str, hint: str = "") -> LoadResult:
-    problem = Diagnostic(
-        span=whole_file(file), code=code, message=message, hint=hint, severity=Severity.ERROR
-    )
-    return LoadResult(policy=None, diagnostics=(problem,))
+def _absolute(pattern: str) -> str:
+    return os.path.abspath(pattern)  # noqa: PTH100 - a pattern is no path: nothing of it may be resolved

@@ -23,6 +23,7 @@ from policylang.ast import (
     Name,
     NumberRange,
     On,
+    PatternSet,
     Policy,
     Prefix,
     ScoreEffect,
@@ -153,7 +154,7 @@ class Naive:
             current = point == state["current"]
             value, never = 0, False
             for s in statements:
-                if not isinstance(s, ScoreInterface) or isinstance(s.pattern, SetReference):
+                if not isinstance(s, ScoreInterface) or isinstance(s.pattern, SetReference | PatternSet):
                     continue
                 hit = (
                     current if isinstance(s.pattern, Current) else fnmatchcase(address.label, s.pattern.text)

@@ -9,7 +9,7 @@ import pytest
 
 from engine import Engine
 from engine.world import World
-from monitors.events import Event, LinkGone, OperState
+from monitors.events import LinkGone, NetworkEvent, OperState
 from policylang import load_policy
 from tests.engine.build import PLACES, gone, link, present
 
@@ -57,7 +57,7 @@ def test_an_address_without_a_link_is_no_attachment_point_yet() -> None:
         (gone("eth0"), "not configured"),
     ],
 )
-def test_the_status_says_why_packets_cannot_leave(event: Event, why: str) -> None:
+def test_the_status_says_why_packets_cannot_leave(event: NetworkEvent, why: str) -> None:
     world, key = World(), (PLACES["eth0"][0], PLACES["eth0"][2])
     world.apply(link("eth0"))
     world.apply(present("eth0"))

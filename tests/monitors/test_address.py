@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitors.address import AddressMonitor, AddressTable
-from monitors.events import AddressGone, AddressPresent, Event, LinkGone
+from monitors.events import AddressGone, AddressPresent, LinkGone, NetworkEvent
 from monitors.mailbox import MailboxFullError
 from monitors.messages import Change, Snapshot
 from monitors.testing import Recorder, check_monitor
@@ -104,7 +104,7 @@ def test_who_only_hears_the_reports_knows_the_truth(changes: list[Change]) -> No
     table = AddressTable()
     real: dict[tuple[int, str], AddressPresent] = {}
     heard: dict[tuple[int, str], AddressPresent] = {}
-    before: Event | None = None
+    before: NetworkEvent | None = None
     for change in changes:
         truth(real, change)
         for event in table.receive(change):

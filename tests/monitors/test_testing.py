@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from monitors.facts import ADDRESS, CARRIER, Fact
+from monitors.facts import ADDRESSES, CARRIER, Fact
 from monitors.mailbox import MailboxFullError
 from monitors.spec import Report
 from monitors.testing import ConformanceError, Recorder, check_facts, check_monitor
@@ -123,10 +123,10 @@ def test_a_good_monitor_passes() -> None:
         ([CARRIER], "is a tuple"),
         (("carrier",), "is no `Fact`"),
         ((replace(CARRIER, name="Carrier Lost"),), "`Carrier Lost` needs a name"),
-        ((replace(CARRIER, unit="ms"),), "is no number"),
+        ((replace(CARRIER, unit="s"),), "is no number"),
         ((replace(CARRIER, summary=" "),), "one line"),
         ((replace(CARRIER, summary="two\nlines"),), "one line"),
-        ((CARRIER, replace(ADDRESS, name="carrier")), "same name: carrier, carrier"),
+        ((CARRIER, replace(ADDRESSES, name="carrier")), "same name: carrier, carrier"),
     ],
 )
 def test_bad_facts_are_caught(facts: Any, message: str) -> None:

@@ -96,28 +96,6 @@ def test_values_that_make_no_sense(body: str, code: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "word"),
-    [
-        ("when rtt > 300ms for 2s until rtt < 100ms for 5s { margin 1 } else margin 2", "when"),
-        ("when carrier = yes margin 1", "when"),
-        ("when wifi.signal < -75dbm margin 1", "when"),
-        ('define HOME = 10.0.0.0/8, ssh, "x"', "define"),
-        ('include "more/*.policy"', "include"),
-        ("score-server *.example 5", "score-server"),
-        ("on remote-host example.org margin 1", "remote-host"),
-        ("on remote-ip $HOME margin 1", "$HOME"),
-        ("score-interface $RADIO 5", "$RADIO"),
-    ],
-)
-def test_what_a_later_version_opens_is_one_clear_error(body: str, word: str) -> None:
-    assert errors(body) == [("not-available", f"`{word}` is not available in this version yet ()")]
-
-
-def test_mistakes_inside_of_what_is_not_available_are_found_too() -> None:
-    assert [code for code, _ in errors("when rtt > 1s { settle 2 }")] == ["not-available", "bad-duration"]
-
-
-@pytest.mark.parametrize(
     ("body", "code"), [("on port http, ssh, http margin 1", "repeated"), ("on port ssh { }", "empty-block")]
 )
 def test_what_has_no_effect_is_a_warning_and_no_obstacle(body: str, code: str) -> None:
