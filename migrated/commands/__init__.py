@@ -33,7 +33,9 @@ _SUBCOMMANDS = {
     ),
     "links": Subcommand("migrated.commands.links:links", "List the links, their scores and why."),
     "move": Subcommand("migrated.commands.move:move", "Move a session to a link by hand."),
-    "policy": Subcommand("migrated.commands.policy:policy", "Check, explain and show policies."),
+    "policy": Subcommand(
+        "migrated.commands.policy:policy", "Check, format, test, compare and explain policies."
+    ),
     "sessions": Subcommand("migrated.commands.sessions:sessions", "List the sessions and the terminals."),
     "ssh": Subcommand("migrated.commands.ssh:ssh", "Open a shell on another host that outlives its client."),
     "status": Subcommand("migrated.commands.status:status", "Say how the daemon is."),

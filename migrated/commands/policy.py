@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from migrated.commands.lazy import LazyGroup, Subcommand
+from migrated.facts import known_facts
 from policylang import (
     UNREADABLE,
     Diagnostic,
@@ -25,16 +26,28 @@ from policylang.loader import MAX_POLICY_BYTES
 _STDIN = "-"
 
 _SUBCOMMANDS = {
+    "diff": Subcommand(
+        "migrated.commands.policy_diff:diff", "Say which sessions two policies decide differently."
+    ),
     "explain": Subcommand(
         "migrated.commands.explain:explain", "Say which link a session would use, and why."
     ),
+    "fmt": Subcommand("migrated.commands.policy_fmt:fmt", "Lay policy files out in the one canonical form."),
+    "lint": Subcommand("migrated.commands.policy_lint:lint", "Find what is right but hardly meant."),
+    "lsp": Subcommand("migrated.commands.policy_lsp:lsp", "Serve an editor (language server protocol)."),
+    "replay": Subcommand(
+        "migrated.commands.policy_replay:replay", "Say what a policy would have decided, from a log."
+    ),
     "show": Subcommand("migrated.commands.policy_show:show", "Print the policy in force."),
+    "test": Subcommand(
+        "migrated.commands.policy_test:test", "Run timelines: at these events, that decision."
+    ),
 }
 
 
 @click.group(cls=LazyGroup, subcommands=_SUBCOMMANDS)
 def policy() -> None:
-    """Check, explain and show policies.
+    """Check, format, test, compare and explain policies.
 
     \b
     Examples:
@@ -74,8 +87,8 @@ def check(ctx: click.Context, files: tuple[str, ...], form: str) -> None:
 def _diagnostics(file: str) -> tuple[Diagnostic, ...]:
     if file == _STDIN:
         data = sys.stdin.buffer.read(MAX_POLICY_BYTES + 1)
-        return parse_policy_bytes(data, "<stdin>").diagnostics
-    return load_policy([Path(file)]).diagnostics
+        return parse_policy_bytes(data, "<stdin>", facts=known_facts).diagnostics
+    return load_policy([Path(file)], facts=known_facts).diagnostics
 
 
 def _exit_status(found: Sequence[Diagnostic]) -> int:
