@@ -33,7 +33,7 @@ from policylang.ast import (
     Value,
     When,
 )
-from policylang.diagnostics import Report, did_you_mean, one_of, quote
+from policylang.diagnostics import Report, closest, one_of, question, quote
 from policylang.measures import FactSource, resolve_threshold
 from policylang.sets import Sets
 
@@ -180,7 +180,7 @@ class _Checker:
     def _bad_value(self, problem: values.BadValueError, span: Span, origin: SetReference | None) -> None:
         """Report a value where it is used: a set is right or wrong only there."""
         if origin is None:
-            self._report.error(span, problem.code, problem.message, problem.hint)
+            self._report.error(span, problem.code, problem.message, problem.hint, problem.replacement)
             return
         message = f"`${origin.name}` holds what does not belong here: {problem.message}"
         self._report.error(origin.span, problem.code, message, f"it is written at {span}")
@@ -247,8 +247,9 @@ def _glob(name: Name) -> Glob:
 def _known_word(text: str, kind: str, known: frozenset[str]) -> None:
     if text not in known:
         choices = one_of(f"`{word}`" for word in known)
-        hint = did_you_mean(text, known) or f"write {choices}"
-        raise values.BadValueError(f"unknown-{kind}", f"{quote(text)} is not a {kind}", hint)
+        guess = closest(text, known)
+        hint = question(guess) or f"write {choices}"
+        raise values.BadValueError(f"unknown-{kind}", f"{quote(text)} is not a {kind}", hint, guess)
 
 
 def _unclosed_bracket(pattern: str) -> bool:

@@ -31,6 +31,7 @@ class Diagnostic:
 
     A span of line 0 means the file as a whole. ``source_line`` is the text of the
     line in which the span begins, and empty where there is none. ``hint`` may be empty.
+    ``replacement`` is what to write in place of the span, where that is known; else empty.
     """
 
     span: Span
@@ -39,6 +40,7 @@ class Diagnostic:
     hint: str = ""
     severity: Severity = Severity.ERROR
     source_line: str = ""
+    replacement: str = ""
 
 
 def printable(text: str) -> str:
@@ -52,14 +54,24 @@ def quote(text: str) -> str:
     return f"`{printable(cropped)}`"
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the question ``did you mean ...?``, or nothing where no known word resembles ``word``."""
+def closest(word: str, known: Iterable[str]) -> str:
+    """Return the known word that ``word`` was probably meant to be; nothing where none resembles it."""
     from difflib import get_close_matches
 
     if len(word) > _MAX_GUESSED:
         return ""
     close = get_close_matches(word.lower(), sorted(known), n=1)
-    return f"did you mean `{close[0]}`?" if close else ""
+    return close[0] if close else ""
+
+
+def question(guess: str) -> str:
+    """Return ``did you mean ...?`` about a guess of `closest`, or nothing where it has none."""
+    return f"did you mean `{guess}`?" if guess else ""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the question ``did you mean ...?``, or nothing where no known word resembles ``word``."""
+    return question(closest(word, known))
 
 
 def one_of(choices: Iterable[str]) -> str:
@@ -82,14 +94,14 @@ class Report:
     _found: list[Diagnostic] = field(default_factory=list)
     _lines: list[str] = field(default_factory=list)
 
-    def error(self, span: Span, code: str, message: str, hint: str = "") -> None:
-        """Add an error."""
+    def error(self, span: Span, code: str, message: str, hint: str = "", replacement: str = "") -> None:
+        """Add an error; ``replacement`` is what to write in place of the span, where that is known."""
         self.failed = True
-        self._add(span, code, message, hint, Severity.ERROR)
+        self._add(span, code, message, hint, replacement, Severity.ERROR)
 
-    def warning(self, span: Span, code: str, message: str, hint: str = "") -> None:
-        """Add a warning."""
-        self._add(span, code, message, hint, Severity.WARNING)
+    def warning(self, span: Span, code: str, message: str, hint: str = "", replacement: str = "") -> None:
+        """Add a warning; its arguments are those of `error`."""
+        self._add(span, code, message, hint, replacement, Severity.WARNING)
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Return what was found in the order of the text."""
@@ -106,7 +118,9 @@ class Report:
         )
         return (*found[:MAX_DIAGNOSTICS], last)
 
-    def _add(self, span: Span, code: str, message: str, hint: str, severity: Severity) -> None:
+    def _add(
+        self, span: Span, code: str, message: str, hint: str, replacement: str, severity: Severity
+    ) -> None:
         if len(self._found) > MAX_DIAGNOSTICS:
             return
         self._found.append(
@@ -117,6 +131,7 @@ class Report:
                 hint=hint,
                 severity=severity,
                 source_line=self._line(span.line),
+                replacement=replacement,
             )
         )
 

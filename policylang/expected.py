@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass
 
-from policylang.diagnostics import did_you_mean, one_of
+from policylang.diagnostics import closest, one_of, question
 
 STATEMENTS = frozenset(
     {
@@ -107,20 +107,21 @@ class Expectation:
             continues="_SEMICOLON" not in terminals and "MONITOR_POLICY" not in terminals,
         )
 
-    def complaint(self, word: str, shown: str) -> tuple[str, str, str]:
-        """Return code, message and hint for a word that is none of these.
+    def complaint(self, word: str, shown: str) -> tuple[str, str, str, str]:
+        """Return code, message, hint and replacement for a word that is none of these.
 
         Args:
             word: The word as it was written.
             shown: The word as it is printed.
         """
         if word.startswith('"') and not word.endswith('"', 1):
-            return "unclosed", "the quote that begins here is not closed in this line", 'add `"`'
+            return "unclosed", "the quote that begins here is not closed in this line", 'add `"`', ""
         if word == "else":
             hint = "`else` stands directly behind the body of an `on` or `when`, without `;` between them"
-            return "unexpected", "this `else` belongs to nothing", hint
-        hint = did_you_mean(word, self.words) or self._glued(word) or self._listing()
-        return "unexpected", f"expected {self.phrase}, found {shown}", hint
+            return "unexpected", "this `else` belongs to nothing", hint, ""
+        guess = closest(word, self.words)
+        hint = question(guess) or self._glued(word) or self._listing()
+        return "unexpected", f"expected {self.phrase}, found {shown}", hint, guess
 
     def _glued(self, word: str) -> str:
         first = max((known for known in self.words if word.startswith(known)), key=len, default="")

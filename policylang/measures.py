@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from monitors.facts import UNITS, Fact, FactTable, FactType, FactValue
-from policylang.ast import Measure, Name, Quantity, Threshold
-from policylang.diagnostics import Report, did_you_mean, one_of, quote
+from policylang.ast import Measure, Name, Quantity, Span, Threshold
+from policylang.diagnostics import Report, closest, one_of, question, quote
 from policylang.values import BadValueError
 
 FactSource = Callable[[], FactTable]
@@ -38,7 +38,8 @@ def resolve_threshold(threshold: Threshold, table: FactTable, report: Report) ->
     try:
         measure = _measure(threshold, fact)
     except BadValueError as problem:
-        report.error(threshold.value.span, problem.code, problem.message, problem.hint)
+        span = threshold.value.span
+        report.error(span, problem.code, problem.message, problem.hint, problem.replacement)
         return None
     return replace(threshold, value=measure, subject=fact.subject)
 
@@ -46,15 +47,21 @@ def resolve_threshold(threshold: Threshold, table: FactTable, report: Report) ->
 def _unknown(threshold: Threshold, table: FactTable, report: Report) -> None:
     """Report a fact that nobody knows; one with a plugin's name in front may be that plugin's."""
     name = threshold.fact
-    guess = did_you_mean(name, table.known)
+    guess = closest(name, table.known)
     plugin, dot, _ = name.partition(".")
     families = {known.partition(".")[0] for known in table.known if "." in known}
     if dot and plugin not in families and not guess:
         message = f"no installed monitor measures {quote(name)}: this condition never holds"
         report.warning(threshold.span, "unmeasured-fact", message, f"is the plugin {quote(plugin)} missing?")
         return
-    hint = guess or "`migrate facts` lists the facts"
-    report.error(threshold.span, "unknown-fact", f"there is no fact {quote(name)}", hint)
+    hint = question(guess) or "`migrate facts` lists the facts"
+    report.error(_fact_span(threshold), "unknown-fact", f"there is no fact {quote(name)}", hint, guess)
+
+
+def _fact_span(threshold: Threshold) -> Span:
+    """Return where the fact's name stands: a threshold begins with it."""
+    span = threshold.span
+    return replace(span, end_line=span.line, end_column=span.column + len(threshold.fact))
 
 
 def _measure(threshold: Threshold, fact: Fact) -> Measure:
@@ -111,8 +118,10 @@ def _text(written: Quantity | Name, fact: Fact) -> FactValue:
         raise BadValueError("wrong-type", f"`{fact.name}` is text, not a number", "write it in quotes")
     if fact.choices and written.text not in fact.choices:
         choices = one_of(f"`{choice}`" for choice in fact.choices)
-        hint = did_you_mean(written.text, fact.choices) or f"it is one of {choices}"
-        raise BadValueError("unknown-value", f"`{fact.name}` is never {quote(written.text)}", hint)
+        guess = closest(written.text, fact.choices)
+        hint = question(guess) or f"it is one of {choices}"
+        message = f"`{fact.name}` is never {quote(written.text)}"
+        raise BadValueError("unknown-value", message, hint, guess)
     return written.text
 
 

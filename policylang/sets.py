@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from policylang.ast import Define, Name, SetReference, Span
-from policylang.diagnostics import Report, did_you_mean, quote
+from policylang.diagnostics import Report, closest, question, quote
 
 MAX_SET_VALUES = 4096
 """Most values in one set, those of the sets that it takes in included: sets of sets grow fast."""
@@ -41,11 +41,11 @@ class Sets:
             return known[1]
         if reference.name not in self._failed:
             self._failed.add(reference.name)
-            guess = did_you_mean(reference.name, self._defined)
-            hint = guess.replace("`", "`$", 1) if guess else "write `define` before its first use"
-            report.error(
-                reference.span, "undefined", f"the set {quote('$' + reference.name)} is not defined", hint
-            )
+            close = closest(reference.name, self._defined)
+            guess = f"${close}" if close else ""
+            hint = question(guess) or "write `define` before its first use"
+            message = f"the set {quote('$' + reference.name)} is not defined"
+            report.error(reference.span, "undefined", message, hint, guess)
         return ()
 
     def _names(self, value: object, report: Report) -> tuple[Name, ...]:

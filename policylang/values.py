@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from policylang.ast import ScoreEffect
-from policylang.diagnostics import did_you_mean, one_of, quote
+from policylang.diagnostics import closest, one_of, question, quote
 from policylang.services import WELL_KNOWN_SERVICES
 
 MAX_SCORE = 1_000_000
@@ -35,14 +35,16 @@ class BadValueError(Exception):
     Attributes:
         code: The code of the diagnostic.
         message: What is wrong, with the author's word in backticks.
-        hint: What to write instead; may be empty.
+        hint: What to write instead, in words; may be empty.
+        replacement: What to write in place of the word, where that is known; else empty.
     """
 
-    def __init__(self, code: str, message: str, hint: str = "") -> None:
+    def __init__(self, code: str, message: str, hint: str = "", replacement: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.hint = hint
+        self.replacement = replacement
 
 
 def whole_number(text: str, maximum: int) -> int:
@@ -122,7 +124,9 @@ def port_range(text: str, service_port: ServicePort) -> tuple[int, int]:
         return port, port
     low, high = _port(bounds[1]), _port(bounds[2])
     if low > high:
-        raise BadValueError("bad-range", f"the range {quote(text)} runs backwards", f"write `{high}-{low}`")
+        forwards = f"{high}-{low}"
+        message = f"the range {quote(text)} runs backwards"
+        raise BadValueError("bad-range", message, f"write `{forwards}`", forwards)
     return low, high
 
 
@@ -166,8 +170,10 @@ def _port(text: str) -> int:
 def _service(name: str, service_port: ServicePort) -> int:
     port = service_port(name) if _SERVICE.fullmatch(name) else None
     if port is None:
-        hint = did_you_mean(name, WELL_KNOWN_SERVICES) or "write the port as a number"
-        raise BadValueError("unknown-service", f"{quote(name)} is neither a port nor a known service", hint)
+        guess = closest(name, WELL_KNOWN_SERVICES)
+        hint = question(guess) or "write the port as a number"
+        message = f"{quote(name)} is neither a port nor a known service"
+        raise BadValueError("unknown-service", message, hint, guess)
     return port
 
 

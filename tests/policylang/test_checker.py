@@ -124,3 +124,32 @@ def test_patterns_with_whole_classes(pattern: str) -> None:
 @pytest.mark.parametrize("pattern", ["[", "eth[", "[]", "[!]", "[!", "[a]b[", "[[]["])
 def test_patterns_with_a_bracket_left_open(pattern: str) -> None:
     assert [code for code, _ in errors(f"score-interface {pattern} 5")] == ["bad-pattern"]
+
+
+@pytest.mark.parametrize(
+    ("text", "replaced"),
+    [
+        ("monitor-policy { migrate nver }", "monitor-policy { migrate never }"),
+        ("monitor-policy { on prot tcp margin 1 }", "monitor-policy { on proto tcp margin 1 }"),
+        ("monitor-policy { on port shh margin 1 }", "monitor-policy { on port ssh margin 1 }"),
+        ("monitor-policy { on port 9-3 margin 1 }", "monitor-policy { on port 3-9 margin 1 }"),
+        ("monitor-policy { on proto TCP margin 1 }", "monitor-policy { on proto tcp margin 1 }"),
+        (
+            "monitor-policy { when rttt > 1s score-interface * 1 }",
+            "monitor-policy { when rtt > 1s score-interface * 1 }",
+        ),
+        (
+            "monitor-policy { when weekday = fryday margin 1 }",
+            "monitor-policy { when weekday = friday margin 1 }",
+        ),
+        (
+            "define office = ann monitor-policy { on user $ofice margin 1 }",
+            "define office = ann monitor-policy { on user $office margin 1 }",
+        ),
+    ],
+)
+def test_writing_the_replacement_in_place_of_the_span_corrects_the_mistake(text: str, replaced: str) -> None:
+    (diagnostic,) = parse_policy(text).diagnostics
+    start, end = diagnostic.span.column - 1, diagnostic.span.end_column - 1
+    assert text[:start] + diagnostic.replacement + text[end:] == replaced
+    assert parse_policy(replaced).policy is not None
