@@ -49,7 +49,8 @@ KEYS = frozenset(
 )
 """The words after `on`."""
 
-_WORDS = frozenset({"after", "always", "current", "eager", "for", "lazy", "never", "not", "until"})
+MODIFIERS = frozenset({"after", "always", "current", "eager", "for", "lazy", "never", "not", "until"})
+"""The words inside statements that mean something of themselves; elsewhere they are names."""
 
 _PHRASES = {
     "EQUALS": "`=`",
@@ -96,7 +97,7 @@ class Expectation:
     @classmethod
     def of(cls, terminals: Set[str]) -> Expectation:
         """Describe a set of terminals of the grammar."""
-        words = {word for word in RESERVED | _WORDS if word.upper().replace("-", "_") in terminals}
+        words = {word for word in RESERVED | MODIFIERS if word.upper().replace("-", "_") in terminals}
         shown = {f"`{word}`" for word in words - _unsaid_words(terminals)}
         shown |= {_PHRASES[name] for name in terminals - _unsaid_forms(terminals) if name in _PHRASES}
         if "ON" in terminals:

@@ -8,6 +8,7 @@ token INVALID in its place, and skips to a word that can follow.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cache
 
 from lark import Lark, Token, Tree, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
@@ -23,7 +24,7 @@ from policylang.expected import RESERVED, Expectation, terminal
 MAX_RECOVERIES = MAX_DIAGNOSTICS + 1
 """How often the parser goes on after a mistake in one file: one more than is shown."""
 
-_SCRAP = re.compile(r'#[^\n]*|"[^"\n]*"?|[{};,]|[=<>]+|[^\s{};,#"=<>]+|\s+')
+SCRAP = re.compile(r'#[^\n]*|"[^"\n]*"?|[{};,]|[=<>]+|[^\s{};,#"=<>]+|\s+')
 """A text of any content cut into comments, quoted text, delimiters, words and blanks."""
 
 
@@ -32,9 +33,41 @@ def parse(text: str, report: Report) -> tuple[Statement, ...]:
 
     The statements around a mistake are returned all the same, so that they can be checked.
     """
-    session = _Session(text, report)
-    tree = session.run()
-    return build(tree, report) if tree is not None else ()
+    return parse_with_tree(text, report)[0]
+
+
+def parse_with_tree(text: str, report: Report) -> tuple[tuple[Statement, ...], Tree[Token] | None]:
+    """Return what `parse` returns, and the words as they were written.
+
+    The tree holds every word but `;` and `,`, in order and with its offsets. There is none after too
+    many mistakes; where ``report`` has an error it is not what the author wrote.
+    """
+    tree = _Session(text, report).run()
+    statements = build(tree, report) if tree is not None else ()
+    return statements, tree
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a policy as the grammar reads it in its place.
+
+    Attributes:
+        kind: The grammar's terminal: ``KEY``, ``VALUE``, ``FACT`` ...
+        text: What is written.
+        start: The offset of its first character in the text.
+    """
+
+    kind: str
+    text: str
+    start: int
+
+
+def read_words(text: str) -> tuple[tuple[Word, ...], frozenset[str]]:
+    """Return the words of a text that may break off anywhere, and the terminals that may come next.
+
+    What could not be read is left out.
+    """
+    return _Session(text, Report(file="", text=text)).words()
 
 
 @cache
@@ -65,6 +98,22 @@ class _Session:
             if tree is not None:
                 return tree
         return None
+
+    def words(self) -> tuple[tuple[Word, ...], frozenset[str]]:
+        """Return the words, and what may come next, without asking for more where the text ends."""
+        words: list[Word] = []
+        for _ in range(MAX_RECOVERIES):
+            try:
+                for token in self._parser.iter_parse():
+                    words.append(Word(token.type, str(token), token.start_pos or 0))  # noqa: PERF401 - it may raise
+                break
+            except UnexpectedInput as error:
+                position = self._position(error)
+                self._recover(position)
+                # A word that was not expected has been counted already.
+                if words and words[-1].start >= position:
+                    words.pop()
+        return tuple(words), frozenset(self._accepted() - {"INVALID", "$END"})
 
     def _resume(self) -> Tree[Token]:
         tree: Tree[Token] = self._parser.resume_parse()  # type: ignore[no-untyped-call]
@@ -97,7 +146,7 @@ class _Session:
         return None
 
     def _word(self, position: int) -> str:
-        match = _SCRAP.match(self._text, position)
+        match = SCRAP.match(self._text, position)
         return match[0] if match else ""
 
     def _open_brace(self) -> Token | None:
@@ -151,7 +200,7 @@ class _Session:
     def _skip(self, position: int) -> None:
         """Continue at the first word from ``position`` on that can follow."""
         accepted = self._accepted()
-        for match in _SCRAP.finditer(self._text, position):
+        for match in SCRAP.finditer(self._text, position):
             if terminal(match[0]) in accepted:
                 self._seek(match.start())
                 return
