@@ -195,4 +195,6 @@ def _last(node: Node) -> Token:
 
 
 def _unquoted(token: Token) -> str:
+    if token.type == "RANGE":
+        return "".join(token.split())  # `3001 - 3010` is the same value as `3001-3010`
     return token[1:-1] if token.type == "STRING" else str(token)

@@ -9,7 +9,7 @@ import pytest
 from lark import Lark, logger
 
 from grammar import policy_grammar
-from policylang.expected import _PHRASES, _WORDS, KEYS, RESERVED, STATEMENTS, terminal
+from policylang.expected import _PHRASES, KEYS, MODIFIERS, RESERVED, STATEMENTS, terminal
 
 
 def test_the_grammar_has_no_conflicts(caplog: pytest.LogCaptureFixture) -> None:
@@ -38,7 +38,7 @@ def test_every_reserved_word_is_a_terminal_of_its_name() -> None:
 def test_the_grammar_reserves_the_words_that_messages_call_reserved() -> None:
     free = _terminals()["VALUE"]
     assert all(re.fullmatch(free, word) is None for word in RESERVED)
-    assert all(re.fullmatch(free, word) for word in KEYS | _WORDS)
+    assert all(re.fullmatch(free, word) for word in KEYS | MODIFIERS)
     assert all(re.fullmatch(free, word + "x") for word in RESERVED)
 
 
@@ -48,6 +48,6 @@ def test_the_keys_of_the_grammar_are_those_of_the_messages() -> None:
 
 
 def test_every_terminal_has_words_for_people() -> None:
-    literal = {word.upper().replace("-", "_") for word in STATEMENTS | RESERVED | _WORDS}
+    literal = {word.upper().replace("-", "_") for word in STATEMENTS | RESERVED | MODIFIERS}
     silent = {"BLANK", "COMMENT", "INVALID", "RANGE", "REFERENCE", "_SEMICOLON"}
     assert set(_terminals()) - silent == (literal | set(_PHRASES)) - silent
