@@ -1,0 +1,1 @@
+"""What authors of policies need beyond the language: simulated time, tests, replay of logs."""
