@@ -1,0 +1,65 @@
+"""Rules about attachment points: patterns that match none, and points that drive every session away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from policylang.ast import Current, Glob, PatternSet, ScoreEffect, ScoreInterface, When
+from policylang.lint.material import Finding, Material
+
+
+def no_such_interface(material: Material) -> Iterator[Finding]:
+    """Find patterns that match none of the interfaces that are present."""
+    present = material.interfaces
+    if present is None:
+        return
+    for placed in material.layout.leaves:
+        if not isinstance(placed.leaf, ScoreInterface):
+            continue
+        globs = _globs(placed.leaf)
+        if globs and not any(_may_match(glob.text, name) for glob in globs for name in present):
+            yield Finding(
+                span=placed.leaf.pattern.span,
+                message=f"{material.words(placed.leaf.pattern.span)} matches no interface that is present",
+                hint=f"there are {_listed(present)}" if present else "there is no interface but the loopback",
+            )
+
+
+def never_at_rest(material: Material) -> Iterator[Finding]:
+    """Find `score-interface current never` outside of every `when`: no session ever comes to rest."""
+    for placed in material.layout.leaves:
+        leaf = placed.leaf
+        if not isinstance(leaf, ScoreInterface) or leaf.effect is not ScoreEffect.NEVER:
+            continue
+        if isinstance(leaf.pattern, Current) and not any(isinstance(s.head, When) for s in placed.path):
+            yield Finding(
+                span=leaf.span,
+                message="this rules out whatever link a session is on: it leaves each as soon as it is there",
+                hint="put it into a `when` that says what is wrong with the link, or name the link",
+            )
+
+
+def _globs(statement: ScoreInterface) -> tuple[Glob, ...]:
+    match statement.pattern:
+        case Glob() as glob:
+            return (glob,)
+        case PatternSet(globs=globs):
+            return globs
+    return ()
+
+
+def _may_match(pattern: str, interface: str) -> bool:
+    """Return whether a pattern matches an interface or may match the label of an address on it.
+
+    Labels come and go with their addresses, so only what stands before the colon counts. A colon
+    in a character class may be one or not.
+    """
+    before, colon, _ = pattern.partition(":")
+    return fnmatchcase(interface, pattern) or (
+        bool(colon) and ("[" in before or fnmatchcase(interface, before))
+    )
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
