@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 if TYPE_CHECKING:
+    from policylang.loader import PolicyFile
     from sessionlayer.protocol.trust import TrustPolicy
 
 CONTROL_PORT: Final = 6447
@@ -22,6 +23,9 @@ CONTROL_PORT: Final = 6447
 
 SYSTEM_RUNTIME_FOLDER: Final = Path("/run/migrate")
 """Where the daemon of the whole host has its control socket."""
+
+SYSTEM_CONFIG_FOLDER: Final = Path("/etc/migrate")
+"""Where the configuration and the policy of the whole host are."""
 
 SOCKET_NAME: Final = "control.sock"
 
@@ -31,6 +35,8 @@ _KEY_BYTES: Final = 32
 _EXPECTED: Final[Mapping[str, str]] = {
     "control_port": "a port number from 1 to 65535",
     "policy": 'a list of files or patterns, such as ["policy.d/*.policy"]',
+    "user_policy": 'a list of files or patterns, such as ["user.d/*.policy"]',
+    "application_policy": 'a list of files or patterns, such as ["application.d/*.policy"]',
     "state_folder": "the path of a folder",
     "runtime_folder": "the path of a folder",
     "trust": 'a table with the keys "outgoing" and "incoming"',
@@ -38,6 +44,10 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "trust.incoming": '"tofu" or "pinned"',
     "pinned_keys": "a list of host keys in base64, as `migrate status` prints them on the peer's host",
     "plugins": "true or false",
+    "recording": 'a table with the keys "enabled", "files" and "file_size"',
+    "recording.enabled": "true or false",
+    "recording.files": "a number from 2 to 1000",
+    "recording.file_size": "a number of bytes from 65536 to 1073741824",
 }
 
 Mode = Literal["tofu", "pinned"]
@@ -60,40 +70,76 @@ class Trust(Struct, frozen=True, kw_only=True):
         return TrustPolicy(outgoing=TrustMode(self.outgoing), incoming=TrustMode(self.incoming))
 
 
+class Recording(Struct, frozen=True, kw_only=True):
+    """Whether events are written down for `migrate policy replay`, and how much of them is kept.
+
+    Attributes:
+        enabled: whether they are written down.
+        files: how many files there are at most; the oldest is removed for a new one.
+        file_size: bytes after which a new file is begun.
+    """
+
+    enabled: bool = True
+    files: Annotated[int, Meta(ge=2, le=1000)] = 8
+    file_size: Annotated[int, Meta(ge=1 << 16, le=1 << 30)] = 4 << 20
+
+
 class Configuration(Struct, frozen=True, kw_only=True):
     """Everything that can be configured.
 
     Attributes:
         control_port: TCP and UDP port for other daemons.
-        policy: absolute paths or patterns of policy files, in the order in which they count.
+        policy: absolute paths or patterns of the host's policy files, in the order in which they count.
+        user_policy: those of the user's, whose statements win over the host's.
+        application_policy: those of programs', whose statements win over the user's.
         state_folder: the host key and the store; survives a reboot.
         runtime_folder: the control socket; need not survive a reboot.
         trust: how host keys of peers are judged.
         pinned_keys: host keys (32 bytes each) that are trusted whatever ``trust`` says.
         plugins: whether monitors of other distributions are loaded.
+        recording: what is written down of events.
     """
 
     control_port: Annotated[int, Meta(ge=1, le=65535)] = CONTROL_PORT
     policy: tuple[str, ...]
+    user_policy: tuple[str, ...]
+    application_policy: tuple[str, ...]
     state_folder: Path
     runtime_folder: Path
     trust: Trust = Trust()
     pinned_keys: tuple[Annotated[bytes, Meta(min_length=_KEY_BYTES, max_length=_KEY_BYTES)], ...] = ()
     plugins: bool = True
+    recording: Recording = Recording()
 
     @property
     def socket(self) -> Path:
         """Return the path of the control socket."""
         return self.runtime_folder / SOCKET_NAME
 
-    def policy_files(self) -> tuple[Path, ...]:
-        """Return the policy files there are now: pattern after pattern, the files of each by name.
+    @property
+    def policy_patterns(self) -> tuple[str, ...]:
+        """Return the absolute paths and patterns of all layers."""
+        return (*self.policy, *self.user_policy, *self.application_policy)
 
-        A path that is no pattern is returned whether or not there is such a file, so that
-        whoever reads the files notices.
+    def policy_files(self) -> tuple[PolicyFile, ...]:
+        """Return the policy files there are now: layer after layer, in each pattern after pattern, by name.
+
+        A file counts once, where it is named first. A path that is no pattern is returned
+        whether or not there is such a file, so that whoever reads the files notices.
         """
-        found = [file for pattern in self.policy for file in _matching(pattern)]
-        return tuple(dict.fromkeys(found))
+        from policylang.ast import Layer
+        from policylang.loader import PolicyFile
+
+        layers = (
+            (Layer.SYSTEM, self.policy),
+            (Layer.USER, self.user_policy),
+            (Layer.APPLICATION, self.application_policy),
+        )
+        found: dict[Path, PolicyFile] = {}
+        for layer, patterns in layers:
+            for file in (file for pattern in patterns for file in _matching(pattern)):
+                found.setdefault(file, PolicyFile(path=file, layer=layer))
+        return tuple(found.values())
 
 
 def load_configuration(file: Path | None = None) -> Configuration:
@@ -134,7 +180,7 @@ def _is_root() -> bool:
 
 
 def _config_folder() -> Path:
-    return Path("/etc/migrate") if _is_root() else xdg_folder("XDG_CONFIG_HOME", ".config") / "migrate"
+    return SYSTEM_CONFIG_FOLDER if _is_root() else xdg_folder("XDG_CONFIG_HOME", ".config") / "migrate"
 
 
 def _defaults(file: Path) -> dict[str, Any]:
@@ -142,10 +188,19 @@ def _defaults(file: Path) -> dict[str, Any]:
         Path("/var/lib/migrate") if _is_root() else xdg_folder("XDG_STATE_HOME", ".local/state") / "migrate"
     )
     return {
-        "policy": ["policy.d/*.policy"],
+        **_default_policies(),
         "state_folder": str(state),
         "runtime_folder": str(SYSTEM_RUNTIME_FOLDER if _is_root() else _user_runtime_folder(state)),
     }
+
+
+def _default_policies() -> dict[str, list[str]]:
+    """Return where policies are: a user's own daemon follows the host's as well, and the user's wins."""
+    own, of_programs = ["policy.d/*.policy"], ["application.d/*.policy"]
+    if _is_root():
+        return {"policy": own, "user_policy": [], "application_policy": of_programs}
+    of_the_host = [str(SYSTEM_CONFIG_FOLDER / "policy.d/*.policy")]
+    return {"policy": of_the_host, "user_policy": own, "application_policy": of_programs}
 
 
 def _user_runtime_folder(state: Path) -> Path:
@@ -233,8 +288,16 @@ def _convert(file: Path, text: str, table: dict[str, Any]) -> Configuration:
         read = msgspec.convert(table, Configuration, dec_hook=to_path)
     except msgspec.ValidationError as error:
         raise _wrong_value(file, text, table, error) from error
-    absolute = tuple(str(file.parent / pattern) for pattern in read.policy)
-    return msgspec.structs.replace(read, policy=absolute)
+    return msgspec.structs.replace(
+        read,
+        policy=_absolute(file, read.policy),
+        user_policy=_absolute(file, read.user_policy),
+        application_policy=_absolute(file, read.application_policy),
+    )
+
+
+def _absolute(file: Path, patterns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(file.parent / pattern) for pattern in patterns)
 
 
 def _wrong_value(

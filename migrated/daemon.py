@@ -8,7 +8,6 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -27,6 +26,7 @@ from migrated.continuations.store import ContinuationStore
 from migrated.control.server import ControlError, ControlServer
 from migrated.core import Core
 from migrated.datagrams import DatagramPort
+from migrated.facts import facts_of
 from migrated.handoffs import Handoffs
 from migrated.journal import Journal
 from migrated.kernel.capabilities import why_no_kernel
@@ -34,7 +34,8 @@ from migrated.kernel.ptrace import let_late_ones_go
 from migrated.kernel.routing import prepare_frozen_route
 from migrated.mover import Mover
 from migrated.peers import Peer, Peers
-from migrated.policies import PolicyInForce
+from migrated.policies import Outcome, PolicyInForce
+from migrated.reloading import Reloader, tell_refused
 from migrated.reports import Reports
 from migrated.resources import discover as discover_resources
 from migrated.restore import Restorer
@@ -88,10 +89,11 @@ class Daemon:
     def __init__(self, configuration: Configuration, no_kernel: str = "") -> None:
         self._loop = asyncio.get_running_loop()
         self._configuration, self._no_kernel = configuration, no_kernel
-        self._policies = PolicyInForce()
-        in_force = self._policies.load(configuration.policy_files())
+        monitors = discover(plugins=configuration.plugins)
+        policies = PolicyInForce(partial(facts_of, monitors))
+        outcome = policies.take(policies.read(configuration.policy_files()))
         self._core = Core(
-            engine=Engine(self._policies.policy),
+            engine=Engine(policies.policy),
             sessions=SessionTable(),
             store=Store(configuration.state_folder),
             journal=Journal(),
@@ -99,8 +101,8 @@ class Daemon:
             perform=self.perform,
             carry_out=self.carry_out,
         )
-        if not in_force:
-            self._tell_policy_refused()
+        if outcome is Outcome.REFUSED:
+            tell_refused(self._core, policies)
         stored = self._core.store.sessions()
         self._records = {s.record.session_id: s.record for s in stored}
         self._peers = Peers(
@@ -116,6 +118,7 @@ class Daemon:
         self._handoffs = Handoffs(self._core, self._mover)
         self._restorer = Restorer(self._core, self._peers, stored)
         self._adopter = Adopter(self._core, self._peers, self._restorer)
+        self._reloader = Reloader(self._core, policies, configuration, self._adopter.judge_anew)
         continuations = ContinuationStore(configuration.state_folder, self._peers.host_key)
         self._applications = Applications(
             self._core,
@@ -127,11 +130,11 @@ class Daemon:
         )
         self._core.programs = self._applications
         self._datagrams = DatagramPort(configuration.control_port, self._on_datagram, self._interface_of)
-        self._host = MonitorHost(discover(plugins=configuration.plugins), clock=self._loop.time)
+        self._host = MonitorHost(monitors, clock=self._loop.time)
         reports = Reports(
             self._core,
             self._peers,
-            self._policies,
+            policies,
             control_port=0 if no_kernel else configuration.control_port,
             no_kernel=no_kernel,
             monitors=self._host.status,
@@ -153,7 +156,7 @@ class Daemon:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, stop.set)
-        self._loop.add_signal_handler(signal.SIGHUP, self.reload)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reloader.reload)
         await self._control.start()
         self._applications.start(self._restorer.waiting, guarded=not self._no_kernel)
         await (self._keep(stop) if self._no_kernel else self._serve(stop))
@@ -170,34 +173,13 @@ class Daemon:
         )
         async with self._host, listeners:
             self._core.journal.tell("started", control_port=self._configuration.control_port)
-            await run_until(stop, self._watch_the_world(), self._watch_connections())
+            await run_until(stop, self._watch_the_world(), self._watch_connections(), self._reloader.run())
         self._datagrams.close()
 
     async def _keep(self, stop: asyncio.Event) -> None:
         """Keep what programs on virtual streams give up, and nothing else, until the daemon is to stop."""
         self._core.journal.tell("started", no_kernel=self._no_kernel)
-        while not stop.is_set():
-            self._applications.check()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), SCAN_S)
-
-    def reload(self) -> None:
-        """Read the policy files again; sessions are judged by what is in force afterwards."""
-        right = self._policies.load(self._configuration.policy_files())
-        if not right:
-            self._tell_policy_refused()
-            return
-        self._core.journal.tell("policy-loaded", generation=self._policies.generation)
-        self._adopter.judge_anew()
-        self.carry_out(self._core.engine.replace_policy(self._policies.policy, self._loop.time()))
-
-    def _tell_policy_refused(self) -> None:
-        self._core.journal.tell(
-            "policy-refused",
-            level=logging.ERROR,
-            reason=self._policies.last_error,
-            in_force=[text.file for text in self._policies.report().files],
-        )
+        await run_until(stop, self._watch_programs(), self._reloader.run())
 
     # Events in, decisions out.
 
@@ -226,6 +208,11 @@ class Daemon:
                 self._peers.forget_idle({session.peer_key for session in self._core.sessions})
             turn += 1
             self._schedule()
+            await asyncio.sleep(SCAN_S)
+
+    async def _watch_programs(self) -> None:
+        while True:
+            self._applications.check()
             await asyncio.sleep(SCAN_S)
 
     def carry_out(self, decisions: Sequence[Decision]) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 from monitors.facts import FactTable
+
+if TYPE_CHECKING:
+    from monitors.discovery import Discovery
 
 
 @cache
@@ -15,4 +19,9 @@ def known_facts() -> FactTable:
     """
     from monitors.discovery import discover
 
-    return FactTable.of(fact for monitor in discover().monitors for fact in monitor.facts)
+    return facts_of(discover())
+
+
+def facts_of(found: Discovery) -> FactTable:
+    """Return the facts by name, and which of them one of these monitors measures."""
+    return FactTable.of(fact for monitor in found.monitors for fact in monitor.facts)

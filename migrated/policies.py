@@ -5,57 +5,117 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from enum import Enum
 
 from migrated.control.messages import PolicyReport, PolicyText
-from policylang import DEFAULT_POLICY_FILE, load_policy
+from policylang import load_policy
 from policylang.ast import Policy
+from policylang.diagnostics import Diagnostic, Severity
+from policylang.loader import LoadResult, PolicyFile, PolicySource
+from policylang.measures import FactSource
 
 _log = logging.getLogger(__name__)
 
 
-class PolicyInForce:
-    """The last good policy, and what is wrong with the files if they hold another one."""
+class Outcome(Enum):
+    """What came of files that were read."""
 
-    def __init__(self) -> None:
-        result = load_policy([], with_defaults=True)
-        assert result.policy is not None
-        self.policy: Policy = result.policy
+    UNCHANGED = "unchanged"
+    """They say what they said when they were read last."""
+
+    REFUSED = "refused"
+    """They have a mistake; the policy before them stays in force."""
+
+    RESTORED = "restored"
+    """They had a mistake, and say again what is in force."""
+
+    LOADED = "loaded"
+    """They are in force, in place of the policy before them."""
+
+
+class PolicyInForce:
+    """The last good policy, and what is wrong with the files if they hold another one.
+
+    Args:
+        facts: tells the facts that a policy may speak of; may be called in another thread.
+    """
+
+    def __init__(self, facts: FactSource) -> None:
+        self._facts = facts
+        shipped = self.read([])
+        assert shipped.policy is not None
+        self.policy: Policy = shipped.policy
+        self.sources: tuple[PolicySource, ...] = shipped.sources
         self.generation = 0
         self.last_error = ""
+        self._last_error_at = 0.0
         self._loaded_at = time.time()
-        self._texts = _texts([])
+        self._read_last = shipped
+        self._patterns_in_force: frozenset[str] = frozenset()
 
-    def load(self, files: Sequence[Path]) -> bool:
-        """Read the files and put them in force if they are right; return whether they are.
+    @property
+    def patterns(self) -> frozenset[str]:
+        """Return the absolute patterns that `include` statements name, in force or read last."""
+        return frozenset(self._read_last.patterns) | self._patterns_in_force
+
+    def read(self, files: Sequence[PolicyFile]) -> LoadResult:
+        """Read files with the shipped defaults before them. Changes nothing, so any thread may do it."""
+        return load_policy(files, with_defaults=True, facts=self._facts)
+
+    def take(self, result: LoadResult, *, forced: bool = False) -> Outcome:
+        """Put what was read in force if it is right and new.
 
         A mistake is logged in full, and the policy before it stays in force.
+
+        Args:
+            result: what `read` returned.
+            forced: whether to take it for new whatever it says.
         """
-        result = load_policy(files, with_defaults=True)
+        if result.sources == self._read_last.sources and not forced:
+            return Outcome.UNCHANGED
+        self._read_last = result
         for diagnostic in result.diagnostics:
-            span, hint = diagnostic.span, f"; {diagnostic.hint}" if diagnostic.hint else ""
-            _log.warning("%s:%d:%d: %s%s", span.file, span.line, span.column, diagnostic.message, hint)
+            _tell(diagnostic)
         if result.policy is None:
-            first = result.diagnostics[0]
-            self.last_error = f"{first.span.file}:{first.span.line}:{first.span.column}: {first.message}"
-            return False
-        self.policy = result.policy
-        self.generation += 1
+            self._refuse(result)
+            return Outcome.REFUSED
         self.last_error = ""
+        if result.sources == self.sources and not forced:
+            return Outcome.RESTORED
+        self.policy, self.sources = result.policy, result.sources
+        self._patterns_in_force = frozenset(result.patterns)
+        self.generation += 1
         self._loaded_at = time.time()
-        self._texts = _texts(files)
-        return True
+        return Outcome.LOADED
 
     def report(self) -> PolicyReport:
         """Return what is in force, for people."""
         return PolicyReport(
-            files=self._texts,
+            files=tuple(_text(source) for source in self.sources),
             generation=self.generation,
             loaded_at=self._loaded_at,
             last_error=self.last_error,
+            last_error_at=self._last_error_at if self.last_error else None,
         )
 
+    def _refuse(self, result: LoadResult) -> None:
+        first = next(d for d in result.diagnostics if d.severity is Severity.ERROR)
+        self.last_error = f"{_place(first)}: {first.message}"
+        self._last_error_at = time.time()
 
-def _texts(files: Sequence[Path]) -> tuple[PolicyText, ...]:
-    named = [DEFAULT_POLICY_FILE, *files]
-    return tuple(PolicyText(file=str(file), text=file.read_text(encoding="utf-8")) for file in named)
+
+def _text(source: PolicySource) -> PolicyText:
+    assert source.text is not None, "a policy with a file that could not be read is not in force"
+    included_by = "" if source.included_by is None else str(source.included_by)
+    return PolicyText(file=source.file, text=source.text, layer=source.layer.value, included_by=included_by)
+
+
+def _tell(diagnostic: Diagnostic) -> None:
+    hint = f"; {diagnostic.hint}" if diagnostic.hint else ""
+    _log.warning("%s: %s%s", _place(diagnostic), diagnostic.message, hint)
+
+
+def _place(diagnostic: Diagnostic) -> str:
+    """Return ``file:line:column``, or the file alone if all of it is meant."""
+    span = diagnostic.span
+    return f"{span.file}:{span.line}:{span.column}" if span.line else span.file

@@ -241,19 +241,30 @@ class LinkList(Struct, frozen=True, kw_only=True, tag="link-list"):
 
 
 class PolicyText(Struct, frozen=True, kw_only=True):
-    """A policy file as it was read."""
+    """A policy file as it was read.
+
+    ``layer`` says whose policy it is: default, system, user or application. ``included_by`` is the place of
+    the `include` that named it, as ``file:line``; empty for a file that the configuration names.
+    """
 
     file: str
     text: str
+    layer: str = "system"
+    included_by: str = ""
 
 
 class PolicyReport(Struct, frozen=True, kw_only=True, tag="policy-report"):
-    """The policy in force: its files in the order in which they count, the shipped defaults first."""
+    """The policy in force: its files in the order in which they count, the shipped defaults first.
+
+    ``last_error`` says why the files on disk are not in force, and is empty if they are; ``last_error_at`` is
+    when that was found.
+    """
 
     files: tuple[PolicyText, ...]
     generation: int
     loaded_at: float
     last_error: str = ""
+    last_error_at: float | None = None
 
 
 class ExplanationReport(Struct, frozen=True, kw_only=True, tag="explanation"):

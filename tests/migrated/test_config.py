@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from migrated import config
 from migrated.config import ConfigurationError, find_socket, load_configuration
+from policylang.ast import Layer
 from sessionlayer.protocol.trust import TrustMode
 
 
@@ -44,11 +45,15 @@ def test_defaults_of_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert read.state_folder == Path("/var/lib/migrate")
     assert read.socket == Path("/run/migrate/control.sock")
     assert read.policy == (f"{tmp_path}/policy.d/*.policy",)
+    assert (read.user_policy, read.application_policy) == ((), (f"{tmp_path}/application.d/*.policy",))
 
 
 def test_defaults_of_a_user_without_a_file(home: Path) -> None:
     read = load_configuration()
-    assert read.policy == (f"{home}/.config/migrate/policy.d/*.policy",)
+    own = home / ".config/migrate"
+    assert read.policy == ("/etc/migrate/policy.d/*.policy",)
+    assert read.user_policy == (f"{own}/policy.d/*.policy",)
+    assert read.application_policy == (f"{own}/application.d/*.policy",)
     assert read.state_folder == home / ".local/state/migrate"
     assert read.runtime_folder == home / ".local/state/migrate/run"
 
@@ -58,7 +63,7 @@ def test_the_folders_of_a_user_follow_xdg(home: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("XDG_STATE_HOME", "not/absolute")
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/r")
     read = load_configuration()
-    assert read.policy == ("/c/migrate/policy.d/*.policy",)
+    assert read.user_policy == ("/c/migrate/policy.d/*.policy",)
     assert read.state_folder == home / ".local/state/migrate"
     assert read.runtime_folder == Path("/r/migrate")
 
@@ -70,17 +75,26 @@ def test_every_key(tmp_path: Path) -> None:
         f"""
         control_port = 7000
         policy = ["a.policy", "/etc/b/*.policy"]
+        user_policy = ["u.policy"]
+        application_policy = []
         state_folder = "state"
         runtime_folder = "/run/x"
         pinned_keys = ["{base64.b64encode(key).decode()}"]
         plugins = false
         [trust]
         incoming = "pinned"
+        [recording]
+        enabled = false
+        files = 2
+        file_size = 65536
         """
     )
     read = load_configuration(file)
     assert read.control_port == 7000
     assert read.policy == (f"{tmp_path}/a.policy", "/etc/b/*.policy")
+    assert (read.user_policy, read.application_policy) == ((f"{tmp_path}/u.policy",), ())
+    assert read.policy_patterns == (*read.policy, *read.user_policy)
+    assert read.recording == config.Recording(enabled=False, files=2, file_size=65536)
     assert (read.state_folder, read.runtime_folder) == (tmp_path / "state", Path("/run/x"))
     assert (read.pinned_keys, read.plugins) == ((key,), False)
     trust = read.trust.as_policy()
@@ -92,13 +106,28 @@ def test_policy_files_come_by_pattern_then_by_name(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     file = tmp_path / "migrated.toml"
     file.write_text('policy = ["20.policy", "*.policy", "missing.policy"]')
-    names = [path.name for path in load_configuration(file).policy_files()]
+    names = [found.path.name for found in load_configuration(file).policy_files()]
     assert names == ["20.policy", "10.policy", "missing.policy"]
+
+
+def test_policy_files_come_layer_by_layer_and_count_where_they_are_named_first(tmp_path: Path) -> None:
+    for name in ("a.policy", "b.policy", "c.policy"):
+        (tmp_path / name).touch()
+    file = tmp_path / "migrated.toml"
+    file.write_text(
+        'application_policy = ["*.policy"]\nuser_policy = ["b.policy", "a.policy"]\npolicy = ["a.policy"]'
+    )
+    found = [(found.path.name, found.layer) for found in load_configuration(file).policy_files()]
+    assert found == [
+        ("a.policy", Layer.SYSTEM),
+        ("b.policy", Layer.USER),
+        ("c.policy", Layer.APPLICATION),
+    ]
 
 
 MISTAKES = [
     ("\ncontrol_prot = 1", "2: unknown key `control_prot`; did you mean `control_port`?"),
-    ("colour = 1", "1: unknown key `colour`; known are control_port, "),
+    ("colour = 1", "1: unknown key `colour`; known are application_policy, "),
     ('[trust]\noutgoin = "tofu"', "2: unknown key `trust.outgoin`; did you mean `trust.outgoing`?"),
     ('[trust]\noutgoing = "tof"', '2: `trust.outgoing` can\'t be `"tof"`: expected "tofu" or "pinned"'),
     ('trust.incoming = "x"', '1: `trust.incoming` can\'t be `"x"`: expected "tofu" or "pinned"'),
@@ -109,6 +138,10 @@ MISTAKES = [
     ('policy = "a"', '1: `policy` can\'t be `"a"`: expected a list of files or patterns'),
     ("policy = [1]", "1: `policy` can't be `[1]`: expected a list of files or patterns"),
     ('state_folder = ""', '1: `state_folder` can\'t be `""`: expected the path of a folder'),
+    ('user_policy = "a"', '1: `user_policy` can\'t be `"a"`: expected a list of files or patterns'),
+    ("[recording]\nfiles = 1", "2: `recording.files` can't be `1`: expected a number from 2 to 1000"),
+    ("[recording]\nfile_size = 9", "2: `recording.file_size` can't be `9`: expected a number of bytes"),
+    ("recording = false", "1: `recording` can't be `false`: expected a table"),
     ("plugins = 1", "1: `plugins` can't be `1`: expected true or false"),
     (
         'pinned_keys = ["SHA256:ab"]',
@@ -200,4 +233,4 @@ def test_the_example_of_the_document_has_every_key(tmp_path: Path) -> None:
 def test_the_document_describes_every_key() -> None:
     keys = DOCUMENT.read_text().partition("| key |")[2].partition("\n\n")[0]
     described = re.findall(r"^\| `([a-z_.]+)` \|", keys, re.MULTILINE)
-    assert sorted([*described, "trust"]) == sorted(config._EXPECTED)
+    assert sorted([*described, "recording", "trust"]) == sorted(config._EXPECTED)
