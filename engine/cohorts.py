@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from engine.judge import Position, Situation
-from engine.scoring import SessionClass
+from engine.scoring import Variant
 
-CohortKey = tuple[SessionClass, Position, Situation]
+CohortKey = tuple[Variant, Position, Situation]
 
 
 class Cohort:
-    """Some sessions of one class, at one position, in one situation; ``due`` is when to judge them next."""
+    """Some sessions of one variant, at one position, in one situation; ``due`` is when to judge them next."""
 
     __slots__ = ("due", "group", "members", "position", "situation")
 
@@ -38,17 +38,20 @@ class CohortTable:
         return self._of[session]
 
     def place(
-        self, session: str, group: SessionClass, position: Position, situation: Situation, now: float
+        self, session: str, group: Variant, position: Position, situation: Situation, now: float
     ) -> None:
         """Put a session, new or known, among its like, to be judged at ``now``."""
         self.remove(session)
-        key = (group, position, situation)
+        self.place_all({session: None}, (group, position, situation), now)
+
+    def place_all(self, sessions: dict[str, None], key: CohortKey, now: float) -> None:
+        """Put sessions that are in no cohort into one, to be judged at ``now``."""
         cohort = self._cohorts.get(key)
         if cohort is None:
             cohort = self._cohorts[key] = Cohort(key)
-        cohort.members[session] = None
+        cohort.members.update(sessions)
         cohort.due = now if cohort.due is None else min(cohort.due, now)
-        self._of[session] = cohort
+        self._of.update(dict.fromkeys(sessions, cohort))
 
     def remove(self, session: str) -> None:
         """Take a session out, if it is there."""
@@ -59,10 +62,10 @@ class CohortTable:
         if not cohort.members:
             del self._cohorts[cohort.key]
 
-    def turn(self, cohort: Cohort, situation: Situation) -> None:
-        """Give all members of a cohort another situation, joining them with those already in it."""
+    def turn(self, cohort: Cohort, group: Variant, situation: Situation) -> None:
+        """Give all members of a cohort another variant or situation, joining them with those in it."""
         del self._cohorts[cohort.key]
-        cohort.situation = situation
+        cohort.group, cohort.situation = group, situation
         other = self._cohorts.get(cohort.key)
         if other is None:
             self._cohorts[cohort.key] = cohort

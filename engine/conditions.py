@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from typing import NamedTuple, assert_never
 
 from engine.attachment import AddressNumber, address_number
+from engine.patterns import glob, host_name
 from engine.session import Connection
-from policylang.ast import Condition, Glob, Name, NumberRange, Prefix, SetReference, Span, Value
-
-
-class UnsupportedStatementError(ValueError):
-    """A policy holds something that this engine can't judge; the policy checker refuses it first."""
-
-    def __init__(self, span: Span, what: str) -> None:
-        super().__init__(f"{span}: {what} can't be judged by this version; take it out")
-        self.span = span
+from policylang.ast import Condition, Glob, Name, NumberRange, Prefix, SetReference, Value
 
 
 class Traits(NamedTuple):
@@ -30,6 +22,7 @@ class Traits(NamedTuple):
     user: str | None
     app: str | None
     role: str
+    hosts: tuple[str, ...]
     session: str
 
 
@@ -52,6 +45,7 @@ def traits_of(connection: Connection, session: str) -> Traits:
         user=connection.user,
         app=connection.app,
         role=connection.role,
+        hosts=tuple(map(host_name, connection.remote_hosts)),
         session=session,
     )
 
@@ -73,7 +67,24 @@ SUBJECTS: dict[str, Callable[[Traits], tuple[Subject, ...]]] = {
     "user": lambda traits: () if traits.user is None else (traits.user,),
     "app": _app_names,
     "role": lambda traits: (traits.role,),
+    "remote-host": lambda traits: traits.hosts,
     "session": lambda traits: (traits.session,),
+}
+
+
+# One entry per key of an `on`: the traits that it asks about.
+FIELDS: dict[str, tuple[str, ...]] = {
+    "proto": ("proto",),
+    "port": ("remote_port",),
+    "l-port": ("local_port",),
+    "any-port": ("remote_port", "local_port"),
+    "remote-ip": ("remote",),
+    "local-ip": ("local",),
+    "user": ("user",),
+    "app": ("app",),
+    "role": ("role",),
+    "remote-host": ("hosts",),
+    "session": ("session",),
 }
 
 
@@ -81,14 +92,9 @@ def compile_condition(condition: Condition) -> Test:
     """Return the test for one ``KEY VALUES`` pair.
 
     What is not known makes a condition false, negated or not: unknown is not bad.
-
-    Raises:
-        UnsupportedStatementError: the key or a value is not of this version.
     """
-    if condition.key not in SUBJECTS:
-        raise UnsupportedStatementError(condition.span, f"`on {condition.key}`")
     read = SUBJECTS[condition.key]
-    matchers = tuple(_compile_value(value) for value in condition.values)
+    matchers = tuple(_compile_value(condition.key, value) for value in condition.values)
     wanted = not condition.negated
 
     def test(traits: Traits) -> bool:
@@ -99,7 +105,12 @@ def compile_condition(condition: Condition) -> Test:
     return test
 
 
-def _compile_value(value: Value) -> Callable[[Subject], bool]:
+def text_of(key: str, text: str) -> str:
+    """Return a name or pattern that a policy gives for a key, as it is compared."""
+    return host_name(text) if key == "remote-host" else text
+
+
+def _compile_value(key: str, value: Value) -> Callable[[Subject], bool]:
     """Return the test of one value against one subject."""
     match value:
         case NumberRange():
@@ -113,10 +124,11 @@ def _compile_value(value: Value) -> Callable[[Subject], bool]:
                 isinstance(subject, tuple) and subject[0] == family and subject[1] >> shift == number
             )
         case Name():
-            return lambda subject: subject == value.text
+            return text_of(key, value.text).__eq__
         case Glob():
-            return lambda subject: isinstance(subject, str) and fnmatchcase(subject, value.text)
+            matches = glob(text_of(key, value.text))
+            return lambda subject: isinstance(subject, str) and bool(matches(subject))
         case SetReference():
-            raise UnsupportedStatementError(value.span, f"the set `${value.name}`")
+            raise AssertionError("sets are resolved by the checker")
         case _:
             assert_never(value)

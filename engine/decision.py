@@ -8,19 +8,7 @@ from msgspec import Struct
 
 from engine.attachment import AttachmentPoint
 from engine.judge import Action, Answer
-from policylang.ast import Span
-
-
-class Reason(Struct, frozen=True, kw_only=True):
-    """One step of an argument; ``span`` is the statement behind it, if a statement is."""
-
-    span: Span | None
-    text: str
-
-    def __str__(self) -> str:
-        """Return the text, with ``file:line`` where a statement is behind it."""
-        return self.text if self.span is None else f"{self.text} ({self.span})"
-
+from engine.scoring import Reason
 
 # Decisions come by the hundred thousand after one event and form no cycles, so the
 # garbage collector need not look at them (`gc=False`).

@@ -7,22 +7,41 @@ of it is given by the next `handle_timer`, which `next_deadline` asks for at onc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from engine.attachment import AttachmentPoint, PointKey, canonical_address
+from engine.board import NO_PATHS
+from engine.classes import SessionClass
 from engine.cohorts import Cohort, CohortTable
-from engine.decision import Decision, Reason, Verdict, decisions_for
-from engine.explain import Explanation, LinkRow, PointExplanation, explain, link_rows
+from engine.conditions import Traits
+from engine.decision import Decision, Verdict, decisions_for
+from engine.explain import Explanation, LinkRow, PointExplanation, explain, link_row, point_rows
+from engine.facts import Key
 from engine.failures import Failures
-from engine.judge import CALM, STAY, Position, judge
+from engine.forks import condition_rows
+from engine.judge import CALM, STAY, Position, Situation, judge, on_at, standings
 from engine.reasons import argue
-from engine.rules import RuleSet
+from engine.rules import CompiledPolicy, traits_of_all
+from engine.scoring import Reason, Variant
+from engine.servers import ServerRow, rank_servers
 from engine.session import SessionDescription
+from engine.triggers import Triggers
 from engine.world import USABLE, World
-from monitors.events import AddressGone, AddressPresent, Event, FactMeasured
-from policylang.ast import ExpireRule, Policy
+from monitors.events import AddressGone, AddressPresent, Event, FactMeasured, LinkGone, NetworkEvent
+from policylang.ast import ExpireRule, Policy, Span
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """A session, and what is asked of its description again and again."""
+
+    description: SessionDescription
+    peer: str
+    family: int
+    traits: tuple[Traits, ...]
 
 
 class Engine:
@@ -30,50 +49,55 @@ class Engine:
 
     All times are seconds on one clock of the caller's that never goes back.
 
-    Raises:
-        UnsupportedStatementError: the policy holds a statement that is not of this version.
+    Args:
+        policy: a checked policy, compiled or not.
     """
 
-    def __init__(self, policy: Policy) -> None:
-        self._rules = RuleSet(policy)
+    def __init__(self, policy: Policy | CompiledPolicy) -> None:
+        self._rules = _compiled(policy)
+        self._triggers = Triggers(self._rules.triggers)
         self._world = World()
         self._failures = Failures()
         self._cohorts = CohortTable()
-        self._sessions: dict[str, SessionDescription] = {}
+        self._sessions: dict[str, _Live] = {}
         self._by_peer: dict[str, dict[str, None]] = {}
 
     # What happens in the world, and to the policy.
 
     def handle(self, event: Event, now: float) -> tuple[Decision, ...]:
         """Take in what a monitor reports and return the decisions that follow."""
-        if isinstance(event, FactMeasured) or not self._world.apply(event):
+        self._triggers.advance(now)
+        if isinstance(event, FactMeasured):
+            key = self._triggers.subject_of(event)
+            if self._knows(key):
+                self._triggers.measured(event, key, now)
             return self.handle_timer(now)
-        address = event.address if isinstance(event, AddressPresent | AddressGone) else None
-        self._bar_anew(self._failures.forget_interface(event.interface, address), now)
-        self._bar_anew(self._failures.expire(now), now)
-        return self._decide(self._cohorts.all(), now)
+        changed = self._observe(event, now)
+        self._bring_up(now)
+        return self._decide(self._cohorts.all() if changed else self._cohorts.due(now), now)
 
     def handle_timer(self, now: float) -> tuple[Decision, ...]:
         """Return the decisions whose time has come; harmless when called early."""
-        self._bar_anew(self._failures.expire(now), now)
+        self._triggers.advance(now)
+        self._bring_up(now)
         return self._decide(self._cohorts.due(now), now)
 
     def next_deadline(self) -> float | None:
         """Return when `handle_timer` should be called next; a time that is past means now."""
-        times = (self._cohorts.next_deadline(), self._failures.next_deadline())
+        askers = (self._cohorts, self._failures, self._triggers)
+        times = [asker.next_deadline() for asker in askers]
         return min((at for at in times if at is not None), default=None)
 
-    def replace_policy(self, policy: Policy, now: float) -> tuple[Decision, ...]:
+    def replace_policy(self, policy: Policy | CompiledPolicy, now: float) -> tuple[Decision, ...]:
         """Put another policy in force for all sessions; clocks that run go on running.
 
-        Raises:
-            UnsupportedStatementError: the policy can't be judged; the one before stays in force.
+        One that is compiled already, in another thread perhaps, is put in force the sooner.
         """
-        self._rules = RuleSet(policy)
-        for session, description in self._sessions.items():
-            cohort = self._cohorts[session]
-            group = self._rules.classify(description)
-            self._cohorts.place(session, group, cohort.position, cohort.situation, now)
+        rules = _compiled(policy)
+        self._triggers.advance(now)
+        self._triggers.replace(rules.triggers, now)
+        self._rules = rules
+        self._cohorts = self._sorted_anew(now)
         return self._decide(self._cohorts.all(), now)
 
     # What the daemon reports.
@@ -88,10 +112,12 @@ class Engine:
         """
         if description.id in self._sessions:
             raise ValueError(f"session `{description.id}` is known already")
-        self._sessions[description.id] = description
-        self._by_peer.setdefault(description.peer, {})[description.id] = None
-        position = self._position(description.peer, attachment, suspended=suspended)
-        self._cohorts.place(description.id, self._rules.classify(description), position, CALM, now)
+        live = _Live(description, description.peer, description.family, traits_of_all(description))
+        self._sessions[description.id] = live
+        self._by_peer.setdefault(live.peer, {})[description.id] = None
+        base = self._rules.class_of(live.family, live.traits)
+        position = self._position(base, live.peer, attachment, suspended=suspended)
+        self._cohorts.place(description.id, self._group(base, description.id), position, CALM, now)
 
     def remove_session(self, session: str) -> None:
         """Forget a session that has ended.
@@ -101,10 +127,12 @@ class Engine:
         """
         peer = self._sessions.pop(session).peer
         self._cohorts.remove(session)
+        self._triggers.forget(("session", session))
         del self._by_peer[peer][session]
         if not self._by_peer[peer]:
             del self._by_peer[peer]
             self._failures.forget_peer(peer)
+            self._triggers.forget(("peer", peer))
 
     def session_moved(self, session: str, attachment: PointKey, now: float) -> None:
         """Take in that a session is live at ``attachment`` now, moved or resumed.
@@ -112,12 +140,11 @@ class Engine:
         Raises:
             KeyError: there is no session of that name.
         """
-        peer = self._sessions[session].peer
-        position = self._position(peer, attachment, suspended=False)
-        if self._failures.succeeded(peer, position.current):
-            self._bar_anew({peer}, now)
-            position = self._position(peer, attachment, suspended=False)
-        self._cohorts.place(session, self._cohorts[session].group, position, CALM, now)
+        peer, group = self._sessions[session].peer, self._cohorts[session].group
+        if self._failures.succeeded(peer, _canonical(attachment)):
+            self._place_anew({peer}, now)
+        position = self._position(group.base, peer, attachment, suspended=False)
+        self._cohorts.place(session, group, position, CALM, now)
 
     def session_suspended(self, session: str, now: float) -> None:
         """Take in that a session is suspended, where it was.
@@ -126,9 +153,7 @@ class Engine:
             KeyError: there is no session of that name.
         """
         cohort = self._cohorts[session]
-        peer = self._sessions[session].peer
-        position = self._position(peer, cohort.position.current, suspended=True)
-        self._cohorts.place(session, cohort.group, position, CALM, now)
+        self._cohorts.place(session, cohort.group, replace(cohort.position, suspended=True), CALM, now)
 
     def point_failed(self, session: str, attachment: PointKey, now: float) -> None:
         """Take in that a session could not be moved to ``attachment``; it is barred for that peer a while.
@@ -138,7 +163,7 @@ class Engine:
         """
         peer = self._sessions[session].peer
         self._failures.record(peer, _canonical(attachment), now)
-        self._bar_anew({peer}, now)
+        self._place_anew({peer}, now)
         cohort = self._cohorts[session]
         self._cohorts.place(
             session, cohort.group, cohort.position, replace(cohort.situation, given=STAY), now
@@ -148,19 +173,64 @@ class Engine:
 
     def adopts(self, description: SessionDescription) -> Verdict:
         """Say whether the policy makes connections of this description into a session."""
-        adopt = self._rules.classify(description).adopt
+        adopt = self._variant(description).adopt
         text = "`adopt` applies" if adopt.value else "`adopt never` applies"
         if adopt.span is None:
             text = "no `adopt` applies"
         return Verdict(adopt=adopt.value, reasons=(Reason(span=adopt.span, text=text),))
 
-    def expire_rules(self, description: SessionDescription) -> tuple[ExpireRule, ...]:
-        """Return the statements of which the shortest says when such a session, suspended, is given up."""
-        return self._rules.classify(description).expire
+    def expire_rules(self, subject: SessionDescription | str) -> tuple[ExpireRule, ...]:
+        """Return the statements of which the shortest says when a session, suspended, is given up.
 
-    def eager(self, description: SessionDescription) -> bool:
-        """Return whether continuations of such a session are asked for when it is suspended, not later."""
-        return self._rules.classify(description).eager.value
+        Args:
+            subject: A description, or the name of a session: then what is measured of it counts too.
+
+        Raises:
+            KeyError: there is no session of that name.
+        """
+        return self._variant(subject).expire
+
+    def eager(self, subject: SessionDescription | str) -> bool:
+        """Return whether continuations of a session are asked for when it is suspended, not later.
+
+        ``subject`` is as for `expire_rules`.
+
+        Raises:
+            KeyError: there is no session of that name.
+        """
+        return self._variant(subject).eager.value
+
+    def notifies(self, subject: SessionDescription | str) -> bool:
+        """Return whether programs are told that their session was suspended, resumed or moved.
+
+        ``subject`` is as for `expire_rules`.
+
+        Raises:
+            KeyError: there is no session of that name.
+        """
+        return self._variant(subject).notify.value
+
+    def servers(
+        self, subject: SessionDescription | str, candidates: Sequence[str], current: str = ""
+    ) -> tuple[ServerRow, ...]:
+        """Rank candidate servers for a session, names or addresses as text, the best first.
+
+        ``subject`` is as for `expire_rules`; ``current`` is the server in use.
+
+        Raises:
+            KeyError: there is no session of that name.
+        """
+        return rank_servers(self._variant(subject), candidates, current)
+
+    def applied(self, session: str) -> frozenset[Span]:
+        """Return the statements in force for a session: under a condition about links, for one of the points.
+
+        Raises:
+            KeyError: there is no session of that name.
+        """
+        at, links = self._cohorts[session], self._triggers.board.links
+        interfaces = {point.interface for point in self._world.points}
+        return at.group.applied([on_at(name, at.group, at.position, links) for name in interfaces])
 
     def points(self) -> tuple[AttachmentPoint, ...]:
         """Return the attachment points by which packets can leave."""
@@ -168,7 +238,11 @@ class Engine:
 
     def links(self) -> tuple[LinkRow, ...]:
         """Return every attachment point, usable or why not, with its score outside every `on`."""
-        return link_rows(self._world, self._rules)
+        board = self._triggers.board
+        groups = {family: self._rules.unconditional(family).variant(board.host) for family in (4, 6)}
+        return tuple(
+            link_row(point, self._world, groups[point.family], board.links) for point in self._world.points
+        )
 
     def scores(self, session: str) -> tuple[PointExplanation, ...]:
         """Return how every attachment point stands for a session.
@@ -176,22 +250,33 @@ class Engine:
         Raises:
             KeyError: there is no session of that name.
         """
-        # Scores and eligibility have no clocks in them, so any time will do.
-        return self.explain(session, 0.0).links
+        at = self._cohorts[session]
+        return point_rows(standings(at.group, at.position, self._world, self._triggers.board.links))
 
     def explain(self, subject: SessionDescription | str, now: float) -> Explanation:
         """Explain what is decided at ``now`` for a session, or for one created with this description.
+
+        What is measured counts as it stood when the engine was last called with an event or for its timer.
 
         Raises:
             KeyError: there is no session of that name.
         """
         if isinstance(subject, str):
-            at = self._cohorts[subject]
-            return explain(subject, at.group, at.position, at.situation, self._world, now)
-        position = self._position(subject.peer, self._attachment(subject), suspended=False)
-        return explain(subject.id, self._rules.classify(subject), position, CALM, self._world, now)
+            at, peer = self._cohorts[subject], self._sessions[subject].peer
+            return self._explain(subject, peer, at.group, at.position, at.situation, now)
+        group, peer = self._variant(subject), subject.peer
+        position = self._position(group.base, peer, self._attachment(subject), suspended=False)
+        return self._explain(subject.id, peer, group, position, CALM, now)
 
     # Inside.
+
+    def _explain(
+        self, session: str, peer: str, group: Variant, position: Position, situation: Situation, now: float
+    ) -> Explanation:
+        interfaces = (point.interface for point in self._world.points)
+        conditions = condition_rows(group.base, self._triggers, session, peer, interfaces)
+        links = self._triggers.board.links
+        return explain(session, group, position, situation, self._world, now, links, conditions)
 
     def _attachment(self, description: SessionDescription) -> PointKey:
         """Return the point that has the local address of a session's first connection."""
@@ -199,33 +284,124 @@ class Engine:
         found = (point.key for point in self._world.points if point.address == address)
         return next(found, ("", address))
 
-    def _position(self, peer: str, attachment: PointKey, *, suspended: bool) -> Position:
+    def _variant(self, subject: SessionDescription | str) -> Variant:
+        """Return what holds now for a session, or for one created with this description."""
+        if isinstance(subject, str):
+            return self._cohorts[subject].group
+        return self._rules.classify(subject).variant(self._triggers.board.host)
+
+    def _group(self, base: SessionClass, session: str) -> Variant:
+        board = self._triggers.board
+        return base.variant(board.host | board.of_session(session) if base.triggers else board.host)
+
+    def _position(self, base: SessionClass, peer: str, attachment: PointKey, *, suspended: bool) -> Position:
+        paths = self._triggers.board.of_paths(peer) if base.guards else NO_PATHS
         return Position(
-            current=_canonical(attachment), suspended=suspended, barred=self._failures.barred(peer)
+            current=_canonical(attachment),
+            suspended=suspended,
+            barred=self._failures.barred(peer),
+            paths=frozenset(path for path in paths if path[1] in base.guards) if paths else paths,
         )
 
-    def _bar_anew(self, peers: Iterable[str], now: float) -> None:
-        """Put the sessions of these peers among those to whom the same points are barred."""
+    def _knows(self, key: Key) -> bool:
+        """Return whether facts about this are of use: peers and sessions must be known."""
+        match key:
+            case ("path", _, peer):
+                return peer in self._by_peer
+            case ("session", session) | ("connection", session, _):
+                return session in self._sessions
+        return True
+
+    def _observe(self, event: NetworkEvent, now: float) -> bool:
+        """Take in an event about links and addresses, and return whether it changed anything."""
+        changed = self._world.apply(event)
+        links = self._world.links()
+        if isinstance(event, LinkGone) and event.interface not in links:
+            self._triggers.forget(("link", event.interface))
+        if changed:
+            self._triggers.observe(links, now)
+            address = event.address if isinstance(event, AddressPresent | AddressGone) else None
+            self._place_anew(self._failures.forget_interface(event.interface, address), now)
+        return changed
+
+    def _bring_up(self, now: float) -> None:
+        """Put those among their like whom turned triggers or the end of a bar concern, to be judged now."""
+        flips = self._triggers.board.flips()
+        if flips.host or flips.links:
+            for cohort in self._cohorts.all():
+                self._flip(cohort, flips.host, flips.links, now)
+        for session in flips.sessions & self._sessions.keys():
+            cohort = self._cohorts[session]
+            group = self._group(cohort.group.base, session)
+            if group is not cohort.group:
+                self._cohorts.place(session, group, cohort.position, cohort.situation, now)
+        self._place_anew(flips.peers | self._failures.expire(now), now)
+
+    def _flip(self, cohort: Cohort, host: set[int], links: set[int], now: float) -> None:
+        """Have a cohort judged anew if a trigger that was turned concerns it."""
+        group = cohort.group
+        if not group.base.triggers.isdisjoint(host) and cohort.members:
+            cohort.due = now
+            on = (group.on - host) | self._triggers.board.host
+            self._cohorts.turn(cohort, group.base.variant(on), cohort.situation)
+        elif not group.guards.isdisjoint(links):
+            cohort.due = now
+
+    def _place_anew(self, peers: Iterable[str], now: float) -> None:
+        """Put the sessions of these peers among those whose ways to their peer are alike."""
         for peer in peers:
             for session in self._by_peer.get(peer, ()):
-                cohort = self._cohorts[session]
-                position = self._position(peer, cohort.position.current, suspended=cohort.position.suspended)
-                self._cohorts.place(session, cohort.group, position, cohort.situation, now)
+                at = self._cohorts[session]
+                was = at.position
+                position = self._position(at.group.base, peer, was.current, suspended=was.suspended)
+                if position != was:
+                    self._cohorts.place(session, at.group, position, at.situation, now)
+
+    def _sorted_anew(self, now: float) -> CohortTable:
+        """Return all sessions as the rules in force class them, where they are and in the same situation."""
+        table, sort = CohortTable(), self._rules.sorter()
+        for cohort in self._cohorts.all():
+            classes: dict[SessionClass, dict[str, None]] = {}
+            for session in cohort.members:
+                live = self._sessions[session]
+                classes.setdefault(sort(live.family, live.traits), {})[session] = None
+            for base, members in classes.items():
+                self._fill(table, base, members, cohort, now)
+        return table
+
+    def _fill(
+        self, table: CohortTable, base: SessionClass, members: dict[str, None], like: Cohort, now: float
+    ) -> None:
+        """Put sessions of one class into a table; one by one where what is measured may tell them apart."""
+        was, situation = like.position, like.situation
+        if not base.triggers and not base.guards:
+            group, position = self._group(base, ""), replace(was, paths=NO_PATHS)
+            table.place_all(members, (group, position, situation), now)
+            return
+        for session in members:
+            peer = self._sessions[session].peer
+            position = self._position(base, peer, was.current, suspended=was.suspended)
+            table.place(session, self._group(base, session), position, situation, now)
 
     def _decide(self, cohorts: list[Cohort], now: float) -> tuple[Decision, ...]:
         """Judge cohorts, and give each member the answer if it was not given before."""
         decisions: list[Decision] = []
+        links = self._triggers.board.links
         for cohort in cohorts:
             if not cohort.members:
                 continue  # joined to another meanwhile
-            judgement = judge(cohort.group, cohort.position, cohort.situation, self._world, now)
+            judgement = judge(cohort.group, cohort.position, cohort.situation, self._world, now, links)
             cohort.due = judgement.due
             if judgement.answer not in (STAY, cohort.situation.given):
                 reasons = argue(cohort.group, cohort.position, judgement, self._world)
                 decisions += decisions_for(cohort.members, judgement.answer, reasons)
             if judgement.situation != cohort.situation:
-                self._cohorts.turn(cohort, judgement.situation)
+                self._cohorts.turn(cohort, cohort.group, judgement.situation)
         return tuple(decisions)
+
+
+def _compiled(policy: Policy | CompiledPolicy) -> CompiledPolicy:
+    return policy if isinstance(policy, CompiledPolicy) else CompiledPolicy(policy)
 
 
 def _canonical(attachment: PointKey) -> PointKey:

@@ -10,15 +10,26 @@ import math
 from msgspec import Struct
 
 from engine.attachment import AttachmentPoint, PointKey
-from engine.decision import Decision, Reason, decisions_for
-from engine.judge import NEVER, Action, Judgement, Position, Situation, Standing, judge
-from engine.reasons import argue, score_reasons
-from engine.rules import RuleSet
-from engine.scoring import SessionClass
+from engine.decision import Decision, decisions_for
+from engine.forks import ConditionRow
+from engine.judge import (
+    NEVER,
+    Action,
+    Judgement,
+    OnLinks,
+    Position,
+    Situation,
+    Standing,
+    on_at,
+    standings,
+    weigh,
+)
+from engine.reasons import argue
+from engine.scoring import Reason, Variant
 from engine.world import USABLE, World
 
 
-class PointExplanation(Struct, frozen=True, kw_only=True):
+class PointExplanation(Struct, frozen=True, kw_only=True, gc=False):
     """How an attachment point stands for a session, and the statements that made it so."""
 
     name: str
@@ -37,7 +48,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
     ``decision`` is what holds now. ``winner`` is where the session will be if nothing changes any
     more, once `settle` and `delay` have run (``None``: nowhere), and ``reasons`` say why that is so.
-    ``due`` is the time, on the caller's clock, at which the decision may change by itself.
+    ``due`` is the time, on the caller's clock, at which the decision may change by itself. ``conditions``
+    are the `when`s that are read for the session, as they stand now.
     """
 
     session: str
@@ -48,6 +60,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     winner: AttachmentPoint | None
     due: float | None
     reasons: tuple[Reason, ...]
+    conditions: tuple[ConditionRow, ...] = ()
 
 
 class LinkRow(Struct, frozen=True, kw_only=True):
@@ -65,31 +78,45 @@ class LinkRow(Struct, frozen=True, kw_only=True):
 
 
 def explain(
-    session: str, group: SessionClass, position: Position, situation: Situation, world: World, now: float
+    session: str,
+    group: Variant,
+    position: Position,
+    situation: Situation,
+    world: World,
+    now: float,
+    links: OnLinks,
+    conditions: tuple[ConditionRow, ...],
 ) -> Explanation:
-    """Explain the decision for one session at ``now``, in seconds."""
-    present = judge(group, position, situation, world, now)
-    final = judge(group, position, situation, world, math.inf)
-    decision = decisions_for((session,), present.answer, argue(group, position, present, world))[0]
+    """Explain the decision for one session at ``now``, in seconds; the rest is as for `judge`."""
+    table = standings(group, position, world, links)
+    present = weigh(group, position, situation, world, now, table)
+    reasons = argue(group, position, present, world)
+    final, decision = present, decisions_for((session,), present.answer, reasons)[0]
+    if present.due is not None:
+        final = weigh(group, position, situation, world, math.inf, table)
+        reasons = argue(group, position, final, world)
     return Explanation(
         session=session,
         current=position.current,
         suspended=position.suspended,
-        links=tuple(_explain_point(standing) for standing in present.standings),
+        links=point_rows(table),
         decision=decision,
         winner=_winner(group, position, final),
         due=present.due,
-        reasons=argue(group, position, final, world),
+        reasons=reasons,
+        conditions=conditions,
     )
 
 
-def link_rows(world: World, rules: RuleSet) -> tuple[LinkRow, ...]:
-    """Return a row for every attachment point, as it stands for a session that no `on` speaks of."""
-    return tuple(_link_row(point, world, rules.unconditional(point.family)) for point in world.points)
+def point_rows(table: tuple[Standing, ...]) -> tuple[PointExplanation, ...]:
+    """Return a row for every attachment point, as it stands for a session."""
+    return tuple([_explain_point(standing) for standing in table])
 
 
-def _link_row(point: AttachmentPoint, world: World, group: SessionClass) -> LinkRow:
-    score, why_not = group.score(point.name, current=False), world.status(point.key)
+def link_row(point: AttachmentPoint, world: World, group: Variant, links: OnLinks) -> LinkRow:
+    """Return the row of an attachment point, as it stands for a session that no `on` speaks of."""
+    on = on_at(point.interface, group, Position(current=("", "")), links)
+    score, why_not = group.score(point.name, current=False, on=on), world.status(point.key)
     return LinkRow(
         name=point.name,
         interface=point.interface,
@@ -99,34 +126,31 @@ def _link_row(point: AttachmentPoint, world: World, group: SessionClass) -> Link
         usable=why_not == USABLE,
         why_not=why_not,
         score=score.value,
-        reasons=score_reasons(point.name, score),
+        reasons=score.reasons,
     )
 
 
 def _explain_point(standing: Standing) -> PointExplanation:
-    point = standing.point
+    point, score, why_not = standing.point, standing.score, standing.why_not
     return PointExplanation(
         name=point.name,
         interface=point.interface,
         address=point.address,
         family=point.family,
         current=standing.current,
-        eligible=not standing.why_not,
-        why_not=standing.why_not,
-        score=standing.score.value,
-        reasons=_point_reasons(standing),
+        eligible=not why_not,
+        why_not=why_not,
+        score=score.value,
+        reasons=score.reasons if why_not in ("", NEVER) else _ruled_out(point.name, why_not),
     )
 
 
-def _point_reasons(standing: Standing) -> tuple[Reason, ...]:
-    name, why_not = standing.point.name, standing.why_not
-    if why_not in ("", NEVER):
-        return score_reasons(name, standing.score)
-    # What the world rules out no statement is to blame for.
+def _ruled_out(name: str, why_not: str) -> tuple[Reason, ...]:
+    """What the world rules out no statement is to blame for."""
     return (Reason(span=None, text=f"`{name}` is not eligible: {why_not}"),)
 
 
-def _winner(group: SessionClass, position: Position, final: Judgement) -> AttachmentPoint | None:
+def _winner(group: Variant, position: Position, final: Judgement) -> AttachmentPoint | None:
     """Return where a session ends up: where it is sent, or where it is if it may stay and live there."""
     if final.answer.action is not Action.STAY:
         return final.answer.to

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from engine.conditions import SUBJECTS, Subject, Traits
+from engine.conditions import SUBJECTS, Subject, Traits, text_of
 from policylang.ast import Condition, Name, NumberRange, Prefix, Value
 
 MAX_EXPANDED_PORTS = 64
 """A range of more ports than this is tested, not entered port by port."""
 
 # The keys that an `on` can be found by, the most selective first.
-_PREFERENCE = ("remote-ip", "local-ip", "port", "l-port", "any-port", "session", "user", "proto", "role")
+_PREFERENCE = (
+    "remote-ip",
+    "remote-host",
+    "local-ip",
+    "port",
+    "l-port",
+    "any-port",
+    "session",
+    "app",
+    "user",
+    "proto",
+    "role",
+)
 _ADDRESS_KEYS = ("remote-ip", "local-ip")
 
 _Positions = dict[Subject, list[int]]
@@ -29,16 +41,18 @@ class ConnectionIndex:
         self._exact: dict[str, _Positions] = {}
         self._prefixes: dict[tuple[str, int, int], dict[int, list[int]]] = {}
 
-    def add(self, position: int, conditions: Sequence[Condition], *, always: bool) -> None:
-        """Enter the `on` at ``position``; ``always`` if it must be looked at even where it can't hold."""
-        chosen = None if always else _most_selective(conditions)
+    def add(self, position: int, conditions: Sequence[Condition]) -> None:
+        """Enter the `on` at ``position``."""
+        chosen = _most_selective(conditions)
         if chosen is None:
             self._always.append(position)
         elif chosen.key in _ADDRESS_KEYS:
             self._add_prefixes(position, chosen)
         else:
             bucket = self._exact.setdefault(chosen.key, {})
-            for subject in dict.fromkeys(s for value in chosen.values for s in _subjects_of(value)):
+            for subject in dict.fromkeys(
+                s for value in chosen.values for s in _subjects_of(chosen.key, value)
+            ):
                 bucket.setdefault(subject, []).append(position)
 
     def candidates(self, connections: Iterable[Traits]) -> list[int]:
@@ -81,9 +95,9 @@ def _enumerable(condition: Condition) -> bool:
     )
 
 
-def _subjects_of(value: Value) -> tuple[Subject, ...]:
+def _subjects_of(key: str, value: Value) -> tuple[Subject, ...]:
     """Return all that a value matches; a number may also be somebody's name."""
     if isinstance(value, Name):
-        return (value.text,)
+        return (text_of(key, value.text),)
     assert isinstance(value, NumberRange)
     return (*range(value.low, value.high + 1), value.text)

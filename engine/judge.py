@@ -6,22 +6,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from types import MappingProxyType
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from engine.attachment import AttachmentPoint, PointKey
-from engine.scoring import Score, SessionClass
+from engine.board import NO_PATHS, NOTHING
+from engine.scoring import Score, Variant
 from engine.world import USABLE, World
 
 
 class Position(Struct, frozen=True, kw_only=True):
-    """Where a session is: the point in use, whether it is suspended, and where it can't be moved."""
+    """Where a session is: the point in use, whether it is suspended, and how the ways to its peer are.
+
+    To the points in ``barred`` it can't be moved. ``paths`` says which triggers are on for the paths to
+    its peer, as (interface, number of the trigger).
+    """
 
     current: PointKey
     suspended: bool = False
     barred: frozenset[PointKey] = frozenset()
+    paths: frozenset[tuple[str, int]] = NO_PATHS
 
 
 class Action(Enum):
@@ -88,22 +96,40 @@ NEVER = "a `never` rules it out"
 BARRED = "a move there failed a short while ago"
 
 
-def standings(group: SessionClass, position: Position, world: World) -> tuple[Standing, ...]:
-    """Return how every attachment point stands for a group of sessions."""
-    return tuple(_standing(point, group, position, world) for point in world.points)
+OnLinks = Mapping[str, frozenset[int]]
+"""The numbers of the triggers that are on for each link, by its name."""
 
 
-def _standing(point: AttachmentPoint, group: SessionClass, position: Position, world: World) -> Standing:
+def standings(
+    group: Variant, position: Position, world: World, links: OnLinks = MappingProxyType({})
+) -> tuple[Standing, ...]:
+    """Return how every attachment point stands for a group of sessions; ``links``: as for `judge`."""
+    return tuple(_standing(point, group, position, world, links) for point in world.points)
+
+
+def on_at(interface: str, group: Variant, position: Position, links: OnLinks) -> frozenset[int]:
+    """Return those of the triggers that the group's scores depend on that are on at a link."""
+    if not group.guards:
+        return NOTHING
+    on = links.get(interface, NOTHING)
+    if position.paths:
+        on = on.union(number for name, number in position.paths if name == interface)
+    return on & group.guards
+
+
+def _standing(
+    point: AttachmentPoint, group: Variant, position: Position, world: World, links: OnLinks
+) -> Standing:
     key = point.key
     current = key == position.current
-    score = group.score(point.name, current=current)
+    score = group.score(point.name, current=current, on=on_at(point.interface, group, position, links))
     why_not = world.status(key)
     if why_not == USABLE:
         why_not = _why_not(point, group, position, score)
     return Standing(point=point, score=score, current=current, why_not=why_not)
 
 
-def _why_not(point: AttachmentPoint, group: SessionClass, position: Position, score: Score) -> str:
+def _why_not(point: AttachmentPoint, group: Variant, position: Position, score: Score) -> str:
     """Say why a usable point is not eligible; the empty text if it is."""
     if point.family != group.family:
         return f"the peer is reached by IPv{group.family}"
@@ -116,18 +142,35 @@ def _why_not(point: AttachmentPoint, group: SessionClass, position: Position, sc
 
 
 def judge(
-    group: SessionClass, position: Position, situation: Situation, world: World, now: float
+    group: Variant,
+    position: Position,
+    situation: Situation,
+    world: World,
+    now: float,
+    links: OnLinks = MappingProxyType({}),
 ) -> Judgement:
     """Judge a group of sessions that are alike.
 
     Args:
-        group: the class of the sessions.
+        group: the class of the sessions, and what is on for them.
         position: where they are.
         situation: the clocks that run for them and the answer given last.
         world: the links and addresses.
         now: the time in seconds, on the clock of all other times.
+        links: the triggers that are on for each link.
     """
-    table = standings(group, position, world)
+    return weigh(group, position, situation, world, now, standings(group, position, world, links))
+
+
+def weigh(
+    group: Variant,
+    position: Position,
+    situation: Situation,
+    world: World,
+    now: float,
+    table: tuple[Standing, ...],
+) -> Judgement:
+    """Judge a group of sessions for whom every attachment point stands as ``table`` says."""
     current = next((s for s in table if s.current), None)
     eligible = [s for s in table if not s.why_not]
     best = max(eligible, key=lambda s: s.rank, default=None)
@@ -161,7 +204,7 @@ def _resume(best: Standing | None) -> _Outcome:
 
 
 def _challenge(
-    group: SessionClass, situation: Situation, current: Standing, eligible: list[Standing], now: float
+    group: Variant, situation: Situation, current: Standing, eligible: list[Standing], now: float
 ) -> _Outcome:
     """Move to the best of the challengers that have led by the margin for the whole of `settle`.
 
@@ -181,9 +224,7 @@ def _challenge(
     return answer, Situation(leads=leads), pending
 
 
-def _leave(
-    group: SessionClass, situation: Situation, best: Standing | None, urgent: bool, now: float
-) -> _Outcome:
+def _leave(group: Variant, situation: Situation, best: Standing | None, urgent: bool, now: float) -> _Outcome:
     """The point in use is not eligible: move to the best after `delay`, or suspend if there is none."""
     lost_since = now if situation.lost_since is None else situation.lost_since
     due = lost_since + group.delay_s.value

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import assert_never
 
 from engine.attachment import PointKey
-from engine.decision import Reason
 from engine.judge import NEVER, Action, Judgement, Position, Standing
-from engine.scoring import Score, SessionClass
+from engine.scoring import Reason, Variant
 from engine.world import World
 
 
-def argue(group: SessionClass, position: Position, judgement: Judgement, world: World) -> tuple[Reason, ...]:
+def argue(group: Variant, position: Position, judgement: Judgement, world: World) -> tuple[Reason, ...]:
     """Return why the answer of a judgement is what it is."""
     answer = judgement.answer
     current = _find(judgement, position.current)
@@ -34,23 +33,12 @@ def argue(group: SessionClass, position: Position, judgement: Judgement, world: 
             assert_never(answer.action)
 
 
-def score_reasons(name: str, score: Score) -> tuple[Reason, ...]:
-    """Return the statements that gave an attachment point its score, or ruled it out."""
-    if score.never is not None:
-        return (Reason(span=score.never, text=f"`{name}` is ruled out by `never`"),)
-    if not score.spans:
-        return (Reason(span=None, text=f"`{name}` scores 0: no statement applies"),)
-    *steps, last = score.spans
-    added = tuple(Reason(span=span, text=f"counts towards the score of `{name}`") for span in steps)
-    return (*added, Reason(span=last, text=f"`{name}` scores {score.value}"))
-
-
 def _find(judgement: Judgement, key: PointKey) -> Standing | None:
     return next((s for s in judgement.standings if s.point.key == key), None)
 
 
 def _argue_stay(
-    group: SessionClass, position: Position, judgement: Judgement, current: Standing | None, world: World
+    group: Variant, position: Position, judgement: Judgement, current: Standing | None, world: World
 ) -> tuple[Reason, ...]:
     if not group.migrate.value:
         return (Reason(span=group.migrate.span, text="`migrate never` leaves the session alone"),)
@@ -60,14 +48,14 @@ def _argue_stay(
         return (*_argue_lost(position, current, world, group), *_argue_waiting(group, judgement))
     if not judgement.situation.leads:
         text = f"no other link leads `{current.point.name}` by {max(group.margin.value, 1)}"
-        return (*score_reasons(current.point.name, current.score), Reason(span=group.margin.span, text=text))
+        return (*current.score.reasons, Reason(span=group.margin.span, text=text))
     leaders = {key for key, _ in judgement.situation.leads}
     names = ", ".join(f"`{s.point.name}`" for s in judgement.standings if s.point.key in leaders)
     text = f"{names} must lead for {group.settle_s.value:g} s without a break"
-    return (*score_reasons(current.point.name, current.score), Reason(span=group.settle_s.span, text=text))
+    return (*current.score.reasons, Reason(span=group.settle_s.span, text=text))
 
 
-def _argue_waiting(group: SessionClass, judgement: Judgement) -> tuple[Reason, ...]:
+def _argue_waiting(group: Variant, judgement: Judgement) -> tuple[Reason, ...]:
     """Say what a session whose link is lost is waiting for."""
     if judgement.situation.none_since is None:
         return ()
@@ -76,20 +64,20 @@ def _argue_waiting(group: SessionClass, judgement: Judgement) -> tuple[Reason, .
     return _argue_none(group)
 
 
-def _argue_lead(group: SessionClass, target: Standing, current: Standing) -> tuple[Reason, ...]:
+def _argue_lead(group: Variant, target: Standing, current: Standing) -> tuple[Reason, ...]:
     lead = target.score.value - current.score.value
     margin = f"leads `{current.point.name}` by {lead}; the margin is {group.margin.value}"
     settle = f"the lead must last {group.settle_s.value:g} s without a break"
     return (
-        *score_reasons(target.point.name, target.score),
-        *score_reasons(current.point.name, current.score),
+        *target.score.reasons,
+        *current.score.reasons,
         Reason(span=group.margin.span, text=margin),
         Reason(span=group.settle_s.span, text=settle),
     )
 
 
 def _argue_lost(
-    position: Position, current: Standing | None, world: World, group: SessionClass
+    position: Position, current: Standing | None, world: World, group: Variant
 ) -> tuple[Reason, ...]:
     """Say why the point in use can't be kept, and by which delay that was acted on."""
     interface, address = position.current
@@ -104,11 +92,11 @@ def _argue_lost(
 
 def _argue_best(target: Standing) -> tuple[Reason, ...]:
     return (
-        *score_reasons(target.point.name, target.score),
+        *target.score.reasons,
         Reason(span=None, text=f"`{target.point.name}` is the best eligible link"),
     )
 
 
-def _argue_none(group: SessionClass) -> tuple[Reason, ...]:
+def _argue_none(group: Variant) -> tuple[Reason, ...]:
     after = group.suspend_after_s
     return (Reason(span=after.span, text=f"no link is eligible; suspended after {after.value or 0:g} s"),)

@@ -13,7 +13,8 @@ class Connection:
 
     Addresses are in text form, ports are numbers. ``user`` and ``app`` (the program's
     path or name) are ``None`` where nobody knows them. ``role`` is ``client`` for the
-    end that opened the connection, else ``server``.
+    end that opened the connection, else ``server``. ``remote_hosts`` are the names by which
+    the other end is known, empty where it has none that anybody knows.
     """
 
     proto: str
@@ -24,6 +25,7 @@ class Connection:
     user: str | None = None
     app: str | None = None
     role: str = "client"
+    remote_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections import Counter
+from typing import NamedTuple, assert_never
 
 from engine.attachment import AttachmentPoint, PointKey
 from monitors.events import AddressGone, AddressPresent, LinkGone, LinkState, NetworkEvent
 
 USABLE = ""
 """The status of an attachment point by which packets can leave; any other text says why not."""
+
+
+class LinkFacts(NamedTuple):
+    """What follows from the events about a link: ``link`` is its index, ``addresses`` counts usable ones."""
+
+    link: int
+    carrier: bool
+    operstate: str
+    addresses: int
 
 
 class World:
@@ -48,6 +58,14 @@ class World:
     def status(self, key: PointKey) -> str:
         """Return why packets can't leave by an attachment point; `USABLE`, the empty text, if they can."""
         return self._status.get(key, "its address is not configured")
+
+    def links(self) -> dict[str, LinkFacts]:
+        """Return what follows from the events about each link, by its name."""
+        usable = Counter(index for (index, _), address in self._addresses.items() if address.usable)
+        return {
+            link.interface: LinkFacts(link.index, link.carrier, link.operstate.value, usable[link.index])
+            for link in self._links.values()
+        }
 
     def _forget_link(self, index: int) -> bool:
         """Drop a link and, as the kernel does, its addresses."""

@@ -1,8 +1,8 @@
 """When a suspended session is given up: what the policy says, and whose time has come.
 
-Within one policy file the last `expire` that applies holds; across the files of system, user and
+Within one layer of policy the last `expire` that applies holds; across those of system, user and
 application the shortest does, so that nobody keeps sessions longer than the others grant. The shipped policy
-holds only where no other file says anything: it is a default, no limit.
+holds only where no other says anything: it is a default, no limit.
 
 Source: the Migrate paper, section IV-C.
 """
@@ -13,7 +13,6 @@ import math
 from collections.abc import Sequence
 from heapq import heappop, heappush
 
-from policylang import DEFAULT_POLICY_FILE
 from policylang.ast import ExpireRule
 
 
@@ -21,10 +20,9 @@ def expire_s(rules: Sequence[ExpireRule]) -> float | None:
     """Return after how many seconds of suspension a session is given up; ``None`` for never.
 
     Args:
-        rules: what `Engine.expire_rules` returns.
+        rules: what `Engine.expire_rules` returns: those that hold, one of a layer.
     """
-    own = [rule for rule in rules if rule.span.file != str(DEFAULT_POLICY_FILE)]
-    shortest = min((math.inf if r.after_s is None else r.after_s for r in own or rules), default=math.inf)
+    shortest = min((math.inf if r.after_s is None else r.after_s for r in rules), default=math.inf)
     return None if shortest == math.inf else shortest
 
 

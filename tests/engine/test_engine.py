@@ -5,10 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from engine import Engine, Move, Resume, SessionDescription, Suspend, UnsupportedStatementError
+from engine import Engine, Move, Resume, SessionDescription, Suspend
 from monitors.events import Event, LinkGone
 from policylang import parse_policy
-from policylang.ast import Glob, ScoreEffect, ScoreInterface, ScoreServer, SetReference
 from tests.engine import build
 from tests.engine.build import engine_with, key, link, present, score, session
 
@@ -267,19 +266,6 @@ def test_a_deleted_link_takes_its_addresses_along() -> None:
     engine.handle(LinkGone(interface="eth0", index=2), 1.0)
     engine.handle(link("eth0"), 2.0)
     assert [point.name for point in engine.points()] == ["ppp0"]
-
-
-def test_policies_of_later_versions_are_refused_and_the_one_in_force_stays() -> None:
-    glob, span = Glob(text="*", span=build.at()), build.at(9)
-    later = ScoreServer(pattern=glob, effect=ScoreEffect.SET, amount=1, span=span)
-    in_set = ScoreInterface(
-        pattern=SetReference(name="WIRED", span=span), effect=ScoreEffect.SET, amount=1, span=span
-    )
-    engine = _two_links()
-    for statement in (later, in_set):
-        with pytest.raises(UnsupportedStatementError, match=r"test\.policy:9"):
-            engine.replace_policy(build.policy(build.on("proto tcp", statement)), 1.0)
-    assert engine.scores("s")[0].score == 10
 
 
 def test_one_connection_must_satisfy_every_on_around_a_statement() -> None:

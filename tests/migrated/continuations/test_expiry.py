@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from engine import Connection, Engine, SessionDescription
 from migrated.continuations.expiry import Expiries, expire_s
 from policylang import load_policy
+from policylang.ast import Layer
+from policylang.loader import PolicyFile
 
 DAY = 86_400.0
 
@@ -20,10 +22,14 @@ def a_session(port: int = 22) -> SessionDescription:
     return SessionDescription(id="s", connections=(connection,))
 
 
-def expire_of(folder: Path, *texts: str, port: int = 22) -> float | None:
-    files = [folder / f"{number}.policy" for number in range(len(texts))]
-    for file, text in zip(files, texts, strict=True):
-        file.write_text(f"monitor-policy {{ {text} }}\n")
+LAYERS = (Layer.SYSTEM, Layer.USER, Layer.APPLICATION)
+
+
+def expire_of(folder: Path, *texts: str, port: int = 22, layers: tuple[Layer, ...] = LAYERS) -> float | None:
+    files = []
+    for number, (text, layer) in enumerate(zip(texts, layers, strict=False)):
+        files.append(PolicyFile(path=folder / f"{number}.policy", layer=layer))
+        files[-1].path.write_text(f"monitor-policy {{ {text} }}\n")
     loaded = load_policy(files, with_defaults=True)
     assert loaded.policy is not None, loaded.diagnostics
     return expire_s(Engine(loaded.policy).expire_rules(a_session(port)))
@@ -59,10 +65,16 @@ def test_the_last_resume_says_when_a_continuation_is_asked_for(
         (("on port 23 { expire after 1h }",), 30 * DAY),
     ],
 )
-def test_the_shortest_of_the_files_wins(
+def test_the_shortest_of_the_layers_wins(
     tmp_path: Path, texts: tuple[str, ...], expected: float | None
 ) -> None:
     assert expire_of(tmp_path, *texts) == expected
+
+
+def test_the_last_within_a_layer_wins_whatever_file_it_is_in(tmp_path: Path) -> None:
+    layers = (Layer.SYSTEM, Layer.SYSTEM)
+    assert expire_of(tmp_path, "expire after 2d", "expire after 7d", layers=layers) == 7 * DAY
+    assert expire_of(tmp_path, "expire after 2d", "expire never", layers=layers) is None
 
 
 def test_without_any_statement_a_session_is_kept() -> None:

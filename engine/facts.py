@@ -1,0 +1,152 @@
+"""Facts as they were measured last: values by fact and subject, each for as long as it holds."""
+
+from __future__ import annotations
+
+from math import isnan
+
+from engine.agenda import Agenda
+from engine.attachment import canonical_address
+from monitors.events import FactMeasured
+from monitors.facts import ADDRESSES, CARRIER, OPERSTATE, FactValue, Subject
+
+DERIVED = frozenset({CARRIER.name, OPERSTATE.name, ADDRESSES.name})
+"""The facts that follow from links and addresses; nobody else's word counts for them."""
+
+MAX_FACTS = 4096
+"""Names of facts that are kept; what further ones say is not taken in."""
+
+MAX_SUBJECTS = 1 << 20
+"""Links, sessions, connections … of which the value of one fact is kept; more are not taken in."""
+
+Key = tuple[str, ...]
+"""What a value is about: a `Subject`'s value, then the names that tell which one.
+
+``("host",)``, ``("link", interface)``, ``("path", interface, peer)``, ``("session", session)``,
+``("connection", session, connection)``.
+"""
+
+Owner = tuple[str, str]
+"""With whom facts are forgotten: ``("link", interface)``, ``("peer", address)`` or ``("session", name)``."""
+
+HOST: Key = (Subject.HOST.value,)
+
+
+def key_of(event: FactMeasured, subject: Subject | None) -> Key:
+    """Return what an event is about.
+
+    Args:
+        event: the event.
+        subject: what its fact is about, if that is known; else the names that it gives tell.
+    """
+    match subject or _told(event):
+        case Subject.HOST:
+            return HOST
+        case Subject.LINK:
+            return (Subject.LINK.value, event.interface)
+        case Subject.PATH:
+            return (Subject.PATH.value, event.interface, _peer(event.peer))
+        case Subject.SESSION:
+            return (Subject.SESSION.value, event.session)
+        case Subject.CONNECTION:
+            return (Subject.CONNECTION.value, event.session, event.connection)
+
+
+def _told(event: FactMeasured) -> Subject:
+    if event.session:
+        return Subject.CONNECTION if event.connection else Subject.SESSION
+    if event.interface:
+        return Subject.PATH if event.peer else Subject.LINK
+    return Subject.HOST
+
+
+def _peer(text: str) -> str:
+    """Return a peer as sessions write it; what is no address is no session's peer and stays as it is."""
+    try:
+        return canonical_address(text)
+    except ValueError:
+        return text
+
+
+def owners(key: Key) -> tuple[Owner, ...]:
+    """Return with whom facts about a subject are forgotten."""
+    match key:
+        case ("link", interface):
+            return (("link", interface),)
+        case ("path", interface, peer):
+            return (("link", interface), ("peer", peer))
+        case ("session", session) | ("connection", session, _):
+            return (("session", session),)
+    return ()
+
+
+class FactStore:
+    """Hold the values that are known."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, dict[Key, FactValue]] = {}
+        self._expiries: Agenda[tuple[str, Key]] = Agenda()
+        self._owned: dict[Owner, set[tuple[str, Key]]] = {}
+
+    def get(self, fact: str, key: Key) -> FactValue | None:
+        """Return the value of a fact at a subject, ``None`` if it is not known."""
+        values = self._values.get(fact)
+        return None if values is None else values.get(key)
+
+    def subjects(self, fact: str) -> tuple[Key, ...]:
+        """Return what a fact is known about."""
+        return tuple(self._values.get(fact, ()))
+
+    def set(self, fact: str, key: Key, value: FactValue | None, until: float | None = None) -> bool:
+        """Take in a value that holds until a time, or for ever; return whether it is another than before."""
+        if value is None or (isinstance(value, float) and isnan(value)):
+            return self._drop(fact, key)
+        values = self._values.get(fact)
+        if values is None:
+            if len(self._values) >= MAX_FACTS:
+                return False
+            values = self._values[fact] = {}
+        before = values.get(key)
+        if before is None:
+            if len(values) >= MAX_SUBJECTS:
+                return False
+            for owner in owners(key):
+                self._owned.setdefault(owner, set()).add((fact, key))
+        values[key] = value
+        self._expiries.set((fact, key), until)
+        return before is None or before != value or type(before) is not type(value)
+
+    def owned(self, owner: Owner) -> tuple[tuple[str, Key], ...]:
+        """Return what is known about a link, a peer or a session."""
+        return tuple(self._owned.get(owner, ()))
+
+    def forget(self, owner: Owner) -> tuple[tuple[str, Key], ...]:
+        """Forget all facts about a link, a peer or a session, and return which they were."""
+        forgotten = self.owned(owner)
+        for fact, key in forgotten:
+            self._drop(fact, key)
+        return forgotten
+
+    def expire(self, now: float) -> list[tuple[str, Key]]:
+        """Forget the values whose time is over, and return which they were."""
+        over = self._expiries.pop(now)
+        for fact, key in over:
+            self._drop(fact, key)
+        return over
+
+    def next_deadline(self) -> float | None:
+        """Return when the next value is known no longer."""
+        return self._expiries.next_deadline()
+
+    def _drop(self, fact: str, key: Key) -> bool:
+        values = self._values.get(fact)
+        if values is None or values.pop(key, None) is None:
+            return False
+        if not values:
+            del self._values[fact]
+        self._expiries.set((fact, key), None)
+        for owner in owners(key):
+            owned = self._owned[owner]
+            owned.discard((fact, key))
+            if not owned:
+                del self._owned[owner]
+        return True
