@@ -165,7 +165,10 @@ def _print_text(outcomes: Sequence[_Outcome], *, only_check: bool, as_diff: bool
             click.echo("".join(_diff(outcome)), nl=False)
         elif outcome.status == "changed" and (only_check or outcome.file != _STDIN):
             click.echo(outcome.name)
-    click.echo(_summary(outcomes, written=not only_check and not as_diff), err=True)
+    # An editor may take both outputs of what it pipes a text through for the text.
+    told = [outcome for outcome in outcomes if only_check or outcome.file != _STDIN]
+    if told:
+        click.echo(_summary(told, written=not only_check and not as_diff), err=True)
 
 
 def _summary(outcomes: Sequence[_Outcome], *, written: bool) -> str:

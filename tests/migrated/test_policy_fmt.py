@@ -130,7 +130,7 @@ def test_check_names_and_writes_nothing(ugly: Path, fine: Path) -> None:
 
 @pytest.mark.parametrize(
     "before",
-    [UGLY, "\ufeff" + CANONICAL, CANONICAL.replace("\n", "\r\n"), CANONICAL[:-1], UGLY.replace(" {", "\f\r{")],
+    [UGLY, "\ufeff" + CANONICAL, CANONICAL.replace("\n", "\r\n"), CANONICAL[:-1], UGLY.replace(" {", "\f{")],
     ids=["layout", "mark", "returns", "end", "odd-blanks"],
 )
 def test_a_diff_is_what_patch_makes_the_canonical_form_with(tmp_path: Path, before: str) -> None:
@@ -157,7 +157,7 @@ def _patched(path: Path, diff: bytes) -> bytes:
 
 def test_standard_input_goes_to_standard_output() -> None:
     result = fmt("-", stdin=b"\xef\xbb\xbf" + UGLY.encode())
-    assert (result.exit_code, result.stdout) == (0, CANONICAL)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, CANONICAL, "")
 
 
 def test_standard_input_with_mistakes_gives_no_output() -> None:
