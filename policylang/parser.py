@@ -135,10 +135,10 @@ class _Session:
     def _recover(self, position: int) -> Tree[Token] | None:
         """Report what was met at ``position`` and go on behind it; return the tree where the text ends."""
         found = self._word(position)
-        brace = self._open_brace()
-        if brace is not None and found in ("", "monitor-policy"):
-            return self._close_blocks(brace, position, found)
-        self._report_unexpected(found, position, outside=brace is None)
+        braces = self._open_braces()
+        if braces and found in ("", "monitor-policy"):
+            return self._close_blocks(braces, position, found)
+        self._report_unexpected(found, position, outside=not braces)
         self._put_invalid(position)
         if not found:
             return self._end(position)
@@ -149,25 +149,25 @@ class _Session:
         match = SCRAP.match(self._text, position)
         return match[0] if match else ""
 
-    def _open_brace(self) -> Token | None:
-        """Return the innermost `{` that is not closed yet."""
-        closed = 0
-        for value in reversed(self._parser.parser_state.value_stack):
-            if not isinstance(value, Token):
-                continue
-            closed += {"RBRACE": 1, "LBRACE": -1}.get(value.type, 0)
-            if closed < 0:
-                return value
-        return None
+    def _open_braces(self) -> list[Token]:
+        """Return every `{` that is not closed yet, the outermost first."""
+        open_: list[Token] = []
+        for value in self._parser.parser_state.value_stack:
+            if isinstance(value, Token) and value.type == "LBRACE":
+                open_.append(value)
+            elif isinstance(value, Token) and value.type == "RBRACE":
+                open_.pop()
+        return open_
 
-    def _close_blocks(self, brace: Token, position: int, found: str) -> Tree[Token] | None:
+    def _close_blocks(self, braces: list[Token], position: int, found: str) -> Tree[Token] | None:
         """Report a missing `}` and go on as if it stood there, outside all blocks."""
         if "RBRACE" not in self._accepted():
             self._report_unexpected(found, position, outside=False)
         elif self._stray_brace_end is None:
-            self._report_unclosed(brace, found)
+            self._report_unclosed(braces[-1], found)
         self._put_invalid(position)
-        while "MONITOR_POLICY" not in self._accepted():
+        # Asking the parser each time whether it is outside would be quadratic in the depth.
+        for _ in self._open_braces():
             self._parser.feed_token(self._token("RBRACE", "}", position))
         if not found:
             return self._end(position)
