@@ -246,6 +246,17 @@ def test_carriage_returns_go() -> None:
     assert formatted("# a\r\n\r\nmonitor-policy { # b\r\n}\r\n") == "# a\n\nmonitor-policy {  # b\n}\n"
 
 
+def examples() -> list[tuple[str, str]]:
+    page = (ROOT / "docs" / "formatting.md").read_text()
+    return re.findall(r"```text\n(.*?)```\n\nbecomes\n\n```policy\n(.*?)```", page, re.DOTALL)
+
+
+@pytest.mark.parametrize(("written", "becomes"), examples())
+def test_the_examples_of_the_page(written: str, becomes: str) -> None:
+    assert formatted(written) == becomes
+    assert formatted(becomes) == becomes
+
+
 # ---- mistakes ----------------------------------------------------------------------------
 
 
