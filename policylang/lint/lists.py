@@ -23,7 +23,7 @@ from policylang.cells import meaning
 from policylang.globs import ANY_NAME, Alphabet, pattern_text
 from policylang.lint.layout import PlacedHead
 from policylang.lint.material import Finding, Material
-from policylang.lint.patterns import glob_covers, may_meet
+from policylang.lint.patterns import glob_covers, host_name, may_meet
 
 MAX_LISTED = 256
 """Longest list whose values are compared with each other, and most `on`s of one body that are."""
@@ -127,7 +127,7 @@ def _covers(key: str, wide: Value, narrow: Value) -> bool:
 
 def _pattern(key: str, value: Glob | Name) -> str:
     text = pattern_text(value)
-    return text.lower().rstrip(".") if key == "remote-host" else text
+    return host_name(text) if key == "remote-host" else text
 
 
 def _clash(material: Material, earlier: PlacedHead, later: PlacedHead) -> bool:

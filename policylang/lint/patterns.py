@@ -42,7 +42,14 @@ def _related(first: str, second: str, alphabet: Alphabet = ANY_NAME) -> tuple[bo
 def _globs(statement: Scoring) -> tuple[str, ...]:
     match statement.pattern:
         case Glob(text=text):
-            return (text,)
+            texts: tuple[str, ...] = (text,)
         case PatternSet(globs=globs):
-            return tuple(glob.text for glob in globs)
-    return ()
+            texts = tuple(glob.text for glob in globs)
+        case _:
+            return ()
+    return texts if isinstance(statement, ScoreInterface) else tuple(map(host_name, texts))
+
+
+def host_name(text: str) -> str:
+    """Return a host's name, or a pattern of such, as it is compared: without case and a dot behind it."""
+    return text.lower().removesuffix(".")

@@ -15,7 +15,7 @@ _COMMENT = re.compile(r'"[^"\n]*"?|(?P<comment>#[^\n]*)')
 """Comments, and the quoted texts in which a `#` begins none: the same as in the grammar."""
 
 _ALLOW = re.compile(r"#\s*lint:\s*allow(?![\w-])", re.IGNORECASE)
-_WORD = re.compile(r"[^\s,]+")
+_WORD = re.compile(r"[^\s,:]+")
 _CODE = re.compile(r"[A-Za-z][0-9]{3}")
 """What is a code; the first word that is none ends the list and begins the reason for it."""
 
