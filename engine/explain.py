@@ -5,9 +5,8 @@ All types here are structs that `msgspec.to_builtins` and `msgspec.json.encode` 
 
 from __future__ import annotations
 
-import math
-
 from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.attachment import AttachmentPoint, PointKey
 from engine.decision import Decision, decisions_for
@@ -20,9 +19,9 @@ from engine.judge import (
     Position,
     Situation,
     Standing,
+    in_use,
+    judge,
     on_at,
-    standings,
-    weigh,
 )
 from engine.reasons import argue
 from engine.scoring import Reason, Variant
@@ -88,18 +87,17 @@ def explain(
     conditions: tuple[ConditionRow, ...],
 ) -> Explanation:
     """Explain the decision for one session at ``now``, in seconds; the rest is as for `judge`."""
-    table = standings(group, position, world, links)
-    present = weigh(group, position, situation, world, now, table)
+    present = judge(group, position, situation, world, now, links)
     reasons = argue(group, position, present, world)
     final, decision = present, decisions_for((session,), present.answer, reasons)[0]
     if present.due is not None:
-        final = weigh(group, position, situation, world, math.inf, table)
+        final = replace(present, answer=present.wish)
         reasons = argue(group, position, final, world)
     return Explanation(
         session=session,
         current=position.current,
         suspended=position.suspended,
-        links=point_rows(table),
+        links=point_rows(present.standings),
         decision=decision,
         winner=_winner(group, position, final),
         due=present.due,
@@ -154,7 +152,7 @@ def _winner(group: Variant, position: Position, final: Judgement) -> AttachmentP
     """Return where a session ends up: where it is sent, or where it is if it may stay and live there."""
     if final.answer.action is not Action.STAY:
         return final.answer.to
-    current = next((s for s in final.standings if s.current), None)
+    current = in_use(final.standings)
     if current is None or position.suspended:
         return None
     pinned = not group.migrate.value

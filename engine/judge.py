@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from engine.attachment import AttachmentPoint, PointKey
 from engine.board import NO_PATHS, NOTHING
 from engine.scoring import Score, Variant
-from engine.world import USABLE, World
+from engine.world import USABLE, Place, World
 
 
 class Position(Struct, frozen=True, kw_only=True):
@@ -77,16 +77,15 @@ class Standing(Struct, frozen=True, kw_only=True, gc=False):
     current: bool
     why_not: str
 
-    @property
-    def rank(self) -> tuple[int, bool]:
-        """Return what the best is the largest of: the score, and on a tie the point in use."""
-        return (self.score.value, self.current)
-
 
 class Judgement(Struct, frozen=True, kw_only=True):
-    """An answer, the situation after it, and the next time at which the answer may change."""
+    """An answer, the situation after it, and the next time at which the answer may change.
+
+    ``wish`` is what the answer will be once the clocks that run have come to their end.
+    """
 
     answer: Answer
+    wish: Answer
     situation: Situation
     due: float | None
     standings: tuple[Standing, ...]
@@ -104,39 +103,35 @@ def standings(
     group: Variant, position: Position, world: World, links: OnLinks = MappingProxyType({})
 ) -> tuple[Standing, ...]:
     """Return how every attachment point stands for a group of sessions; ``links``: as for `judge`."""
-    return tuple(_standing(point, group, position, world, links) for point in world.points)
+    return tuple([_standing(place, group, position, links) for place in world.places])
 
 
 def on_at(interface: str, group: Variant, position: Position, links: OnLinks) -> frozenset[int]:
     """Return those of the triggers that the group's scores depend on that are on at a link."""
-    if not group.guards:
-        return NOTHING
     on = links.get(interface, NOTHING)
     if position.paths:
         on = on.union(number for name, number in position.paths if name == interface)
     return on & group.guards
 
 
-def _standing(
-    point: AttachmentPoint, group: Variant, position: Position, world: World, links: OnLinks
-) -> Standing:
-    key = point.key
+def _standing(place: Place, group: Variant, position: Position, links: OnLinks) -> Standing:
+    point, key, why_not = place
     current = key == position.current
-    score = group.score(point.name, current=current, on=on_at(point.interface, group, position, links))
-    why_not = world.status(key)
+    on = on_at(point.interface, group, position, links) if group.guards else NOTHING
+    score = group.score(point.name, current=current, on=on)
     if why_not == USABLE:
-        why_not = _why_not(point, group, position, score)
+        why_not = _why_not(place, group, position, score)
     return Standing(point=point, score=score, current=current, why_not=why_not)
 
 
-def _why_not(point: AttachmentPoint, group: Variant, position: Position, score: Score) -> str:
+def _why_not(place: Place, group: Variant, position: Position, score: Score) -> str:
     """Say why a usable point is not eligible; the empty text if it is."""
-    if point.family != group.family:
+    if place.point.family != group.family:
         return f"the peer is reached by IPv{group.family}"
     if score.never is not None:
         return NEVER
     # A failed move bars the way to a point; it is no reason to leave a point that works.
-    if point.key in position.barred and (position.suspended or point.key != position.current):
+    if place.key in position.barred and (position.suspended or place.key != position.current):
         return BARRED
     return ""
 
@@ -159,48 +154,57 @@ def judge(
         now: the time in seconds, on the clock of all other times.
         links: the triggers that are on for each link.
     """
-    return weigh(group, position, situation, world, now, standings(group, position, world, links))
-
-
-def weigh(
-    group: Variant,
-    position: Position,
-    situation: Situation,
-    world: World,
-    now: float,
-    table: tuple[Standing, ...],
-) -> Judgement:
-    """Judge a group of sessions for whom every attachment point stands as ``table`` says."""
-    current = next((s for s in table if s.current), None)
+    table = standings(group, position, world, links)
+    current = in_use(table)
     eligible = [s for s in table if not s.why_not]
-    best = max(eligible, key=lambda s: s.rank, default=None)
     if not group.migrate.value:
-        answer, clocks, due = _stay_put(position, current)
+        answer, wish, clocks, due = _stay_put(position, current)
     elif position.suspended:
-        answer, clocks, due = _resume(best)
+        answer, wish, clocks, due = _resume(_best(eligible))
     elif current is not None and not current.why_not:
-        answer, clocks, due = _challenge(group, situation, current, eligible, now)
+        answer, wish, clocks, due = _challenge(group, situation, current, eligible, now)
     else:
         usable = current is not None and world.status(position.current) == USABLE
-        answer, clocks, due = _leave(group, situation, best, not usable, now)
-    return Judgement(answer=answer, situation=replace(clocks, given=answer), due=due, standings=table)
+        answer, wish, clocks, due = _leave(group, situation, _best(eligible), not usable, now)
+    if answer is not STAY:
+        clocks = replace(clocks, given=answer)
+    return Judgement(answer=answer, wish=wish, situation=clocks, due=due, standings=table)
 
 
-_Outcome = tuple[Answer, Situation, float | None]
+def in_use(table: tuple[Standing, ...]) -> Standing | None:
+    """Return how the point in use stands, if it is there."""
+    for standing in table:
+        if standing.current:
+            return standing
+    return None
+
+
+def _best(eligible: list[Standing]) -> Standing | None:
+    """Return the one with the highest score; of equals the point in use, then the first."""
+    return max(eligible, key=_rank, default=None)
+
+
+def _rank(standing: Standing) -> tuple[int, bool]:
+    return (standing.score.value, standing.current)
+
+
+_Outcome = tuple[Answer, Answer, Situation, float | None]
+"""Answer, wish, the clocks that run, and when to judge again."""
 
 
 def _stay_put(position: Position, current: Standing | None) -> _Outcome:
     """`migrate never`: never moved, never suspended; one that is suspended resumes where it was."""
     if position.suspended and current is not None and not current.why_not:
         return _resume(current)
-    return STAY, CALM, None
+    return STAY, STAY, CALM, None
 
 
 def _resume(best: Standing | None) -> _Outcome:
     """Resume on the best as soon as there is one."""
     if best is None:
-        return STAY, CALM, None
-    return Answer(action=Action.RESUME, to=best.point), CALM, None
+        return STAY, STAY, CALM, None
+    answer = Answer(action=Action.RESUME, to=best.point)
+    return answer, answer, CALM, None
 
 
 def _challenge(
@@ -213,15 +217,19 @@ def _challenge(
     lead = max(group.margin.value, 1)  # a tie keeps the point in use, whatever the margin
     challengers = [s for s in eligible if s.score.value - current.score.value >= lead]
     if not challengers:
-        return STAY, CALM, None
+        return STAY, STAY, CALM, None
     started = dict(situation.leads)
-    leads = tuple((s.point.key, started.get(s.point.key, now)) for s in challengers)
-    due = {key: since + group.settle_s.value for key, since in leads}
-    settled = [s for s in challengers if due[s.point.key] <= now]
-    best = max(settled, key=lambda s: s.rank, default=None)
-    answer = STAY if best is None else Answer(action=Action.MOVE, to=best.point)
-    pending = min((at for at in due.values() if at > now), default=None)
-    return answer, Situation(leads=leads), pending
+    leads = tuple([(key := s.point.key, started.get(key, now)) for s in challengers])
+    dues = [since + group.settle_s.value for _, since in leads]
+    wish = _move_to(_best(challengers))
+    settled = [s for s, due in zip(challengers, dues, strict=True) if due <= now]
+    pending = min([due for due in dues if due > now], default=None)
+    answer = wish if pending is None else _move_to(_best(settled))
+    return answer, wish, Situation(leads=leads), pending
+
+
+def _move_to(best: Standing | None) -> Answer:
+    return STAY if best is None else Answer(action=Action.MOVE, to=best.point)
 
 
 def _leave(group: Variant, situation: Situation, best: Standing | None, urgent: bool, now: float) -> _Outcome:
@@ -234,11 +242,11 @@ def _leave(group: Variant, situation: Situation, best: Standing | None, urgent: 
     none_since = now if situation.none_since is None else situation.none_since
     clocks = Situation(lost_since=lost_since, none_since=none_since)
     if group.suspend_after_s.value is None:
-        return STAY, clocks, None
+        return STAY, STAY, clocks, None
     due = max(due, none_since + group.suspend_after_s.value)
     return _when_due(Answer(action=Action.SUSPEND), clocks, due, now)
 
 
 def _when_due(answer: Answer, clocks: Situation, due: float, now: float) -> _Outcome:
     """Give an answer if its time has come, else say when it will."""
-    return (answer, clocks, None) if due <= now else (STAY, clocks, due)
+    return (answer, answer, clocks, None) if due <= now else (STAY, answer, clocks, due)

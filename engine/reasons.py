@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from engine.attachment import PointKey
-from engine.judge import NEVER, Action, Judgement, Position, Standing
+from engine.attachment import AttachmentPoint
+from engine.judge import NEVER, Action, Judgement, Position, Standing, in_use
 from engine.scoring import Reason, Variant
 from engine.world import World
 
@@ -13,8 +13,8 @@ from engine.world import World
 def argue(group: Variant, position: Position, judgement: Judgement, world: World) -> tuple[Reason, ...]:
     """Return why the answer of a judgement is what it is."""
     answer = judgement.answer
-    current = _find(judgement, position.current)
-    target = None if answer.to is None else _find(judgement, answer.to.key)
+    current = in_use(judgement.standings)
+    target = None if answer.to is None else _find(judgement, answer.to)
     match answer.action:
         case Action.STAY:
             return _argue_stay(group, position, judgement, current, world)
@@ -33,8 +33,8 @@ def argue(group: Variant, position: Position, judgement: Judgement, world: World
             assert_never(answer.action)
 
 
-def _find(judgement: Judgement, key: PointKey) -> Standing | None:
-    return next((s for s in judgement.standings if s.point.key == key), None)
+def _find(judgement: Judgement, point: AttachmentPoint) -> Standing | None:
+    return next((s for s in judgement.standings if s.point is point), None)
 
 
 def _argue_stay(

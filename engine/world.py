@@ -21,6 +21,14 @@ class LinkFacts(NamedTuple):
     addresses: int
 
 
+class Place(NamedTuple):
+    """An attachment point, its identity, and why packets can't leave by it (`USABLE` if they can)."""
+
+    point: AttachmentPoint
+    key: PointKey
+    status: str
+
+
 class World:
     """Hold links and addresses as the monitors last reported them.
 
@@ -31,6 +39,7 @@ class World:
         self._links: dict[int, LinkState] = {}
         self._addresses: dict[tuple[int, str], AddressPresent] = {}
         self.points: tuple[AttachmentPoint, ...] = ()
+        self.places: tuple[Place, ...] = ()
         self._status: dict[PointKey, str] = {}
 
     def apply(self, event: NetworkEvent) -> bool:
@@ -92,6 +101,7 @@ class World:
             found.append(point)
             self._status[point.key] = _status(link, address)
         self.points = tuple(sorted(found, key=lambda point: (point.index, point.name, point.address)))
+        self.places = tuple(Place(point, point.key, self._status[point.key]) for point in self.points)
 
 
 def _point(link: LinkState, address: AddressPresent) -> AttachmentPoint:
