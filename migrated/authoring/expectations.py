@@ -105,7 +105,7 @@ def _adopted(step: Step, stage: Stage) -> Iterator[Mismatch]:
 
 def _expires(step: Step, stage: Stage) -> Iterator[Mismatch]:
     def after(description: SessionDescription) -> tuple[str, Sequence[Reason]]:
-        rules = stage.simulation.engine.expire_rules(description)
+        rules = stage.simulation.engine.expire_rules(description.id)
         why = [Reason(span=rule.span, text=_after(rule.after_s)) for rule in rules]
         return _after(expire_s(rules)), why
 

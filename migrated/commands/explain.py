@@ -1,34 +1,40 @@
-"""`migrate policy explain`: how the links stand for a described session, and who wins by which line."""
+"""`migrate policy explain`: how the links stand for a session, and who wins by which line."""
 
 from __future__ import annotations
 
-import re
+import time
 from collections.abc import Sequence
-from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-if TYPE_CHECKING:
-    from engine import Connection, Explanation, PointExplanation
-    from monitors.events import Event
-    from policylang.ast import Policy
+from migrated.commands.client import ask, complete_session, json_option, socket_option
 
-_SESSION = re.compile(r"\s*(?P<proto>\w+)\s+(?P<local>\S+)\s*->\s*(?P<remote>\S+)\s*")
-_SESSION_EXAMPLE = "tcp 10.0.0.5:40000 -> 18.31.0.9:22"
-_PROTOCOLS = ("tcp", "udp")
+if TYPE_CHECKING:
+    from engine import Connection, Explanation, SessionDescription
+    from monitors.events import Event, FactMeasured
+    from policylang.ast import Policy
+    from policylang.loader import PolicyFile
+
+_SESSION_EXAMPLE: Final = "tcp 10.0.0.5:40000 -> 18.31.0.9:22"
+_DESCRIBED: Final = "described"
 
 
 @click.command()
-@click.argument(
-    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(readable=False, path_type=Path)
-)
+@click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(readable=False, path_type=Path))
 @click.option(
     "--session",
-    required=True,
+    "sessions",
+    multiple=True,
     metavar="TEXT",
-    help=f'The session: "{_SESSION_EXAMPLE}"; IPv6 as [addr]:port.',
+    help=f'The session: "{_SESSION_EXAMPLE}"; IPv6 as [addr]:port. Given again: its further connections.',
+)
+@click.option(
+    "--live",
+    metavar="ID",
+    shell_complete=complete_session,
+    help="A session of the daemon's, by the beginning of its id.",
 )
 @click.option(
     "--link",
@@ -37,8 +43,16 @@ _PROTOCOLS = ("tcp", "udp")
     metavar="NAME=ADDRESS",
     help="A link that is up, by name or label; may be given again.  [default: the links of this host]",
 )
+@click.option(
+    "--fact",
+    "facts",
+    multiple=True,
+    metavar="FACT=VALUE",
+    help='What is measured: "metered wlan0=yes", "rtt wlan0=300ms", "hour=23"; may be given again.',
+)
 @click.option("--user", help="The user whose program it is.")
 @click.option("--app", help="The program, by name or path.")
+@click.option("--remote-host", "hosts", multiple=True, metavar="NAME", help="A name of the other end.")
 @click.option(
     "--role",
     type=click.Choice(["client", "server"]),
@@ -46,79 +60,109 @@ _PROTOCOLS = ("tcp", "udp")
     show_default=True,
     help="Which end this host is; the client opened the connection.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@socket_option
+@json_option
 @click.pass_context
 def explain(
     ctx: click.Context,
     files: tuple[Path, ...],
-    session: str,
+    sessions: tuple[str, ...],
+    live: str | None,
     links: tuple[str, ...],
+    facts: tuple[str, ...],
     user: str | None,
     app: str | None,
+    hosts: tuple[str, ...],
     role: str,
+    socket: Path | None,
     as_json: bool,
 ) -> None:
     """Say which link a session would use, and by which lines of the policy.
 
-    The link in use is the one that has the session's local address. The policy that is
-    shipped with the program is read first, as the daemon does. The exit status is 0 if
-    there is an answer, 1 if the policy has errors, 2 if something could not be read.
+    The session is one that you describe with `--session`, or a live one of the daemon's. The link
+    in use is the one that has the session's local address. The policy that is shipped with the
+    program is read first, as the daemon does; without a FILE the files of the configuration
+    follow. The exit status is 0 if there is an answer, 1 if the policy has errors or the daemon
+    refuses, 2 if something could not be read or the daemon can't be reached.
 
     \b
     Examples:
       migrate policy explain my.policy --session "tcp 10.0.0.5:40000 -> 18.31.0.9:22"
       migrate policy explain examples/figure10.policy \\
         --session "tcp 10.0.0.5:40000 -> 18.31.0.9:22" \\
-        --link eth0=10.0.0.5 --link ppp0=10.2.0.5
+        --link eth0=10.0.0.5 --link ppp0=10.2.0.5 --fact "rtt ppp0=300ms"
+      migrate policy explain --live 3fa9
     """  # noqa: D301
-    connection = _connection(session, user, app, role)
-    events = _links(links)
-    policy = _policy(ctx, files)
-    explanation = _explain(policy, connection, events)
-    click.echo(_as_json(explanation) if as_json else _as_text(session, role, explanation))
+    if live is not None:
+        given = {
+            "FILE": files,
+            "--session": sessions,
+            "--link": links,
+            "--fact": facts,
+            "--remote-host": hosts,
+        }
+        _check_alone(given, user, app)
+        explanation, title, now = _live(socket, live)
+    else:
+        session = _described(sessions, user, app, role, hosts)
+        events = _links(links)
+        measured = _facts(facts, session)
+        explanation, now = _explain(_policy(ctx, files), session, events, measured), 0.0
+        title = "\n".join(f"{text} ({role})" for text in sessions)
+    click.echo(_as_json(explanation) if as_json else _as_text(title, explanation, now))
 
 
-def _connection(text: str, user: str | None, app: str | None, role: str) -> Connection:
-    """Read ``PROTO LOCAL:PORT -> REMOTE:PORT``."""
-    from engine import Connection
+def _check_alone(given: dict[str, tuple[object, ...]], user: str | None, app: str | None) -> None:
+    """Make sure that nothing is described of a session that is live.
 
-    match = _SESSION.fullmatch(text)
-    if match is None:
-        raise _bad_session(text, f"expected the form `{_SESSION_EXAMPLE}`")
-    proto = match["proto"].lower()
-    if proto not in _PROTOCOLS:
-        raise _bad_session(text, f"unknown protocol `{match['proto']}`; expected `tcp` or `udp`")
-    local, remote = _endpoint(text, match["local"]), _endpoint(text, match["remote"])
-    return Connection(
-        proto=proto,
-        local_address=local[0],
-        local_port=local[1],
-        remote_address=remote[0],
-        remote_port=remote[1],
-        user=user,
-        app=app,
-        role=role,
-    )
+    Raises:
+        click.UsageError: something is.
+    """
+    named = [name for name, values in given.items() if values]
+    named += [name for name, value in (("--user", user), ("--app", app)) if value is not None]
+    if named:
+        raise click.UsageError(f"`--live` asks the daemon, which knows it all: leave out {', '.join(named)}")
 
 
-def _endpoint(session: str, text: str) -> tuple[str, int]:
-    """Read ``ADDRESS:PORT``, an IPv6 address in brackets."""
-    host, colon, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or (":" in host and not bracketed):
-        raise _bad_session(session, f"`{text}` is not ADDRESS:PORT; an IPv6 address stands in brackets")
-    address = host[1:-1] if bracketed else host
+def _live(socket: Path | None, session: str) -> tuple[Explanation, str, float]:
+    """Ask the daemon about a session; return also what to call it, and the time on the daemon's clock."""
+    import msgspec
+
+    from migrated.commands.client import CannotReachError
+    from migrated.control.messages import Explain, ExplanationReport
+
+    report = ask(socket, Explain(session=session), ExplanationReport)
     try:
-        canonical = str(ip_address(address))
-    except ValueError:
-        raise _bad_session(session, f"`{address}` is not an address") from None
-    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
-        raise _bad_session(session, f"`{port}` is not a port; expected a number from 0 to 65535")
-    return canonical, int(port)
+        explanation = report.read()
+    except msgspec.DecodeError as error:
+        raise CannotReachError("the daemon's answer makes no sense; is it of another version?") from error
+    # The daemon's clock is the host's, which all its programs share.
+    return explanation, f"session {explanation.session}", time.monotonic()
 
 
-def _bad_session(text: str, what: str) -> click.BadParameter:
-    return click.BadParameter(f"in `{text}`: {what}", param_hint="'--session'")
+def _described(
+    sessions: Sequence[str], user: str | None, app: str | None, role: str, hosts: Sequence[str]
+) -> SessionDescription:
+    """Return the session that the options describe.
+
+    Raises:
+        click.UsageError: they describe none.
+    """
+    from engine import SessionDescription
+
+    if not sessions:
+        raise click.UsageError(f'say which session: `--session "{_SESSION_EXAMPLE}"` or `--live ID`')
+    connections = tuple(_connection(text, user, app, role, hosts) for text in sessions)
+    return SessionDescription(id=_DESCRIBED, connections=connections)
+
+
+def _connection(text: str, user: str | None, app: str | None, role: str, hosts: Sequence[str]) -> Connection:
+    from migrated.authoring.described import DescriptionError, connection
+
+    try:
+        return connection(text, user=user, app=app, role=role, remote_hosts=hosts)
+    except DescriptionError as problem:
+        raise click.BadParameter(str(problem), param_hint="'--session'") from None
 
 
 def _links(given: tuple[str, ...]) -> Sequence[Event]:
@@ -132,11 +176,52 @@ def _links(given: tuple[str, ...]) -> Sequence[Event]:
     return events
 
 
+def _facts(given: Sequence[str], session: SessionDescription) -> list[FactMeasured]:
+    """Return the measurements given; those of paths and sessions are about this one.
+
+    Raises:
+        click.BadParameter: one makes no sense.
+    """
+    from migrated.authoring.described import DescriptionError
+
+    try:
+        return [_fact(text, session) for text in given]
+    except DescriptionError as problem:
+        raise click.BadParameter(str(problem), param_hint="'--fact'") from None
+
+
+def _fact(text: str, session: SessionDescription) -> FactMeasured:
+    """Read ``FACT [SUBJECT]=VALUE``.
+
+    Raises:
+        DescriptionError: it is not of that form, or there is no such fact or value.
+    """
+    from dataclasses import replace
+
+    from migrated.authoring.described import DescriptionError
+    from migrated.authoring.measured import fact_named, measured
+    from migrated.authoring.policies import every_fact
+    from monitors.facts import Subject
+
+    what, equals, value = text.partition("=")
+    if not equals:
+        raise DescriptionError(f"`{text}` is not FACT=VALUE, such as `rtt wlan0=300ms`")
+    name, *rest = what.split() or [""]
+    subject = fact_named(name, every_fact()).subject
+    if subject in (Subject.SESSION, Subject.CONNECTION) and not rest:
+        what = f"{name} {session.id}"
+    event = measured(what, value.strip(), every_fact())
+    if subject is Subject.PATH and not event.peer:
+        return replace(event, peer=session.peer)
+    return replace(event, session=session.id) if event.session else event
+
+
 def _policy(ctx: click.Context, files: tuple[Path, ...]) -> Policy:
     """Load the policy; if it has errors, print them and end with the status that says so."""
+    from migrated.authoring.policies import every_fact
     from policylang import UNREADABLE, load_policy, render_text
 
-    result = load_policy(files, with_defaults=True)
+    result = load_policy(files or _configured(), with_defaults=True, facts=every_fact)
     for diagnostic in result.diagnostics:
         click.echo(render_text(diagnostic), err=True)
     if result.policy is None:
@@ -145,14 +230,38 @@ def _policy(ctx: click.Context, files: tuple[Path, ...]) -> Policy:
     return result.policy
 
 
-def _explain(policy: Policy, connection: Connection, events: Sequence[Event]) -> Explanation:
-    """Ask an engine in whose world exactly these links are up."""
-    from engine import Engine, SessionDescription
+def _configured() -> Sequence[PolicyFile]:
+    """Return the policy files of the configuration, with their layers.
+
+    Raises:
+        CannotReachError: it has a mistake.
+    """
+    import os
+
+    from migrated.commands.client import CannotReachError
+    from migrated.config import ConfigurationError, load_configuration
+
+    file = os.environ.get("MIGRATE_CONFIG")
+    try:
+        return load_configuration(Path(file) if file else None).policy_files()
+    except ConfigurationError as error:
+        raise CannotReachError(str(error)) from error
+
+
+def _explain(
+    policy: Policy, session: SessionDescription, links: Sequence[Event], facts: Sequence[FactMeasured]
+) -> Explanation:
+    """Ask an engine in whose world exactly these links are up, and exactly this is measured."""
+    from engine import Engine
 
     engine = Engine(policy)
-    for event in events:
+    for event in links:
         engine.handle(event, 0.0)
-    return engine.explain(SessionDescription(id="described", connections=(connection,)), 0.0)
+    # Facts about sessions and the way to their peers are kept for live sessions only.
+    engine.add_session(session, engine.explain(session, 0.0).current, 0.0)
+    for event in facts:
+        engine.handle(event, 0.0)
+    return engine.explain(session.id, 0.0)
 
 
 def _as_json(explanation: Explanation) -> str:
@@ -161,34 +270,7 @@ def _as_json(explanation: Explanation) -> str:
     return msgspec.json.format(msgspec.json.encode(explanation), indent=2).decode()
 
 
-def _as_text(session: str, role: str, explanation: Explanation) -> str:
-    """Lay out the table of links, the winner, and the argument."""
-    rows = [("", "link", "address", "score", "by")]
-    rows += [_row(point) for point in sorted(explanation.links, key=lambda p: (not p.eligible, -p.score))]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    table = [
-        "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4])).rstrip()
-        for row in rows
-    ]
-    argument = [f"  - {reason}" for reason in explanation.reasons]
-    return "\n".join([f"{session} ({role})", "", *table, "", _winner(explanation), *argument])
+def _as_text(title: str, explanation: Explanation, now: float) -> str:
+    from migrated.commands.explanation import explanation_text
 
-
-def _row(point: PointExplanation) -> tuple[str, str, str, str, str]:
-    """Return mark, name, address, score and its statements; `*` marks the link in use."""
-    score = str(point.score) if point.eligible else "-"
-    places = ", ".join(str(reason.span) for reason in point.reasons if reason.span)
-    by = (places or "no statement") if point.eligible else f"not eligible: {point.why_not}"
-    if places and not point.eligible:
-        by += f" ({places})"
-    return ("*" if point.current else "", point.name, point.address, score, by)
-
-
-def _winner(explanation: Explanation) -> str:
-    winner = explanation.winner
-    if winner is None:
-        return "the session waits: no link is eligible, because"
-    stays = winner.key == explanation.current
-    when = "" if explanation.due is None else f" in {explanation.due:g} s"
-    verb = "stays on" if stays else f"moves{when} to"
-    return f"the session {verb} {winner.name} ({winner.address}), because"
+    return explanation_text(title, explanation, now)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 import click
 
-from monitors.events import AddressPresent, Event, LinkState, OperState
+from migrated.authoring.described import address_present, interface_of, link_state
+from monitors.events import AddressPresent, Event, LinkState
 
 _GIVE_LINKS = "give each as `--link NAME=ADDRESS`"
 
@@ -21,8 +22,9 @@ def given_links(links: Sequence[str]) -> list[Event]:
     indexes: dict[str, int] = {}
     events: list[Event] = []
     for address, name in _places(links).items():
-        interface = name.partition(":")[0]
-        events += _events(indexes.setdefault(interface, len(indexes) + 1), interface, name, address)
+        interface = interface_of(name)
+        index = indexes.setdefault(interface, len(indexes) + 1)
+        events += [link_state(interface, index, up=True), address_present(name, index, address)]
     return events
 
 
@@ -78,17 +80,3 @@ def _places(links: Sequence[str]) -> dict[str, str]:
             raise click.BadParameter(message, param_hint="'--link'")
         places[canonical] = name
     return places
-
-
-def _events(index: int, interface: str, label: str, address: str) -> Iterator[Event]:
-    family = ip_address(address).version
-    yield LinkState(interface=interface, index=index, up=True, carrier=True, operstate=OperState.UP)
-    yield AddressPresent(
-        interface=interface,
-        index=index,
-        label=label,
-        address=address,
-        prefix_length=32 if family == 4 else 128,
-        family=family,
-        usable=True,
-    )

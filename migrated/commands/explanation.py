@@ -1,0 +1,84 @@
+"""How an explanation is laid out for people: links, conditions, the winner and the argument."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from migrated.log import printable
+
+if TYPE_CHECKING:
+    from engine import Explanation, PointExplanation
+    from engine.forks import ConditionRow
+    from monitors.facts import FactValue
+
+
+def explanation_text(title: str, explanation: Explanation, now: float) -> str:
+    """Return the explanation as lines of text.
+
+    Args:
+        title: Which session it is about, in one or more lines.
+        explanation: What the engine says.
+        now: The engine's time at which it was asked, in seconds.
+    """
+    rows = [("", "link", "address", "score", "by")]
+    rows += [_row(point) for point in sorted(explanation.links, key=lambda p: (not p.eligible, -p.score))]
+    parts = [*title.splitlines(), "", *_table(rows), ""]
+    if explanation.conditions:
+        conditions = [("condition", "of", "measured", "holds", "by")]
+        conditions += [_condition(row, now) for row in explanation.conditions]
+        parts += [*_table(conditions), ""]
+    argument = [f"  - {reason}" for reason in explanation.reasons]
+    return "\n".join(map(printable, [*parts, _winner(explanation, now), *argument]))
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows whose cells stand below one another; the last cell may be of any width."""
+    *columns, _ = zip(*rows, strict=True)
+    widths = [max(map(len, column)) for column in columns]
+    return [
+        "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1])).rstrip()
+        for row in rows
+    ]
+
+
+def _row(point: PointExplanation) -> tuple[str, str, str, str, str]:
+    """Return mark, name, address, score and its statements; `*` marks the link in use."""
+    score = str(point.score) if point.eligible else "-"
+    places = ", ".join(str(reason.span) for reason in point.reasons if reason.span)
+    by = (places or "no statement") if point.eligible else f"not eligible: {point.why_not}"
+    if places and not point.eligible:
+        by += f" ({places})"
+    return ("*" if point.current else "", point.name, point.address, score, by)
+
+
+def _condition(row: ConditionRow, now: float) -> tuple[str, str, str, str, str]:
+    """Return what a `when` says, of what, what is measured, whether and until when it holds, and where."""
+    holds = "yes" if row.holds else "no"
+    if row.due is not None:
+        holds += f", {'no' if row.holds else 'yes'} in {_seconds(row.due - now)}"
+    return (row.text, row.subject, _value(row.value), holds, str(row.span))
+
+
+def _value(value: FactValue | None) -> str:
+    """Return a measured value in its own unit, as a policy writes truth values."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _winner(explanation: Explanation, now: float) -> str:
+    winner = explanation.winner
+    if winner is None:
+        return "the session waits: no link is eligible, because"
+    if winner.key == explanation.current and not explanation.suspended:
+        return f"the session stays on {winner.name} ({winner.address}), because"
+    when = "" if explanation.due is None else f" in {_seconds(explanation.due - now)}"
+    verb = f"resumes{when} on" if explanation.suspended else f"moves{when} to"
+    return f"the session {verb} {winner.name} ({winner.address}), because"
+
+
+def _seconds(duration: float) -> str:
+    return f"{max(0.0, round(duration, 3)):g} s"
