@@ -121,7 +121,7 @@ def name_cells(
 def _pattern(value: Value, fold: bool) -> str:
     assert isinstance(value, Glob | Name)
     text = pattern_text(value)
-    return text.lower().rstrip(".") if fold else text
+    return text.lower().removesuffix(".") if fold else text
 
 
 def port_cells(asked: Iterable[Values]) -> Cells:

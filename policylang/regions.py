@@ -221,6 +221,19 @@ class Space:
             remote_hosts=self._host_names(box.hosts),
         )
 
+    def words(self, region: Region) -> tuple[str, ...]:
+        """Return what is special about `example`'s connection, key by key, as an author would say it."""
+        box, example = region.boxes[0], self.example(region)
+        words: list[str] = []
+        for i, key in enumerate(self._cells):
+            if all(box.masks[i] != whole.masks[i] for whole in self.everything.boxes):
+                value = getattr(example, key.replace("-", "_"))
+                text = "unknown" if value is None else str(value)
+                words.append(text if key == "proto" else f"{key} {text}")
+        if box.hosts != _Hosts():
+            words.append(f"{_HOSTS} {' and '.join(example.remote_hosts) or 'unknown'}")
+        return tuple(words)
+
     def _host_names(self, hosts: _Hosts) -> tuple[str, ...]:
         """Return names that hit all that must be hit, as few as taking the narrowest first makes them."""
         chosen = 0

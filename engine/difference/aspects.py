@@ -1,0 +1,367 @@
+"""What is decided for a session, as questions that two policies answer alike or not.
+
+Two policies decide everything alike if and only if they answer all of these alike: which links are
+eligible, which of two is preferred, whether one leads the link in use by enough and for how
+long it must, and the settings. Scores as such are no decision: 10 more for every link is no difference.
+
+Source: "The decision" in ``docs/semantics.md``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+
+from engine.difference.cases import Asked
+from engine.difference.reading import Candidate, Reading, Scoring, shape
+from policylang.ast import (
+    Adopt,
+    Delay,
+    ExpireRule,
+    Layer,
+    Margin,
+    MigrateRule,
+    NotifyRule,
+    ResumeRule,
+    ScoreInterface,
+    ScoreServer,
+    Settle,
+    Span,
+    Statement,
+    SuspendRule,
+)
+
+# What holds where a policy says nothing: `docs/semantics.md`, "Scores".
+_MARGIN = 1
+_SETTLE_S = 2.0
+_DELAY_S = 0.0
+_SUSPEND_AFTER_S = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one policy decides.
+
+    Attributes:
+        value: What is compared.
+        text: The same for people.
+        spans: The statements that made it so.
+    """
+
+    value: object
+    text: str
+    spans: tuple[Span, ...]
+
+
+Answers = tuple[Answer, Answer]
+Pair = tuple[Candidate, Candidate]
+
+Twins = Mapping[str, str]
+"""A name of each kind, and another of that kind; the same again where there is no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aspect:
+    """One question.
+
+    Attributes:
+        topic: What it is about: ``links``, ``servers`` or the name of a setting.
+        candidates: The links or servers that it compares.
+        bears: Returns what of a policy bears on it; policies that are alike in that answer alike.
+        find: Returns the answers of two policies, ``None`` where they don't matter or where they
+            differ only by what another question asks.
+    """
+
+    topic: str
+    candidates: tuple[Candidate, ...]
+    bears: Callable[[Reading], object]
+    find: Callable[[Reading, Reading, Asked], Answers | None]
+
+
+def aspects(links: Twins, servers: Sequence[str]) -> Iterator[Aspect]:
+    """Yield every question, about links and servers of these names; two of each kind are enough."""
+    yield _setting("migrate", _migrate, MigrateRule)
+    yield from _eligibility(ScoreInterface, tuple(links))
+    in_use = [pair for name in links for pair in _with_one_in_use(name, links)]
+    yield from map(_lead, in_use)
+    yield from map(_settling, in_use)
+    yield from map(_order, _with_none_in_use(links))
+    yield Aspect("leaving", (), _bears_on_leaving, lambda a, b, asked: _leaving(a, b, tuple(links), asked))
+    yield _setting("adopt", _adopt, Adopt)
+    yield _setting("expire", _expire, ExpireRule)
+    yield _setting("resume", _resume, ResumeRule)
+    yield _setting("notify", _notify, NotifyRule)
+    yield from _eligibility(ScoreServer, servers)
+    alone = {name: name for name in servers}
+    yield from map(_server_order, [pair for name in alone for pair in _with_one_in_use(name, alone)])
+    yield from map(_server_order, _with_none_in_use(alone))
+
+
+# Settings.
+
+
+def _setting(topic: str, answer: Callable[[Reading, Asked], Answer], kind: type[Statement]) -> Aspect:
+    return Aspect(
+        topic,
+        (),
+        lambda reading: shape(reading.of_kind(kind)),
+        lambda old, new, asked: (answer(old, asked), answer(new, asked)),
+    )
+
+
+def _migrate(reading: Reading, asked: Asked) -> Answer:
+    rule = reading.last(MigrateRule, asked)
+    allowed = rule is None or rule.allowed
+    return Answer(allowed, "may be moved" if allowed else "is never moved", _spans(rule))
+
+
+def _adopt(reading: Reading, asked: Asked) -> Answer:
+    rule = reading.last(Adopt, asked)
+    wanted = rule is not None and rule.adopt
+    return Answer(wanted, "is adopted" if wanted else "is not adopted", _spans(rule))
+
+
+def _resume(reading: Reading, asked: Asked) -> Answer:
+    rule = reading.last(ResumeRule, asked)
+    eager = rule is None or rule.eager
+    text = "is asked for its continuation at once" if eager else "is asked for its continuation when needed"
+    return Answer(eager, text, _spans(rule))
+
+
+def _notify(reading: Reading, asked: Asked) -> Answer:
+    rule = reading.last(NotifyRule, asked)
+    told = rule is None or rule.notify
+    return Answer(told, "is told of events" if told else "is not told of events", _spans(rule))
+
+
+def _expire(reading: Reading, asked: Asked) -> Answer:
+    """Of the last of each layer the shortest; that of the defaults holds only where there is no other."""
+    last: dict[Layer, ExpireRule] = {}
+    for rule in reading.every(ExpireRule, asked):
+        last.setdefault(rule.layer, rule)
+    if len(last) > 1:
+        last.pop(Layer.DEFAULT, None)
+    if not last:
+        return Answer(math.inf, "never expires", ())
+    shortest = min(last.values(), key=_expires_after)
+    after = _expires_after(shortest)
+    text = "never expires" if after == math.inf else f"expires after {duration(after)}"
+    return Answer(after, text, (shortest.span,))
+
+
+def _expires_after(rule: ExpireRule) -> float:
+    return math.inf if rule.after_s is None else rule.after_s
+
+
+# Links and servers.
+
+
+def _eligibility(kind: type[Scoring], names: Sequence[str]) -> Iterator[Aspect]:
+    for name, current in product(names, (False, True)):
+        yield _eligibility_of(kind, Candidate(name, current))
+
+
+def _eligibility_of(kind: type[Scoring], candidate: Candidate) -> Aspect:
+    return Aspect(
+        _TOPICS[kind],
+        (candidate,),
+        lambda reading: _bears(reading, kind, (candidate,)),
+        lambda old, new, asked: _eligible(old, new, kind, candidate, asked),
+    )
+
+
+def _eligible(
+    old: Reading, new: Reading, kind: type[Scoring], candidate: Candidate, asked: Asked
+) -> Answers | None:
+    # Where a session was it may resume under `migrate never` too; elsewhere only if it may be moved.
+    if kind is ScoreInterface and not candidate.current and not _both_may_move(old, new, asked):
+        return None
+    first, second = (_may_use(reading, kind, candidate, asked) for reading in (old, new))
+    return first, second
+
+
+def _may_use(reading: Reading, kind: type[Scoring], candidate: Candidate, asked: Asked) -> Answer:
+    span = reading.never(kind, candidate, asked)
+    verbs = ("may stay on", "never stays on") if candidate.current else ("may use", "never uses")
+    return Answer(span is None, f"{verbs[span is not None]} {candidate.name}", _spans(span))
+
+
+def _lead(pair: Pair) -> Aspect:
+    return Aspect(
+        "links",
+        pair,
+        lambda reading: (_bears(reading, ScoreInterface, pair), shape(reading.of_kind(Margin))),
+        lambda old, new, asked: _challenge(old, new, pair, asked),
+    )
+
+
+def _settling(pair: Pair) -> Aspect:
+    return Aspect(
+        "settle",
+        pair,
+        lambda reading: shape(reading.of_kind(Settle)),
+        lambda old, new, asked: _settle(old, new, pair, asked),
+    )
+
+
+def _challenge(old: Reading, new: Reading, pair: Pair, asked: Asked) -> Answers | None:
+    """Say whether the second link wins against the one in use."""
+    if not _both_may_move(old, new, asked) or not _all_eligible((old, new), ScoreInterface, pair, asked):
+        return None
+    return _stays_or_moves(old, pair, asked), _stays_or_moves(new, pair, asked)
+
+
+def _stays_or_moves(reading: Reading, pair: Pair, asked: Asked) -> Answer:
+    mine, other = (reading.score(ScoreInterface, candidate, asked) for candidate in pair)
+    spans = mine.spans + other.spans
+    lead = other.value - mine.value
+    stays = f"stays on {pair[0].name}"
+    if lead <= 0:
+        return Answer("stays", stays, spans)
+    margin = reading.last(Margin, asked)
+    if lead < (margin.amount if margin else _MARGIN):
+        text = f"{stays}; once suspended, it resumes on {pair[1].name}"
+        return Answer("stays, and resumes elsewhere", text, spans + _spans(margin))
+    return Answer("moves", f"moves from {pair[0].name} to {pair[1].name}", spans + _spans(margin))
+
+
+def _settle(old: Reading, new: Reading, pair: Pair, asked: Asked) -> Answers | None:
+    """Say for how long a link must lead, where one wins against the one in use by both policies."""
+    challenge = _challenge(old, new, pair, asked)
+    if challenge is None or any(answer.value != "moves" for answer in challenge):
+        return None
+    first, second = (_settled(reading, challenge[0].text, asked) for reading in (old, new))
+    return first, second
+
+
+def _settled(reading: Reading, move: str, asked: Asked) -> Answer:
+    rule = reading.last(Settle, asked)
+    settle_s = rule.duration_s if rule else _SETTLE_S
+    return Answer(settle_s, f"{move} after {duration(settle_s)}", _spans(rule))
+
+
+def _order(pair: Pair) -> Aspect:
+    return Aspect(
+        "links",
+        pair,
+        lambda reading: _bears(reading, ScoreInterface, pair),
+        lambda old, new, asked: (
+            _preferences(old, new, ScoreInterface, pair, asked) if _both_may_move(old, new, asked) else None
+        ),
+    )
+
+
+def _server_order(pair: Pair) -> Aspect:
+    return Aspect(
+        "servers",
+        pair,
+        lambda reading: _bears(reading, ScoreServer, pair),
+        lambda old, new, asked: _preferences(old, new, ScoreServer, pair, asked),
+    )
+
+
+def _with_one_in_use(name: str, others: Twins) -> list[Pair]:
+    """Return the pairs of a link in use and another, which may be of its own kind."""
+    mine = Candidate(name, current=True)
+    return [(mine, Candidate(others[name] if other == name else other, current=False)) for other in others]
+
+
+def _with_none_in_use(names: Twins) -> list[Pair]:
+    """Return the pairs of links not in use; of two of one kind what is measured may differ."""
+    pairs = [(*pair, False) for pair in combinations(names, 2)]
+    pairs += [(name, twin, name == twin) for name, twin in names.items()]
+    return [(Candidate(a, current=False), Candidate(b, current=False, second=same)) for a, b, same in pairs]
+
+
+def _preferences(old: Reading, new: Reading, kind: type[Scoring], pair: Pair, asked: Asked) -> Answers | None:
+    if not _all_eligible((old, new), kind, pair, asked):
+        return None
+    return _preference(old, kind, pair, asked), _preference(new, kind, pair, asked)
+
+
+def _preference(reading: Reading, kind: type[Scoring], pair: Pair, asked: Asked) -> Answer:
+    first, second = (reading.score(kind, candidate, asked) for candidate in pair)
+    spans = first.spans + second.spans
+    lead = first.value - second.value
+    if pair[0].current and lead == 0:
+        lead = 1  # a tie keeps what is in use
+    if lead == 0:
+        return Answer(0, f"prefers neither of {pair[0].name} and {pair[1].name}", spans)
+    better, worse = pair if lead > 0 else reversed(pair)
+    return Answer(1 if lead > 0 else -1, f"prefers {better.name} to {worse.name}", spans)
+
+
+# Leaving a link.
+
+
+def _bears_on_leaving(reading: Reading) -> object:
+    # Whether there can be a link to go to is asked as well, but matters only where one of these differs.
+    return shape(reading.of_kind(Delay)), shape(reading.of_kind(SuspendRule))
+
+
+def _leaving(old: Reading, new: Reading, links: Sequence[str], asked: Asked) -> Answers | None:
+    somewhere = [_has_another(reading, links, asked) for reading in (old, new)]
+    if somewhere[0] is not somewhere[1] or not _both_may_move(old, new, asked):
+        return None
+    first, second = (_leave(reading, asked, elsewhere=somewhere[0]) for reading in (old, new))
+    return first, second
+
+
+def _has_another(reading: Reading, links: Sequence[str], asked: Asked) -> bool:
+    """Return whether there can be a link to go to at all."""
+    candidates = (Candidate(name, current=False) for name in links)
+    return any(reading.never(ScoreInterface, candidate, asked) is None for candidate in candidates)
+
+
+def _leave(reading: Reading, asked: Asked, *, elsewhere: bool) -> Answer:
+    """Say after how long a lost link is left, and the session suspended where there is no other."""
+    delay, suspend = reading.last(Delay, asked), reading.last(SuspendRule, asked)
+    delay_s = delay.duration_s if delay else _DELAY_S
+    after_s = suspend.after_s if suspend else _SUSPEND_AFTER_S
+    suspended = "is never suspended" if after_s is None else f"is suspended after {duration(after_s)}"
+    text = f"leaves a lost link after {duration(delay_s)}, {suspended} if there is no other"
+    value: object = (delay_s, after_s)
+    if not elsewhere:
+        # The two times begin together, so that the longer one decides.
+        value = None if after_s is None else max(delay_s, after_s)
+    return Answer(value, text, _spans(delay) + _spans(suspend))
+
+
+# Common to several.
+
+
+def _both_may_move(old: Reading, new: Reading, asked: Asked) -> bool:
+    return all(_migrate(reading, asked).value for reading in (old, new))
+
+
+def _all_eligible(
+    readings: Sequence[Reading], kind: type[Scoring], pair: Sequence[Candidate], asked: Asked
+) -> bool:
+    return all(reading.never(kind, c, asked) is None for reading in readings for c in pair)
+
+
+def _bears(reading: Reading, kind: type[Scoring], candidates: Sequence[Candidate]) -> object:
+    return tuple(
+        shape(reading.of_candidate(kind, candidate, never=never))
+        for candidate in candidates
+        for never in (True, False)
+    )
+
+
+_TOPICS: dict[type[Scoring], str] = {ScoreInterface: "links", ScoreServer: "servers"}
+
+
+def _spans(found: Statement | Span | None) -> tuple[Span, ...]:
+    if found is None:
+        return ()
+    return (found,) if isinstance(found, Span) else (found.span,)
+
+
+def duration(seconds: float) -> str:
+    """Return a number of seconds as a policy would say it."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds * 1000:g}ms" if 0 < seconds < 1 else f"{seconds:g}s"
