@@ -6,6 +6,7 @@ A set of values is a number with one bit for each cell.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -178,12 +179,11 @@ def _span_cells(
             for i in range(index[low], index[high + 1]):
                 holding[i].add(key)
     found: dict[frozenset[object], int] = {}
-    for likely_first in (True, False):
-        for i, keys in enumerate(holding):
-            high = cuts[i + 1] - 1 if i + 1 < len(cuts) else last
-            inside = next((n for n in likely if cuts[i] <= n <= high), None)
-            if inside is not None or not likely_first:
-                found.setdefault(frozenset(keys), _nice(cuts[i], high) if inside is None else inside)
+    for number in likely:
+        if number <= last:
+            found.setdefault(frozenset(holding[bisect_right(cuts, number) - 1]), number)
+    for low, high, keys in zip(cuts, [*(cut - 1 for cut in cuts[1:]), last], holding, strict=True):
+        found.setdefault(frozenset(keys), _nice(low, high))
     return found
 
 

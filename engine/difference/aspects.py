@@ -34,7 +34,6 @@ from policylang.ast import (
 )
 
 # What holds where a policy says nothing: `docs/semantics.md`, "Scores".
-_MARGIN = 1
 _SETTLE_S = 2.0
 _DELAY_S = 0.0
 _SUSPEND_AFTER_S = 0.0
@@ -221,10 +220,12 @@ def _stays_or_moves(reading: Reading, pair: Pair, asked: Asked) -> Answer:
     if lead <= 0:
         return Answer("stays", stays, spans)
     margin = reading.last(Margin, asked)
-    if lead < (margin.amount if margin else _MARGIN):
+    if margin is not None and lead < margin.amount:
         text = f"{stays}; once suspended, it resumes on {pair[1].name}"
-        return Answer("stays, and resumes elsewhere", text, spans + _spans(margin))
-    return Answer("moves", f"moves from {pair[0].name} to {pair[1].name}", spans + _spans(margin))
+        return Answer("stays, and resumes elsewhere", text, (*spans, margin.span))
+    # A margin that every lead reaches has not made it so.
+    reached = _spans(margin) if margin is not None and margin.amount > 1 else ()
+    return Answer("moves", f"moves from {pair[0].name} to {pair[1].name}", spans + reached)
 
 
 def _settle(old: Reading, new: Reading, pair: Pair, asked: Asked) -> Answers | None:
