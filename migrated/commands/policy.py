@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from migrated.commands.diagnostics_output import format_option, has_errors, print_diagnostics, unreadable
 from migrated.commands.lazy import LazyGroup, Subcommand
 from migrated.facts import known_facts
-from policylang import (
-    UNREADABLE,
-    Diagnostic,
-    Severity,
-    load_policy,
-    parse_policy_bytes,
-    render_text,
-    to_github,
-    to_json,
-)
+from policylang import Diagnostic, load_policy, parse_policy_bytes
 from policylang.loader import MAX_POLICY_BYTES
 
 _STDIN = "-"
@@ -58,14 +49,7 @@ def policy() -> None:
 
 @policy.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(readable=False))
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "github"]),
-    default="text",
-    show_default=True,
-    help="How to print what was found; `github` makes annotations.",
-)
+@format_option
 @click.pass_context
 def check(ctx: click.Context, files: tuple[str, ...], form: str) -> None:
     """Check policy files and show every mistake.
@@ -80,7 +64,7 @@ def check(ctx: click.Context, files: tuple[str, ...], form: str) -> None:
       cat my.policy | migrate policy check -
     """  # noqa: D301
     found = [diagnostic for file in files for diagnostic in _diagnostics(file)]
-    _PRINTERS[form](files, found)
+    print_diagnostics(form, files, found, done="checked", ok=not has_errors(found))
     ctx.exit(_exit_status(found))
 
 
@@ -92,42 +76,4 @@ def _diagnostics(file: str) -> tuple[Diagnostic, ...]:
 
 
 def _exit_status(found: Sequence[Diagnostic]) -> int:
-    if any(diagnostic.code == UNREADABLE for diagnostic in found):
-        return 2
-    return 1 if any(diagnostic.severity is Severity.ERROR for diagnostic in found) else 0
-
-
-def _print_text(files: Sequence[str], found: Sequence[Diagnostic]) -> None:
-    for diagnostic in found:
-        click.echo(render_text(diagnostic))
-    click.echo(f"{_counted(len(files), 'file')} checked: {_verdict(found)}")
-
-
-def _print_json(files: Sequence[str], found: Sequence[Diagnostic]) -> None:
-    import json
-
-    ok = all(diagnostic.severity is not Severity.ERROR for diagnostic in found)
-    result = {"ok": ok, "files": list(files), "diagnostics": [to_json(diagnostic) for diagnostic in found]}
-    click.echo(json.dumps(result, indent=2))
-
-
-def _print_github(files: Sequence[str], found: Sequence[Diagnostic]) -> None:
-    for diagnostic in found:
-        click.echo(to_github(diagnostic))
-
-
-_PRINTERS: dict[str, Callable[[Sequence[str], Sequence[Diagnostic]], None]] = {
-    "text": _print_text,
-    "json": _print_json,
-    "github": _print_github,
-}
-
-
-def _verdict(found: Sequence[Diagnostic]) -> str:
-    count = Counter(diagnostic.severity for diagnostic in found)
-    parts = [_counted(count[severity], severity.value) for severity in Severity if count[severity]]
-    return ", ".join(parts) or "no problems"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return 2 if unreadable(found) else int(has_errors(found))

@@ -8,6 +8,9 @@ from fnmatch import fnmatchcase
 from policylang.ast import Current, Glob, PatternSet, ScoreEffect, ScoreInterface, When
 from policylang.lint.material import Finding, Material
 
+MAX_NAMED = 8
+"""How many of the interfaces that are present a hint names: a host may have hundreds."""
+
 
 def no_such_interface(material: Material) -> Iterator[Finding]:
     """Find patterns that match none of the interfaces that are present."""
@@ -62,4 +65,5 @@ def _may_match(pattern: str, interface: str) -> bool:
 
 
 def _listed(names: frozenset[str]) -> str:
-    return ", ".join(f"`{name}`" for name in sorted(names))
+    shown = [f"`{name}`" for name in sorted(names)]
+    return ", ".join(shown[:MAX_NAMED] + ["others"] * (len(shown) > MAX_NAMED))

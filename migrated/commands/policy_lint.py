@@ -1,0 +1,131 @@
+"""`migrate policy lint`: what is right in policy files and yet hardly meant."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+import policylang.lint
+from migrated.commands.diagnostics_output import format_option, print_diagnostics, unreadable
+from migrated.facts import known_facts
+from policylang import Diagnostic, LoadResult, Severity, load_policy, parse_policy_bytes
+from policylang.lint import RULES, UNKNOWN_CODE, lint_loaded
+from policylang.loader import MAX_POLICY_BYTES
+
+_STDIN = "-"
+_LOOPBACK = "lo"
+_CODES = click.Choice([UNKNOWN_CODE, *RULES], case_sensitive=False)
+
+# The pages stand in the package where that was installed, else in the checkout.
+_PACKAGE = Path(policylang.lint.__file__).parent
+_PAGES = (_PACKAGE / "pages", _PACKAGE.parents[1] / "docs" / "lint")
+
+
+class _NotInstalledError(click.ClickException):
+    """End the command with status 2: the program has not all its files."""
+
+    exit_code = 2
+
+
+def _explain(ctx: click.Context, _parameter: click.Parameter, code: str | None) -> None:
+    """Print the page of a rule and end the command."""
+    if code is None or ctx.resilient_parsing:
+        return
+    pages = (folder / f"{code}.md" for folder in _PAGES)
+    page = next((page for page in pages if page.is_file()), None)
+    if page is None:
+        raise _NotInstalledError(f"the page of {code} was not installed: there is no {_PAGES[0] / code}.md")
+    click.echo(page.read_text(encoding="utf-8"), nl=False)
+    ctx.exit()
+
+
+@click.command(
+    epilog="The rules are " + ", ".join(f"{code} {rule.name}" for code, rule in RULES.items()) + "."
+)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(readable=False))
+@format_option
+@click.option(
+    "--select", type=_CODES, multiple=True, metavar="CODE", help="Use this rule; may be given again."
+)
+@click.option(
+    "--ignore", type=_CODES, multiple=True, metavar="CODE", help="Leave this rule out; may be given again."
+)
+@click.option("--together", is_flag=True, help="Read the files as one policy, in this order.")
+@click.option("--no-host", is_flag=True, help="Compare no pattern with the interfaces of this host.")
+@click.option(
+    "--interface",
+    "interfaces",
+    multiple=True,
+    metavar="NAME",
+    help="An interface to compare patterns with; may be given again.  [default: those of this host]",
+)
+@click.option(
+    "--explain",
+    type=click.Choice([*RULES], case_sensitive=False),
+    metavar="CODE",
+    is_eager=True,
+    expose_value=False,
+    callback=_explain,
+    help="Print the page of a rule and exit.",
+)
+@click.pass_context
+def lint(
+    ctx: click.Context,
+    files: tuple[str, ...],
+    form: str,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    together: bool,
+    no_host: bool,
+    interfaces: tuple[str, ...],
+) -> None:
+    """Find what is right in policy files and yet hardly meant.
+
+    Each file is read with those that it includes, and by itself; `-` reads the standard input. The comment
+    `# lint: allow CODE` behind a statement, or on a line before it, allows what a rule finds there. A file
+    with mistakes is not judged; they are shown instead. The exit status is 0 if nothing was found, 1 if
+    something was, and 2 if a file could not be read.
+
+    \b
+    Examples:
+      migrate policy lint my.policy
+      migrate policy lint --ignore P004 /etc/migrate/policy.d/*.policy
+      migrate policy lint --interface eth0 --interface wlan0 laptop.policy
+      migrate policy lint --explain P001
+    """  # noqa: D301
+    if no_host and interfaces:
+        raise click.UsageError("`--no-host` and `--interface` exclude each other")
+    if together and _STDIN in files:
+        raise click.UsageError("`--together` needs files: it can't read the standard input")
+    present = None if no_host else frozenset(interfaces or _interfaces_of_host())
+    every = (d for loaded in _loaded(files, together) for d in lint_loaded(loaded, interfaces=present))
+    found = [d for d in dict.fromkeys(every) if _wanted(d, select, ignore)]
+    print_diagnostics(form, files, found, done="judged", ok=not found)
+    ctx.exit(2 if unreadable(found) else int(bool(found)))
+
+
+def _loaded(files: Sequence[str], together: bool) -> Iterator[LoadResult]:
+    if together:
+        yield load_policy([Path(file) for file in files], facts=known_facts)
+        return
+    for file in files:
+        if file == _STDIN:
+            data = sys.stdin.buffer.read(MAX_POLICY_BYTES + 1)
+            yield parse_policy_bytes(data, "<stdin>", facts=known_facts)
+        else:
+            yield load_policy([Path(file)], facts=known_facts)
+
+
+def _wanted(diagnostic: Diagnostic, select: Sequence[str], ignore: Sequence[str]) -> bool:
+    """Return whether a finding is of a rule that is used; mistakes are always shown."""
+    if diagnostic.severity is Severity.ERROR:
+        return True
+    return diagnostic.code not in ignore and (not select or diagnostic.code in select)
+
+
+def _interfaces_of_host() -> frozenset[str]:
+    return frozenset(name for _, name in socket.if_nameindex()) - {_LOOPBACK}
