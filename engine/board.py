@@ -12,6 +12,11 @@ T = TypeVar("T")
 NOTHING: frozenset[int] = frozenset()
 NO_PATHS: frozenset[tuple[str, int]] = frozenset()
 
+Personal = tuple[frozenset[int], frozenset[tuple[str, int]]]
+"""What is on for a session, and for the paths to its peer."""
+
+_NOTHING_PERSONAL: Personal = (NOTHING, NO_PATHS)
+
 
 @dataclass(slots=True)
 class Flips:
@@ -44,6 +49,12 @@ class Board:
     def of_paths(self, peer: str) -> frozenset[tuple[str, int]]:
         """Return what is on for the paths to a peer: (interface, number of the trigger)."""
         return self._paths.get(peer, NO_PATHS)
+
+    def personal(self, session: str, peer: str) -> Personal:
+        """Return what `of_session` and `of_paths` do."""
+        if not self._sessions and not self._paths:
+            return _NOTHING_PERSONAL
+        return (self.of_session(session), self.of_paths(peer))
 
     def turn(self, number: int, key: Key, *, on: bool) -> None:
         """Take in that a trigger was turned on or off at a subject."""

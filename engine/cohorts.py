@@ -62,20 +62,30 @@ class CohortTable:
         if not cohort.members:
             del self._cohorts[cohort.key]
 
-    def turn(self, cohort: Cohort, group: Variant, situation: Situation) -> None:
-        """Give all members of a cohort another variant or situation, joining them with those in it."""
+    def turn(self, cohort: Cohort, key: CohortKey) -> None:
+        """Have all members of a cohort in common what ``key`` says, joining them with those that have."""
         del self._cohorts[cohort.key]
-        cohort.group, cohort.situation = group, situation
-        other = self._cohorts.get(cohort.key)
+        cohort.group, cohort.position, cohort.situation = key
+        other = self._cohorts.get(key)
         if other is None:
-            self._cohorts[cohort.key] = cohort
+            self._cohorts[key] = cohort
             return
         small, large = sorted((cohort, other), key=lambda c: len(c.members))
         large.members |= small.members
         large.due = min((c.due for c in (small, large) if c.due is not None), default=None)
         self._of.update(dict.fromkeys(small.members, large))
         small.members = {}
-        self._cohorts[large.key] = large
+        self._cohorts[key] = large
+
+    def shift(self, cohort: Cohort, sessions: list[str], position: Position, now: float) -> None:
+        """Give some members of a cohort, or all, another position, to be judged at ``now``."""
+        key = (cohort.group, position, cohort.situation)
+        if len(sessions) == len(cohort.members):
+            cohort.due = now
+            self.turn(cohort, key)
+            return
+        for session in sessions:
+            self.place(session, *key, now)
 
     def all(self) -> list[Cohort]:
         """Return every cohort; some may be empty by the time the caller comes to them."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from engine.attachment import AttachmentPoint, PointKey, canonical_address
-from engine.board import NO_PATHS
+from engine.board import NO_PATHS, Personal
 from engine.classes import SessionClass
 from engine.cohorts import Cohort, CohortTable
 from engine.conditions import Traits
@@ -292,15 +292,15 @@ class Engine:
 
     def _group(self, base: SessionClass, session: str) -> Variant:
         board = self._triggers.board
-        return base.variant(board.host | board.of_session(session) if base.triggers else board.host)
+        return base.variant(board.host | board.of_session(session))
 
     def _position(self, base: SessionClass, peer: str, attachment: PointKey, *, suspended: bool) -> Position:
-        paths = self._triggers.board.of_paths(peer) if base.guards else NO_PATHS
+        paths = self._triggers.board.of_paths(peer)
         return Position(
             current=_canonical(attachment),
             suspended=suspended,
             barred=self._failures.barred(peer),
-            paths=frozenset(path for path in paths if path[1] in base.guards) if paths else paths,
+            paths=_of_class(base, paths),
         )
 
     def _knows(self, key: Key) -> bool:
@@ -343,45 +343,37 @@ class Engine:
         if not group.base.triggers.isdisjoint(host) and cohort.members:
             cohort.due = now
             on = (group.on - host) | self._triggers.board.host
-            self._cohorts.turn(cohort, group.base.variant(on), cohort.situation)
+            self._cohorts.turn(cohort, (group.base.variant(on), cohort.position, cohort.situation))
         elif not group.guards.isdisjoint(links):
             cohort.due = now
 
     def _place_anew(self, peers: Iterable[str], now: float) -> None:
         """Put the sessions of these peers among those whose ways to their peer are alike."""
         for peer in peers:
+            cohorts: dict[Cohort, list[str]] = {}
             for session in self._by_peer.get(peer, ()):
-                at = self._cohorts[session]
-                was = at.position
-                position = self._position(at.group.base, peer, was.current, suspended=was.suspended)
+                cohorts.setdefault(self._cohorts[session], []).append(session)
+            for cohort, sessions in cohorts.items():
+                was = cohort.position
+                base = cohort.group.base
+                position = self._position(base, peer, was.current, suspended=was.suspended)
                 if position != was:
-                    self._cohorts.place(session, at.group, position, at.situation, now)
+                    self._cohorts.shift(cohort, sessions, position, now)
 
     def _sorted_anew(self, now: float) -> CohortTable:
         """Return all sessions as the rules in force class them, where they are and in the same situation."""
-        table, sort = CohortTable(), self._rules.sorter()
+        table, sort, board = CohortTable(), self._rules.sorter(), self._triggers.board
         for cohort in self._cohorts.all():
-            classes: dict[SessionClass, dict[str, None]] = {}
+            groups: dict[tuple[SessionClass, Personal], dict[str, None]] = {}
             for session in cohort.members:
                 live = self._sessions[session]
-                classes.setdefault(sort(live.family, live.traits), {})[session] = None
-            for base, members in classes.items():
-                self._fill(table, base, members, cohort, now)
+                base = sort(live.family, live.traits)
+                groups.setdefault((base, board.personal(session, live.peer)), {})[session] = None
+            for (base, (on, paths)), members in groups.items():
+                position = replace(cohort.position, paths=_of_class(base, paths))
+                key = (base.variant(board.host | on), position, cohort.situation)
+                table.place_all(members, key, now)
         return table
-
-    def _fill(
-        self, table: CohortTable, base: SessionClass, members: dict[str, None], like: Cohort, now: float
-    ) -> None:
-        """Put sessions of one class into a table; one by one where what is measured may tell them apart."""
-        was, situation = like.position, like.situation
-        if not base.triggers and not base.guards:
-            group, position = self._group(base, ""), replace(was, paths=NO_PATHS)
-            table.place_all(members, (group, position, situation), now)
-            return
-        for session in members:
-            peer = self._sessions[session].peer
-            position = self._position(base, peer, was.current, suspended=was.suspended)
-            table.place(session, self._group(base, session), position, situation, now)
 
     def _decide(self, cohorts: list[Cohort], now: float) -> tuple[Decision, ...]:
         """Judge cohorts, and give each member the answer if it was not given before."""
@@ -396,12 +388,17 @@ class Engine:
                 reasons = argue(cohort.group, cohort.position, judgement, self._world)
                 decisions += decisions_for(cohort.members, judgement.answer, reasons)
             if judgement.situation != cohort.situation:
-                self._cohorts.turn(cohort, cohort.group, judgement.situation)
+                self._cohorts.turn(cohort, (cohort.group, cohort.position, judgement.situation))
         return tuple(decisions)
 
 
 def _compiled(policy: Policy | CompiledPolicy) -> CompiledPolicy:
     return policy if isinstance(policy, CompiledPolicy) else CompiledPolicy(policy)
+
+
+def _of_class(base: SessionClass, paths: frozenset[tuple[str, int]]) -> frozenset[tuple[str, int]]:
+    """Return what of all that is on for the paths to a peer is of interest for a class."""
+    return frozenset(path for path in paths if path[1] in base.guards) if paths and base.guards else NO_PATHS
 
 
 def _canonical(attachment: PointKey) -> PointKey:

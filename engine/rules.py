@@ -58,10 +58,11 @@ class _Scope:
 
     def __init__(self) -> None:
         self._ons: list[_CompiledOn] = []
-        self._index = ConnectionIndex()
+        self._index: ConnectionIndex | None = None  # most bodies hold no `on`
 
     def add(self, on: _CompiledOn, conditions: Sequence[Condition]) -> None:
         """Take in an `on`; the one in whose `else` it stands must be in already."""
+        self._index = self._index or ConnectionIndex()
         self._index.add(len(self._ons), conditions)
         self._ons.append(on)
 
@@ -71,7 +72,7 @@ class _Scope:
         ``connections`` are those that satisfy every `on` further out; one of them must
         satisfy this one too.
         """
-        if not self._ons:
+        if self._index is None:
             return
         for position in self._index.candidates(connections):
             on = self._ons[position]
@@ -102,7 +103,27 @@ class _Fork:
     otherwise: _Body
 
 
-_Body = tuple[PlainStatement | _Branch | _Fork, ...]
+_Item = PlainStatement | _Branch | _Fork
+
+
+class _Body:
+    """The statements of a body, so that those of one class are found without a look at all others."""
+
+    def __init__(self, items: Sequence[_Item]) -> None:
+        self._items = items
+        bare = {n: item for n, item in enumerate(items) if isinstance(item, _Branch) and not item.otherwise}
+        self._always = [n for n in range(len(items)) if n not in bare]
+        self._places = {branch.number: n for n, branch in bare.items()}
+
+    def __bool__(self) -> bool:
+        """Return whether there are any statements."""
+        return bool(self._items)
+
+    def read(self, held: Held) -> Iterator[_Item]:
+        """Yield what is read where these `on`s hold, but for those that do not hold and have no `else`."""
+        held_here = [self._places[number] for number in held if number in self._places]
+        for place in sorted([*self._always, *held_here]) if held_here else self._always:
+            yield self._items[place]
 
 
 class _Compiler:
@@ -118,11 +139,9 @@ class _Compiler:
         self, statements: Sequence[Statement], scope: _Scope, unless: _CompiledOn | None = None
     ) -> _Body:
         """Compile the statements of a body whose `on`s belong to ``scope``."""
-        return tuple(self._item(statement, scope, unless) for statement in statements)
+        return _Body([self._item(statement, scope, unless) for statement in statements])
 
-    def _item(
-        self, statement: Statement, scope: _Scope, unless: _CompiledOn | None
-    ) -> PlainStatement | _Branch | _Fork:
+    def _item(self, statement: Statement, scope: _Scope, unless: _CompiledOn | None) -> _Item:
         match statement:
             case On():
                 return self._on(statement, scope, unless)
@@ -171,11 +190,11 @@ class CompiledPolicy:
         """Return the class of a session whose connections have these traits."""
         held: Held = {}
         self._root.match(traits, held)
-        return self._class(family, tuple(held))
+        return self._class(family, held)
 
     def unconditional(self, family: int) -> SessionClass:
         """Return the class of a session that no `on` speaks of."""
-        return self._class(family, ())
+        return self._class(family, {})
 
     def sorter(self) -> Callable[[int, tuple[Traits, ...]], SessionClass]:
         """Return what does as `class_of`, and asks once only about sessions that no `on` tells apart.
@@ -195,15 +214,15 @@ class CompiledPolicy:
 
         return sort
 
-    def _class(self, family: int, held: tuple[int, ...]) -> SessionClass:
+    def _class(self, family: int, held: Held) -> SessionClass:
         """Return the class of this signature, compiling it when it is first asked for."""
-        key = (family, held)
+        key = (family, tuple(held))
         known = self._classes.get(key)
         if known is None:
             if len(self._classes) >= MAX_CLASSES:
                 self._classes.clear()
             whens: list[tuple[When, int]] = []
-            statements = tuple(_collect(self._body, frozenset(held), (), whens))
+            statements = tuple(_collect(self._body, held, (), whens))
             known = self._classes[key] = SessionClass(family, statements, whens, self.triggers)
         return known
 
@@ -218,10 +237,10 @@ def _nothing(_traits: Traits) -> None:
 
 
 def _collect(
-    body: _Body, held: frozenset[int], guards: tuple[Guard, ...], whens: list[tuple[When, int]]
+    body: _Body, held: Held, guards: tuple[Guard, ...], whens: list[tuple[When, int]]
 ) -> Iterator[Guarded[PlainStatement]]:
     """Yield, in the order of the text, what may apply where these `on`s hold; gather the `when`s read."""
-    for item in body:
+    for item in body.read(held):
         match item:
             case _Branch():
                 yield from _collect(item.body if item.number in held else item.otherwise, held, guards, whens)
