@@ -15,7 +15,7 @@ from typing import Final, Literal, assert_never
 
 import click
 
-from engine import Decision, Engine
+from engine import Decision
 from migrated import hands, log
 from migrated.adopt import Adopter
 from migrated.applications.refusal import refuse_connection
@@ -32,9 +32,11 @@ from migrated.journal import Journal
 from migrated.kernel.capabilities import why_no_kernel
 from migrated.kernel.ptrace import let_late_ones_go
 from migrated.kernel.routing import prepare_frozen_route
+from migrated.link_news import LinkNews
 from migrated.mover import Mover
 from migrated.peers import Peer, Peers
 from migrated.policies import Outcome, PolicyInForce
+from migrated.recording.engine import start_engine
 from migrated.reloading import Reloader, tell_refused
 from migrated.reports import Reports
 from migrated.resources import discover as discover_resources
@@ -44,7 +46,6 @@ from migrated.silence import park_the_distressed, resume_the_heard
 from migrated.store import Store, StoreError
 from migrated.tasks import run_until
 from monitors.discovery import discover
-from monitors.events import AddressPresent, Event, LinkState
 from monitors.host import MonitorHost
 from sessionlayer.application.messages import SOCKET_NAME
 from sessionlayer.protocol.commands import (
@@ -92,11 +93,15 @@ class Daemon:
         monitors = discover(plugins=configuration.plugins)
         policies = PolicyInForce(partial(facts_of, monitors))
         outcome = policies.take(policies.read(configuration.policy_files()))
+        journal = Journal()
+        engine, self._recorder = start_engine(
+            policies, configuration, recorded=not no_kernel, clock=self._loop.time, journal=journal
+        )
         self._core = Core(
-            engine=Engine(policies.policy),
+            engine=engine,
             sessions=SessionTable(),
             store=Store(configuration.state_folder),
-            journal=Journal(),
+            journal=journal,
             now=self._loop.time,
             perform=self.perform,
             carry_out=self.carry_out,
@@ -142,7 +147,7 @@ class Daemon:
         )
         self._control = ControlServer(configuration.socket, reports)
         self._timer: asyncio.TimerHandle | None = None
-        self._usable: dict[str, bool] = {}
+        self._news = LinkNews(self._core.journal)
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT. Connections stay as they are, frozen or live, when this ends.
@@ -173,7 +178,15 @@ class Daemon:
         )
         async with self._host, listeners:
             self._core.journal.tell("started", control_port=self._configuration.control_port)
-            await run_until(stop, self._watch_the_world(), self._watch_connections(), self._reloader.run())
+            await run_until(
+                stop,
+                self._watch_the_world(),
+                self._watch_connections(),
+                self._reloader.run(),
+                *([self._recorder.run()] if self._recorder else []),
+            )
+        if self._recorder is not None:
+            await self._recorder.close()
         self._datagrams.close()
 
     async def _keep(self, stop: asyncio.Event) -> None:
@@ -187,7 +200,7 @@ class Daemon:
         async for events in self._host:
             now = self._loop.time()
             for event in events:
-                self._tell_of(event)
+                self._news.take_in(event)
                 self.carry_out(self._core.engine.handle(event, now))
             for peer in self._peers:
                 peer.association.set_addresses(self._own_addresses())
@@ -327,18 +340,6 @@ class Daemon:
     def _interface_of(self, address: str) -> int:
         point = self._core.point_of(address)
         return point.index if point else 0
-
-    def _tell_of(self, event: Event) -> None:
-        """Tell people of links that come and go; addresses are told of as the links that they make usable."""
-        if isinstance(event, LinkState) and self._usable.get(event.interface) != event.usable:
-            known = event.interface in self._usable
-            self._usable[event.interface] = event.usable
-            if known or event.usable:
-                self._core.journal.tell("link-up" if event.usable else "link-down", link=event.interface)
-        elif isinstance(event, AddressPresent):
-            self._core.journal.tell(
-                "address-present", level=logging.DEBUG, link=event.label, address=event.address
-            )
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 
+from engine import CompiledPolicy
 from migrated.control.messages import PolicyReport, PolicyText
 from policylang import load_policy
-from policylang.ast import Policy
 from policylang.diagnostics import Diagnostic, Severity
 from policylang.loader import LoadResult, PolicyFile, PolicySource
 from policylang.measures import FactSource
@@ -33,6 +34,14 @@ class Outcome(Enum):
     """They are in force, in place of the policy before them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What files say, ready to be put in force; ``compiled`` is ``None`` if they have a mistake."""
+
+    result: LoadResult
+    compiled: CompiledPolicy | None
+
+
 class PolicyInForce:
     """The last good policy, and what is wrong with the files if they hold another one.
 
@@ -43,14 +52,14 @@ class PolicyInForce:
     def __init__(self, facts: FactSource) -> None:
         self._facts = facts
         shipped = self.read([])
-        assert shipped.policy is not None
-        self.policy: Policy = shipped.policy
-        self.sources: tuple[PolicySource, ...] = shipped.sources
+        assert shipped.compiled is not None
+        self.policy: CompiledPolicy = shipped.compiled
+        self.sources: tuple[PolicySource, ...] = shipped.result.sources
         self.generation = 0
         self.last_error = ""
         self._last_error_at = 0.0
         self._loaded_at = time.time()
-        self._read_last = shipped
+        self._read_last = shipped.result
         self._patterns_in_force: frozenset[str] = frozenset()
 
     @property
@@ -58,31 +67,33 @@ class PolicyInForce:
         """Return the absolute patterns that `include` statements name, in force or read last."""
         return frozenset(self._read_last.patterns) | self._patterns_in_force
 
-    def read(self, files: Sequence[PolicyFile]) -> LoadResult:
+    def read(self, files: Sequence[PolicyFile]) -> Reading:
         """Read files with the shipped defaults before them. Changes nothing, so any thread may do it."""
-        return load_policy(files, with_defaults=True, facts=self._facts)
+        result = load_policy(files, with_defaults=True, facts=self._facts)
+        return Reading(result, None if result.policy is None else CompiledPolicy(result.policy))
 
-    def take(self, result: LoadResult, *, forced: bool = False) -> Outcome:
+    def take(self, reading: Reading, *, forced: bool = False) -> Outcome:
         """Put what was read in force if it is right and new.
 
         A mistake is logged in full, and the policy before it stays in force.
 
         Args:
-            result: what `read` returned.
+            reading: what `read` returned.
             forced: whether to take it for new whatever it says.
         """
+        result = reading.result
         if result.sources == self._read_last.sources and not forced:
             return Outcome.UNCHANGED
         self._read_last = result
         for diagnostic in result.diagnostics:
             _tell(diagnostic)
-        if result.policy is None:
+        if reading.compiled is None:
             self._refuse(result)
             return Outcome.REFUSED
         self.last_error = ""
         if result.sources == self.sources and not forced:
             return Outcome.RESTORED
-        self.policy, self.sources = result.policy, result.sources
+        self.policy, self.sources = reading.compiled, result.sources
         self._patterns_in_force = frozenset(result.patterns)
         self.generation += 1
         self._loaded_at = time.time()

@@ -9,9 +9,8 @@ from typing import Final
 
 from migrated.config import Configuration
 from migrated.core import Core
-from migrated.policies import Outcome, PolicyInForce
+from migrated.policies import Outcome, PolicyInForce, Reading
 from migrated.watching import Watcher
-from policylang.loader import LoadResult
 
 SUPERSEDED_S: Final = 1.0
 """Most seconds that files which change while they are read can put a policy off."""
@@ -57,14 +56,14 @@ class Reloader:
 
     async def _changed(self) -> None:
         """Read the files and put what they say in force, unless they have changed meanwhile."""
-        result = await asyncio.to_thread(self._read)
+        reading = await asyncio.to_thread(self._read)
         if self._is_superseded():
             return  # and comes again
         forced, self._forced = self._forced, False
         self._put_off_since = None
-        self._take(result, forced=forced)
+        self._take(reading, forced=forced)
 
-    def _read(self) -> LoadResult:
+    def _read(self) -> Reading:
         return self._policies.read(self._configuration.policy_files())
 
     def _is_superseded(self) -> bool:
@@ -75,8 +74,8 @@ class Reloader:
             self._put_off_since = now
         return now - self._put_off_since < SUPERSEDED_S
 
-    def _take(self, result: LoadResult, *, forced: bool) -> None:
-        match self._policies.take(result, forced=forced):
+    def _take(self, reading: Reading, *, forced: bool) -> None:
+        match self._policies.take(reading, forced=forced):
             case Outcome.REFUSED:
                 tell_refused(self._core, self._policies)
             case Outcome.RESTORED:

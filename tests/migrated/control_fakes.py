@@ -100,12 +100,14 @@ LINKS = (
 
 POLICY = PolicyReport(
     files=(
-        PolicyText(file="default.policy", text="# defaults\n"),
+        PolicyText(file="default.policy", text="# defaults\n", layer="default"),
         PolicyText(file="a.policy", text="monitor-policy {\n\tadopt\n}\n"),
+        PolicyText(file="c.policy", text="\n", layer="user", included_by="a.policy:7"),
     ),
     generation=3,
     loaded_at=1.5e9,
     last_error="b.policy:1:1: error: no",
+    last_error_at=1.6e9,
 )
 
 

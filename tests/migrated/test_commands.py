@@ -100,8 +100,27 @@ def test_policy_show(running: RunningServer) -> None:
     result = migrate("policy", "show")
     assert result.exit_code == 0
     assert result.stdout.startswith("# generation 3, loaded 2017-")
-    assert result.stdout.endswith("# a.policy\nmonitor-policy {\n\tadopt\n}\n")
-    assert result.stderr == "the files on disk are not in force: b.policy:1:1: error: no\n"
+    assert "\n# default.policy (default)\n# defaults\n" in result.stdout
+    assert "\n# a.policy (system)\nmonitor-policy {\n\tadopt\n}\n" in result.stdout
+    assert result.stdout.endswith("\n# c.policy (user, included by a.policy:7)\n\n")
+    assert result.stderr.startswith("the files on disk are not in force, since 2020-")
+    assert result.stderr.endswith(": b.policy:1:1: error: no\n")
+
+
+def test_policy_show_of_a_layer(running: RunningServer) -> None:
+    result = migrate("policy", "show", "--layer", "user", "--layer", "default")
+    assert "(default)" in result.stdout
+    assert "(user, " in result.stdout
+    assert "(system)" not in result.stdout
+    shown = json.loads(migrate("policy", "show", "--layer", "system", "--json").stdout)
+    assert [file["file"] for file in shown["files"]] == ["a.policy"]
+
+
+def test_policy_show_tells_whether_the_files_on_disk_are_in_force(running: RunningServer) -> None:
+    result = migrate("policy", "show", "--check")
+    assert result.exit_code == 1
+    assert "(system)" not in result.stdout
+    assert "b.policy:1:1: error: no" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,28 @@
+"""Tell people of links that come and go."""
+
+from __future__ import annotations
+
+import logging
+
+from migrated.journal import Journal
+from monitors.events import AddressPresent, Event, LinkState
+
+
+class LinkNews:
+    """Tells of links; addresses are told of as the links that they make usable."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._usable: dict[str, bool] = {}
+
+    def take_in(self, event: Event) -> None:
+        """Tell of what a monitor reports, if it is news."""
+        if isinstance(event, LinkState) and self._usable.get(event.interface) != event.usable:
+            known = event.interface in self._usable
+            self._usable[event.interface] = event.usable
+            if known or event.usable:
+                self._journal.tell("link-up" if event.usable else "link-down", link=event.interface)
+        elif isinstance(event, AddressPresent):
+            self._journal.tell(
+                "address-present", level=logging.DEBUG, link=event.label, address=event.address
+            )

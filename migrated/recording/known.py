@@ -1,0 +1,147 @@
+"""What an event log has said so far, and the same as the beginning of another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from msgspec.structs import replace
+
+from migrated.recording.entries import (
+    AddressLost,
+    AddressSeen,
+    DecisionGiven,
+    Entry,
+    FactSeen,
+    LinkLost,
+    LinkSeen,
+    MoveFailed,
+    PolicyLoaded,
+    SessionAdded,
+    SessionMoved,
+    SessionRemoved,
+    SessionSuspended,
+    SnapshotBegan,
+    SnapshotEnded,
+)
+from monitors.events import FactMeasured
+
+MAX_FACTS: Final = 65_536
+"""Most facts that a log begins with; further ones are in it from when they are measured again."""
+
+FactKey = tuple[str, str, str, str, str]
+
+
+class Known:
+    """What is so now, as far as the entries that were taken in say it.
+
+    Bars after failed moves are not part of it: they fall within minutes.
+    """
+
+    def __init__(self) -> None:
+        self._policy: PolicyLoaded | None = None
+        self._links: dict[int, LinkSeen] = {}
+        self._addresses: dict[tuple[int, str], AddressSeen] = {}
+        self._sessions: dict[str, SessionAdded] = {}
+        self._facts: dict[FactKey, FactSeen] = {}
+
+    def take_in(self, entry: Entry) -> None:
+        """Take in what has happened."""
+        match entry:
+            case PolicyLoaded():
+                self._policy = entry
+            case LinkSeen():
+                self._see_link(entry)
+            case LinkLost():
+                self._lose_link(entry.event.index)
+            case AddressSeen():
+                self._addresses[entry.event.index, entry.event.address] = entry
+            case AddressLost():
+                self._addresses.pop((entry.event.index, entry.event.address), None)
+            case FactSeen():
+                self._see_fact(entry)
+            case SessionAdded():
+                self._sessions[entry.description.id] = entry
+            case SessionRemoved():
+                self._remove(entry.session)
+            case SessionMoved():
+                before = self._sessions[entry.session]
+                self._sessions[entry.session] = replace(before, attachment=entry.attachment, suspended=False)
+            case SessionSuspended():
+                self._sessions[entry.session] = replace(self._sessions[entry.session], suspended=True)
+            case SnapshotBegan() | SnapshotEnded() | MoveFailed() | DecisionGiven():
+                pass
+
+    def snapshot(
+        self, cause: Literal["started", "rotated"], *, program: str, wall: float, clock: float
+    ) -> tuple[Entry, ...]:
+        """Return the lines that a log begins with: the policy, links, addresses, sessions and their facts.
+
+        Args:
+            cause: why a log begins.
+            program: the version of the program.
+            wall: the time, in seconds since the epoch.
+            clock: the time on the engine's clock, in seconds.
+        """
+        known: list[Entry] = [SnapshotBegan(wall=wall, clock=clock, cause=cause, program=program)]
+        if self._policy is not None:
+            known.append(self._policy)
+        known += (*self._links.values(), *self._addresses.values(), *self._sessions.values())
+        now = [replace(entry, wall=wall, clock=clock) for entry in known]
+        ended = SnapshotEnded(wall=wall, clock=clock)
+        return (*now, *self._present_facts(wall, clock), ended)
+
+    def _see_link(self, entry: LinkSeen) -> None:
+        """Take a link in. Facts belong to its name: under another name it has none."""
+        link = entry.event
+        for index, other in list(self._links.items()):
+            same = index == link.index
+            if same != (other.event.interface == link.interface):
+                self._forget_facts(other.event.interface)
+                if not same:
+                    self._lose_link(index)
+        self._links[link.index] = entry
+
+    def _lose_link(self, index: int) -> None:
+        gone = self._links.pop(index, None)
+        self._addresses = {key: seen for key, seen in self._addresses.items() if key[0] != index}
+        if gone is not None:
+            self._forget_facts(gone.event.interface)
+
+    def _forget_facts(self, interface: str) -> None:
+        self._facts = {key: seen for key, seen in self._facts.items() if seen.event.interface != interface}
+
+    def _see_fact(self, entry: FactSeen) -> None:
+        key = _key(entry.event)
+        if entry.event.value is None:
+            self._facts.pop(key, None)
+        elif key in self._facts or len(self._facts) < MAX_FACTS:
+            self._facts[key] = entry
+
+    def _remove(self, session: str) -> None:
+        peer = self._sessions.pop(session).description.peer
+        others = any(other.description.peer == peer for other in self._sessions.values())
+        self._facts = {
+            key: seen
+            for key, seen in self._facts.items()
+            if seen.event.session != session and (others or seen.event.peer != peer)
+        }
+
+    def _present_facts(self, wall: float, clock: float) -> Iterator[FactSeen]:
+        """Return the facts that are known still, each with what is left of its lifetime."""
+        for seen in self._facts.values():
+            fact = seen.event
+            if fact.lifetime_s is None:
+                yield replace(seen, wall=wall, clock=clock)
+            elif (left := seen.clock + fact.lifetime_s - clock) > 0:
+                yield FactSeen(wall=wall, clock=clock, event=_lasting(fact, left))
+
+
+def _key(fact: FactMeasured) -> FactKey:
+    return (fact.fact, fact.interface, fact.peer, fact.session, fact.connection)
+
+
+def _lasting(fact: FactMeasured, lifetime_s: float) -> FactMeasured:
+    from dataclasses import replace as with_changes
+
+    return with_changes(fact, lifetime_s=lifetime_s)
