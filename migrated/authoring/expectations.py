@@ -187,4 +187,4 @@ def _yes(value: bool) -> str:
 
 
 def _after(after_s: float | None) -> str:
-    return "never" if after_s is None else f"after {after_s:g} s"
+    return "never" if after_s is None else f"after {after_s:.12g} s"

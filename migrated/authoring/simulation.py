@@ -28,7 +28,7 @@ from policylang.ast import Policy, Span
 MAX_AT_ONCE: Final = 64
 """Decisions for one session at one instant; with more the policy sends it to and fro without end."""
 
-MAX_DECISIONS: Final = 100_000
+MAX_DECISIONS: Final = 10_000
 """Decisions between two things put in; with more it flaps for ever."""
 ROUNDING_S: Final = 1e-6
 """How far a deadline may be beyond a time and count as reached: 20.1 s and 2 s more is not quite 22.1 s."""

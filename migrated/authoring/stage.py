@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Final
 
 from engine import PointKey, SessionDescription
@@ -70,6 +71,7 @@ class Stage:
         self.servers: dict[str, list[str]] = {}
         self._links: dict[str, _Link] = {}
         self._names: dict[PointKey, str] = {}
+        self._indexes = count(1)
 
     # What happens.
 
@@ -83,7 +85,7 @@ class Stage:
             interface = interface_of(name)
             link = self._links.get(interface)
             if link is None:
-                link = self._links[interface] = _Link(index=1 + len(self._links))
+                link = self._links[interface] = _Link(index=next(self._indexes))
                 self.given += self.simulation.event(link_state(interface, link.index, up=True))
             for text in several(addresses):
                 present = address_present(name, link.index, text)

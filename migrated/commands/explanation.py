@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from migrated.log import printable
+from monitors.facts import STANDARD_FACTS
 
 if TYPE_CHECKING:
     from engine import Explanation, PointExplanation
     from engine.forks import ConditionRow
-    from monitors.facts import FactValue
 
 
 def explanation_text(title: str, explanation: Explanation, now: float) -> str:
@@ -57,16 +57,20 @@ def _condition(row: ConditionRow, now: float) -> tuple[str, str, str, str, str]:
     holds = "yes" if row.holds else "no"
     if row.due is not None:
         holds += f", {'no' if row.holds else 'yes'} in {_seconds(row.due - now)}"
-    return (row.text, row.subject, _value(row.value), holds, str(row.span))
+    return (row.text, row.subject, _value(row), holds, str(row.span))
 
 
-def _value(value: FactValue | None) -> str:
-    """Return a measured value in its own unit, as a policy writes truth values."""
+def _value(row: ConditionRow) -> str:
+    """Return what is measured, in the fact's own unit where it is one that every host knows."""
+    value = row.value
     if value is None:
         return "unknown"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return value if isinstance(value, str) else f"{value:g}"
+    if isinstance(value, str):
+        return value
+    fact = STANDARD_FACTS.get(row.text.partition(" ")[0])
+    return f"{value:g} {fact.unit if fact else ''}".rstrip()
 
 
 def _winner(explanation: Explanation, now: float) -> str:
