@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import PurePath
 
 from monitors.facts import UNITS, Fact, FactTable, FactType
 from policylang import values
@@ -151,4 +152,4 @@ def _set(name: str, around: Surroundings) -> str:
     more = len(definition.values) - MAX_LISTED
     rest = f" and {more} more" if more > 0 else ""
     line = around.texts[file].count("\n", 0, definition.start) + 1
-    return f"the set `${name}`: {shown}{rest}\n\ndefined at {file}:{line}"
+    return f"the set `${name}`: {shown}{rest}\n\ndefined at {PurePath(file).name}:{line}"

@@ -1,0 +1,1 @@
+"""The language server: what `policylang.editing` knows, in the protocol of editors."""
