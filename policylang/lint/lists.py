@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 from policylang.ast import (
@@ -26,9 +27,19 @@ from policylang.lint.material import Finding, Material
 from policylang.lint.patterns import glob_covers, host_name, may_meet
 
 MAX_LISTED = 256
-"""Longest list whose values are compared with each other, and most `on`s of one body that are."""
+"""Longest list whose values are compared with each other, and most lists side by side that are."""
 
 _PATHS = Alphabet(paths=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Listing:
+    """The values of one condition of an `on`; lists of equal ``beside`` differ in their values alone."""
+
+    placed: PlacedHead
+    on: On
+    condition: Condition
+    beside: object
 
 
 def host_bits(material: Material) -> Iterator[Finding]:
@@ -65,17 +76,16 @@ def covered_value(material: Material) -> Iterator[Finding]:
 
 def overlap(material: Material) -> Iterator[Finding]:
     """Find `on`s side by side whose values overlap in part and whose bodies disagree there."""
-    beside: dict[object, list[PlacedHead]] = defaultdict(list)
+    groups: dict[object, list[_Listing]] = defaultdict(list)
     for placed in material.layout.heads:
-        if isinstance(placed.head, On) and not material.reach.dead(placed.path):
-            *_, last = placed.path or (None,)
-            place = None if last is None else (last.number, last.body)
-            beside[place, placed.span.file].append(placed)
-    for siblings in beside.values():
-        for at, later in enumerate(siblings[:MAX_LISTED]):
-            earlier = next((e for e in siblings[:at] if _clash(material, e, later)), None)
+        if not material.reach.dead(placed.path):
+            for listing in _listings(placed):
+                groups[listing.beside].append(listing)
+    for listings in groups.values():
+        for at, later in enumerate(listings[:MAX_LISTED]):
+            earlier = next((e for e in listings[:at] if _clash(material, e, later)), None)
             if earlier is not None:
-                yield _overlapping(material, earlier, later)
+                yield _overlapping(material, earlier.placed, later.placed)
 
 
 def _overlapping(material: Material, earlier: PlacedHead, later: PlacedHead) -> Finding:
@@ -130,28 +140,28 @@ def _pattern(key: str, value: Glob | Name) -> str:
     return host_name(text) if key == "remote-host" else text
 
 
-def _clash(material: Material, earlier: PlacedHead, later: PlacedHead) -> bool:
-    """Return whether two `on`s differ in one key, share values of it in part, and disagree."""
-    first, second = earlier.head, later.head
-    assert isinstance(first, On)
-    assert isinstance(second, On)
-    pair = _differing(first, second)
-    if pair is None or not any(_straddle(a, b) for a in pair[0].values for b in pair[1].values):
+def _listings(placed: PlacedHead) -> Iterator[_Listing]:
+    """Yield each list of values of an `on`, unless it stands after `not`."""
+    on = placed.head
+    if not isinstance(on, On):
+        return
+    where = (placed.path[-1].number, placed.path[-1].body) if placed.path else None
+    for condition in on.conditions:
+        if not condition.negated:
+            others = frozenset(_asked(other) for other in on.conditions if other is not condition)
+            beside = (where, placed.span.file, condition.key, others)
+            yield _Listing(placed=placed, on=on, condition=condition, beside=beside)
+
+
+def _clash(material: Material, earlier: _Listing, later: _Listing) -> bool:
+    """Return whether two lists share values in part, and the bodies of their `on`s disagree."""
+    pairs = ((a, b) for a in earlier.condition.values for b in later.condition.values)
+    if not any(_straddle(a, b) for a, b in pairs):
         return False
-    a, b = (material.reach.where(condition) for condition in pair)
-    if a <= b or b <= a:
+    first, second = (material.reach.where(listing.condition) for listing in (earlier, later))
+    if first <= second or second <= first:
         return False  # an exception, or what another rule finds
-    return any(_disagree(x, y) for x in first.body for y in second.body)
-
-
-def _differing(first: On, second: On) -> tuple[Condition, Condition] | None:
-    """Return the conditions in which two `on`s differ, if it is one in each, of one key."""
-    mine, others = ({_asked(c): c for c in on.conditions} for on in (first, second))
-    left = [c for asked, c in mine.items() if asked not in others]
-    right = [c for asked, c in others.items() if asked not in mine]
-    if len(left) != 1 or len(right) != 1 or left[0].key != right[0].key:
-        return None
-    return None if left[0].negated or right[0].negated else (left[0], right[0])
+    return any(_disagree(x, y) for x in earlier.on.body for y in later.on.body)
 
 
 def _asked(condition: Condition) -> object:

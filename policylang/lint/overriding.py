@@ -25,25 +25,27 @@ _Peers = Sequence[PlacedLeaf]
 
 def shadowed(material: Material) -> Iterator[Finding]:
     """Find statements that a later one always overrides."""
+    reach = material.reach
     for peers in _by_kind(material):
         for at, placed in enumerate(peers):
-            later = _later(peers, at)
-            winner = next((p for p in later if _overrides(material.reach, p, placed)), None)
-            if winner is not None and not _says_again(material.reach, peers, winner, placed):
-                yield Finding(
-                    span=placed.span,
-                    message=f"this has no effect: whenever it applies, {material.words(winner.span)}"
-                    f" at {winner.span} overrides it",
-                    hint="the last statement wins: take one of them out, or write the general one first",
-                )
+            found = next((n for n in _later(peers, at) if _overrides(reach, peers[n], placed)), None)
+            # Of two that say the same, the second is reported.
+            if found is None or _said_already(reach, peers, found) is placed:
+                continue
+            winner = peers[found]
+            yield Finding(
+                span=placed.span,
+                message=f"this has no effect: whenever it applies, {material.words(winner.span)}"
+                f" at {winner.span} overrides it",
+                hint="the last statement wins: take one of them out, or write the general one first",
+            )
 
 
 def repeated(material: Material) -> Iterator[Finding]:
     """Find statements that say what holds already."""
     for peers in _by_kind(material):
         for at, placed in enumerate(peers):
-            earlier = reversed(peers[max(0, at - MAX_COMPARED) : at])
-            said = next((p for p in earlier if _says_again(material.reach, peers, placed, p)), None)
+            said = _said_already(material.reach, peers, at)
             if said is not None:
                 yield Finding(
                     span=placed.span,
@@ -84,10 +86,11 @@ def _kind(leaf: Leaf) -> object:
     return (ExpireRule, leaf.layer) if isinstance(leaf, ExpireRule) else type(leaf)
 
 
-def _later(peers: _Peers, at: int) -> Iterator[PlacedLeaf]:
-    near = peers[at + 1 : at + 1 + MAX_COMPARED]
-    yield from near
-    yield from islice((p for p in peers[at + 1 + MAX_COMPARED :] if not p.path), MAX_COMPARED)
+def _later(peers: _Peers, at: int) -> Iterator[int]:
+    """Return the positions of the statements that one is compared with as its possible overriders."""
+    near = at + 1 + MAX_COMPARED
+    yield from range(at + 1, min(near, len(peers)))
+    yield from islice((n for n in range(near, len(peers)) if not peers[n].path), MAX_COMPARED)
 
 
 def _comparable(first: PlacedLeaf, second: PlacedLeaf) -> bool:
@@ -97,30 +100,32 @@ def _comparable(first: PlacedLeaf, second: PlacedLeaf) -> bool:
 
 def _overrides(reach: Reach, later: PlacedLeaf, earlier: PlacedLeaf) -> bool:
     """Return whether a later statement leaves nothing of an earlier one of its kind."""
-    if not _comparable(earlier, later):
+    if _is_never(earlier.leaf) or not _replaces(later.leaf):
         return False
-    if isinstance(earlier.leaf, _Scoring):
-        if _is_never(earlier.leaf) or not _sets(later.leaf):
-            return False
-        return _wherever(reach, earlier, later)
-    return reach.follows(earlier.path, later.path)
+    return _wherever(reach, earlier, later)
 
 
-def _says_again(reach: Reach, peers: _Peers, later: PlacedLeaf, earlier: PlacedLeaf) -> bool:
-    """Return whether a later statement changes nothing about what an earlier one said."""
-    if not _comparable(earlier, later) or not _same(later.leaf, earlier.leaf):
-        return False
-    if not reach.follows(later.path, earlier.path):
-        return False
-    between = (p for p in peers if earlier.order < p.order < later.order)
-    return _is_never(later.leaf) or not any(_may_change(p.leaf, later.leaf) for p in between)
+def _said_already(reach: Reach, peers: _Peers, at: int) -> PlacedLeaf | None:
+    """Return the statement before the one at this position that makes it needless, if there is one."""
+    later = peers[at]
+    for earlier in reversed(peers[max(0, at - MAX_COMPARED) : at]):
+        if _same(later.leaf, earlier.leaf):
+            if reach.follows(later.path, earlier.path) and _comparable(later, earlier):
+                return earlier
+        elif not _is_never(later.leaf) and _may_change(earlier.leaf, later.leaf):
+            return None
+    return None
 
 
 def _wherever(reach: Reach, first: PlacedLeaf, second: PlacedLeaf) -> bool:
-    """Return whether a score statement applies to all that another one does, wherever that does."""
-    assert isinstance(first.leaf, _Scoring)
-    assert isinstance(second.leaf, _Scoring)
-    return covers(second.leaf, first.leaf) and reach.follows(first.path, second.path)
+    """Return whether a statement applies wherever another of its kind does, to all that this one is about."""
+    if (
+        isinstance(first.leaf, _Scoring)
+        and isinstance(second.leaf, _Scoring)
+        and not covers(second.leaf, first.leaf)
+    ):
+        return False
+    return reach.follows(first.path, second.path) and _comparable(first, second)
 
 
 def _same(first: Leaf, second: Leaf) -> bool:
@@ -144,5 +149,6 @@ def _is_never(leaf: Leaf) -> bool:
     return isinstance(leaf, _Scoring) and leaf.effect is ScoreEffect.NEVER
 
 
-def _sets(leaf: Leaf) -> bool:
-    return isinstance(leaf, _Scoring) and leaf.effect is ScoreEffect.SET
+def _replaces(leaf: Leaf) -> bool:
+    """Return whether a statement takes the place of what was said before; `+N` and `never` don't."""
+    return not isinstance(leaf, _Scoring) or leaf.effect is ScoreEffect.SET

@@ -15,6 +15,9 @@ from policylang.regions import Region, Space
 MAX_BOXES = 128
 """Parts of a region that are told apart. Beyond, it is taken to be larger than it is: less is found then."""
 
+# Keys that say something of each other: both ends of a connection are of one family.
+_RELATED = {"any-port": "port", "l-port": "port", "local-ip": "remote-ip"}
+
 
 class Reach:
     """Answer where the statements of a layout are reached.
@@ -27,6 +30,7 @@ class Reach:
         ons = [placed.head for placed in layout.heads if isinstance(placed.head, On)]
         self._space = Space(condition for on in ons for condition in on.conditions)
         self._regions: dict[tuple[int, bool], Region] = {}
+        self._keys: dict[tuple[int, bool], frozenset[str]] = {}
         self._single: dict[Condition, Region] = {}
 
     def region(self, path: Path) -> Region:
@@ -41,8 +45,7 @@ class Reach:
 
     def satisfied(self, on: On, path: Path) -> bool:
         """Return whether an `on` holds for every session that gets to it."""
-        region = self.region(path)
-        return all(region <= self.where(condition) for condition in on.conditions)
+        return all(self._certain(condition, path) for condition in on.conditions)
 
     def impossible(self, on: On, path: Path) -> bool:
         """Return whether an `on` holds for no session that gets to it."""
@@ -74,6 +77,25 @@ class Reach:
         known = self._single.get(condition)
         if known is None:
             known = self._single[condition] = self._space.where([condition])
+        return known
+
+    def _certain(self, condition: Condition, path: Path) -> bool:
+        """Return whether a condition is satisfied by every connection that gets through a path."""
+        where = self.where(condition)
+        if _RELATED.get(condition.key, condition.key) in self._spoken_of(path):
+            return self.region(path) <= where
+        return self._space.everything <= where
+
+    def _spoken_of(self, path: Path) -> frozenset[str]:
+        """Return the keys that the conditions of a path speak of: all others it leaves as they are."""
+        if not path:
+            return frozenset()
+        *_, last = path
+        known = self._keys.get((last.number, last.body))
+        if known is None:
+            conditions = last.head.conditions if isinstance(last.head, On) else ()
+            keys = {_RELATED.get(condition.key, condition.key) for condition in conditions}
+            known = self._keys[last.number, last.body] = self._spoken_of(path[:-1]) | keys
         return known
 
     def _given(self, step: Step, path: Path) -> bool:

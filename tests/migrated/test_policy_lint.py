@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _interfaces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy_lint.socket, "if_nameindex", lambda: [(1, "lo"), (2, "wlan0")])
+    monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo"), (2, "wlan0")])
 
 
 def codes(result: Result) -> list[str]:

@@ -74,8 +74,8 @@ def found(diagnostics: tuple[Diagnostic, ...]) -> list[tuple[int, str]]:
     return [(diagnostic.span.line, diagnostic.code) for diagnostic in diagnostics]
 
 
-def lint(body: str, **options: frozenset[str]) -> list[tuple[int, str]]:
-    return found(lint_text(f"monitor-policy {{\n{body}\n}}\n", **options))
+def lint(body: str, interfaces: frozenset[str] | None = None) -> list[tuple[int, str]]:
+    return found(lint_text(f"monitor-policy {{\n{body}\n}}\n", interfaces=interfaces))
 
 
 def test_the_seeded_policy_has_one_fault_of_each_rule() -> None:

@@ -148,13 +148,13 @@ def engine_of(lines: list[str], session: SessionDescription) -> Engine:
 def measure(engine: Engine, session: SessionDescription, facts: dict[str, Any], now: float) -> None:
     for key, value in facts.items():
         fact, _, where = key.partition(" ")
-        of = {
+        about: dict[str, dict[str, Any]] = {
             "metered": {"interface": where},
             "loss": {"interface": where, "peer": session.peer},
             "rto": {"session": session.id, "connection": where},
             "keepalive-age": {"session": session.id},
-        }.get(fact, {})
-        engine.handle(FactMeasured(fact=fact, value=value, **of), now)
+        }
+        engine.handle(FactMeasured(fact=fact, value=value, **about.get(fact, {})), now)
 
 
 def outcome(engine: Engine, session: SessionDescription) -> tuple[object, ...]:
