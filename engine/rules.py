@@ -60,6 +60,11 @@ class _Scope:
         self._ons: list[_CompiledOn] = []
         self._index: ConnectionIndex | None = None  # most bodies hold no `on`
 
+    @property
+    def has_ons(self) -> bool:
+        """Return whether there is anything to look up."""
+        return self._index is not None
+
     def add(self, on: _CompiledOn, conditions: Sequence[Condition]) -> None:
         """Take in an `on`; the one in whose `else` it stands must be in already."""
         self._index = self._index or ConnectionIndex()
@@ -126,6 +131,11 @@ class _Body:
             yield self._items[place]
 
 
+# Most bodies hold no `on` and most `on`s have no `else`: one of each of these is enough.
+_NO_ONS = _Scope()
+_EMPTY = _Body(())
+
+
 class _Compiler:
     """Take a policy apart into what is matched, what is read and what is measured."""
 
@@ -139,6 +149,8 @@ class _Compiler:
         self, statements: Sequence[Statement], scope: _Scope, unless: _CompiledOn | None = None
     ) -> _Body:
         """Compile the statements of a body whose `on`s belong to ``scope``."""
+        if not statements:
+            return _EMPTY
         return _Body([self._item(statement, scope, unless) for statement in statements])
 
     def _item(self, statement: Statement, scope: _Scope, unless: _CompiledOn | None) -> _Item:
@@ -157,11 +169,12 @@ class _Compiler:
 
     def _on(self, on: On, scope: _Scope, unless: _CompiledOn | None) -> _Branch:
         inner = _Scope()
-        tests = tuple(compile_condition(condition) for condition in on.conditions)
-        compiled = _CompiledOn(next(self._numbers), tests, inner, unless)
-        self.keys.update(condition.key for condition in on.conditions)
+        body = self.body(on.body, inner)
+        tests = tuple([compile_condition(condition) for condition in on.conditions])
+        compiled = _CompiledOn(next(self._numbers), tests, inner if inner.has_ons else _NO_ONS, unless)
+        self.keys.update([condition.key for condition in on.conditions])
         scope.add(compiled, on.conditions)
-        return _Branch(compiled.number, self.body(on.body, inner), self.body(on.otherwise, scope, compiled))
+        return _Branch(compiled.number, body, self.body(on.otherwise, scope, compiled))
 
 
 class CompiledPolicy:
