@@ -81,13 +81,19 @@ class Aspect:
 
 def aspects(links: Twins, servers: Sequence[str]) -> Iterator[Aspect]:
     """Yield every question, about links and servers of these names; two of each kind are enough."""
-    yield _setting("migrate", _migrate, MigrateRule)
-    yield from _eligibility(ScoreInterface, tuple(links))
+    names = tuple(links)
+    yield Aspect(
+        "migrate",
+        (),
+        lambda reading: shape(reading.of_kind(MigrateRule)),
+        lambda old, new, asked: _moving(old, new, names, asked),
+    )
+    yield from _eligibility(ScoreInterface, names)
     in_use = [pair for name in links for pair in _with_one_in_use(name, links)]
     yield from map(_lead, in_use)
     yield from map(_settling, in_use)
     yield from map(_order, _with_none_in_use(links))
-    yield Aspect("leaving", (), _bears_on_leaving, lambda a, b, asked: _leaving(a, b, tuple(links), asked))
+    yield Aspect("leaving", (), _bears_on_leaving, lambda old, new, asked: _leaving(old, new, names, asked))
     yield _setting("adopt", _adopt, Adopt)
     yield _setting("expire", _expire, ExpireRule)
     yield _setting("resume", _resume, ResumeRule)
@@ -108,6 +114,17 @@ def _setting(topic: str, answer: Callable[[Reading, Asked], Answer], kind: type[
         lambda reading: shape(reading.of_kind(kind)),
         lambda old, new, asked: (answer(old, asked), answer(new, asked)),
     )
+
+
+def _moving(old: Reading, new: Reading, links: Sequence[str], asked: Asked) -> Answers | None:
+    first, second = (_migrate(reading, asked) for reading in (old, new))
+    if first.value == second.value:
+        return None
+    free = old if first.value else new
+    suspend = free.last(SuspendRule, asked)
+    # A session that is never suspended and has nowhere to go stays where it is in any case.
+    stays = suspend is not None and suspend.after_s is None and not _has_another(free, links, asked)
+    return None if stays else (first, second)
 
 
 def _migrate(reading: Reading, asked: Asked) -> Answer:

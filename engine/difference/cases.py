@@ -112,11 +112,20 @@ _Branches = tuple[Case | None, Case | None]
 
 @dataclass(slots=True)
 class Asked:
-    """One way through the questions: answers that are given, then the first that is possible."""
+    """One way through the questions: answers that are given, then the first that is possible.
+
+    Attributes:
+        kinds: All kinds of sessions.
+        script: The first answers, and the case after each.
+        case: The sessions that get the answers so far.
+        live: Whether the session lives: of one that is only described nothing is measured.
+        others: The ways that were not taken.
+    """
 
     kinds: Kinds
     script: tuple[_Step, ...]
     case: Case
+    live: bool = True
     others: list[tuple[_Step, ...]] = field(default_factory=list)
     _known: dict[object, bool] = field(default_factory=dict)
     _taken: list[_Step] = field(default_factory=list)
@@ -174,8 +183,10 @@ class Leaf(Generic[T]):
     found: T
 
 
-def cases(kinds: Kinds, find: Callable[[Asked], T]) -> Iterator[Leaf[T]]:
+def cases(kinds: Kinds, find: Callable[[Asked], T], *, live: bool = True) -> Iterator[Leaf[T]]:
     """Yield every kind of session that ``find`` can tell apart by its questions, with what it found.
+
+    ``live`` is as for `Asked`.
 
     Raises:
         TooComplexError: there are too many.
@@ -183,7 +194,7 @@ def cases(kinds: Kinds, find: Callable[[Asked], T]) -> Iterator[Leaf[T]]:
     waiting: list[tuple[_Step, ...]] = [()]
     while waiting:
         kinds.spend()
-        asked = Asked(kinds, waiting.pop(), kinds.all)
+        asked = Asked(kinds, waiting.pop(), kinds.all, live)
         found = find(asked)
         waiting += asked.others
         yield Leaf(asked.case, found)

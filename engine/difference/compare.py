@@ -140,7 +140,7 @@ class _Comparison:
 
     def _by(self, aspect: Aspect) -> Iterator[Difference]:
         """Yield what policies decide differently that are not alike in what bears on one question."""
-        for leaf in cases(self._kinds, partial(aspect.find, *self._readings)):
+        for leaf in cases(self._kinds, partial(aspect.find, *self._readings), live=aspect.topic != "adopt"):
             if leaf.found is not None and leaf.found[0].value != leaf.found[1].value:
                 yield self._difference(aspect, leaf.case, *leaf.found)
 

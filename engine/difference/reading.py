@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from engine.difference.cases import Asked
 from engine.difference.feasible import Trigger
+from monitors.facts import Subject
 from policylang.ast import (
     Condition,
     Current,
@@ -33,6 +34,8 @@ from policylang.regions import Region, Space
 Scoring = ScoreInterface | ScoreServer
 Statements = tuple[Statement, ...]
 Keep = Callable[[Statement], bool]
+
+_OF_SESSIONS = frozenset({Subject.SESSION, Subject.CONNECTION})
 
 S = TypeVar("S", bound=Statement)
 
@@ -134,6 +137,8 @@ class Reading:
                         yield from self._backwards(statement.body, asked, inside, point)
                     else:
                         yield from self._backwards(statement.otherwise, asked, connections, point)
+                case When() if not asked.live and statement.threshold.subject in _OF_SESSIONS:
+                    yield from self._backwards(statement.otherwise, asked, connections, point)
                 case When():
                     body = statement.body if asked.is_on(statement, point) else statement.otherwise
                     yield from self._backwards(body, asked, connections, point)
