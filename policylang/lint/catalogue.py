@@ -15,10 +15,17 @@ UNKNOWN_CODE = "P000"
 
 @dataclass(frozen=True, slots=True)
 class ListedRule:
-    """A rule, its name for people and how it finds what it is about."""
+    """A rule of the table.
+
+    Attributes:
+        name: What people call it.
+        find: Finds what it is about.
+        once: Whether it looks at each file once; else wherever the file was included.
+    """
 
     name: str
     find: Rule
+    once: bool = False
 
 
 RULES: Mapping[str, ListedRule] = MappingProxyType(
@@ -29,8 +36,8 @@ RULES: Mapping[str, ListedRule] = MappingProxyType(
         "P004": ListedRule("no-such-interface", points.no_such_interface),
         "P005": ListedRule("host-bits", lists.host_bits),
         "P006": ListedRule("overlap-disagrees", lists.overlap),
-        "P007": ListedRule("block-without-effect", definitions.block_without_effect),
-        "P008": ListedRule("unused-set", definitions.unused_set),
+        "P007": ListedRule("block-without-effect", definitions.block_without_effect, once=True),
+        "P008": ListedRule("unused-set", definitions.unused_set, once=True),
         "P009": ListedRule("ruled-out", overriding.ruled_out),
         "P010": ListedRule("never-turns-on", whens.never_turns_on),
         "P011": ListedRule("adopt-too-early", whens.adopt_too_early),

@@ -76,7 +76,7 @@ def lint_loaded(loaded: LoadResult, *, interfaces: frozenset[str] | None = None)
     found = [
         _diagnostic(code, finding, material)
         for code, rule in RULES.items()
-        for finding in _everywhere(rule.find(material), times)
+        for finding in _everywhere(rule.find(material), Counter() if rule.once else times)
         if finding.span.file in silences and not silences[finding.span.file].covers(finding.span.line, code)
     ]
     mistakes = [m for silence in silences.values() for m in silence.mistakes]

@@ -250,6 +250,9 @@ def test_a_file_that_is_included_twice_is_judged_in_both_places(tmp_path: Path) 
     shared.write_text("monitor-policy {\n on proto tcp\n margin 3\n on remote-ip 10.0.0.1/8\n delay 1s\n}")
     main.write_text('monitor-policy { on proto udp { include "shared.policy" } include "shared.policy" }')
     assert found(lint_policy([main])) == [(4, "P005")]
+    shared.write_text("monitor-policy { on proto tcp margin 3 else margin 3 }")
+    assert found(lint_policy([main])) == [(1, "P007")]
+    shared.write_text("monitor-policy {\n on proto tcp\n margin 3\n on remote-ip 10.0.0.1/8\n delay 1s\n}")
     main.write_text('monitor-policy { on proto udp { include "shared.policy" } }')
     assert found(lint_policy([main])) == [(2, "P002"), (4, "P005")]
 
