@@ -21,6 +21,8 @@ from policylang.values import SECONDS_PER_UNIT
 _OPERATORS = ("<", "<=", "=", "!=", ">=", ">")
 _WORD = re.compile(r'[^\s{};,#"=<>]*$')
 _NUMBER = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?)[A-Za-z%]*")
+_MAX_DETAILED = 8  # values of a set that are shown beside its name
+_WANT_SETS = frozenset({"NAME", "KEY", "SCORE_INTERFACE", "SCORE_SERVER"})
 _DURATION_BEFORE = frozenset({"SETTLE", "DELAY", "AFTER", "FOR"})
 
 
@@ -162,9 +164,11 @@ def _patterns(words: Sequence[Word], _: str, around: Surroundings) -> Iterator[_
             yield name, Kind.INTERFACE, "present on this host", ""
 
 
-def _sets(_: Sequence[Word], __: str, around: Surroundings) -> Iterator[_Offer]:
+def _sets(words: Sequence[Word], _: str, around: Surroundings) -> Iterator[_Offer]:
+    wanting = next(word for word in reversed(words) if word.kind in _WANT_SETS)
     for name, (_file, definition) in sorted(around.definitions().items()):
-        yield f"${name}", Kind.SET, ", ".join(definition.values[:8]), ""
+        if wanting.kind != "NAME" or wanting.text != name:  # no set holds itself
+            yield f"${name}", Kind.SET, ", ".join(definition.values[:_MAX_DETAILED]), ""
 
 
 _MAKERS: dict[str, Callable[[Sequence[Word], str, Surroundings], Iterator[_Offer]]] = {
