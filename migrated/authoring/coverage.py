@@ -71,7 +71,7 @@ def _leaves(statements: Iterable[Statement]) -> Iterator[Span]:
 def _runs(lines: Sequence[int]) -> Iterator[str]:
     """Yield runs of numbers that follow one another."""
     start = None
-    for line, following in zip(lines, [*lines[1:], None], strict=True):
+    for line, following in zip(lines, (*lines, None)[1:], strict=True):
         start = line if start is None else start
         if following != line + 1:
             yield str(line) if start == line else f"{start}-{line}"

@@ -56,7 +56,7 @@ def in_order(files: Iterable[Path]) -> list[Path]:
     Raises:
         OSError: a file can't be read.
     """
-    return sorted(files, key=_begin)
+    return sorted(files, key=lambda file: (_begin(file), file.name))
 
 
 def _begin(path: Path) -> float:

@@ -53,7 +53,9 @@ def _plain(file: PolicyText, included: Mapping[Span, Sequence[PolicyText]]) -> s
     statements = parse(text, Report(file=file.file, text=text))
     for span in sorted((include.span for include in _includes(statements)), reverse=True):
         start, end = _offset(text, span.line, span.column), _offset(text, span.end_line, span.end_column)
-        names = [_relative(child.file, file.file) for child in included.get(span, ())]
+        # A file that is included twice includes others twice, from the same place.
+        children = dict.fromkeys(child.file for child in included.get(span, ()))
+        names = [_relative(child, file.file) for child in children]
         line_ends = "\n" * (span.end_line - span.line)
         text = text[:start] + " ".join(f'include "{name}"' for name in names) + line_ends + text[end:]
     return text

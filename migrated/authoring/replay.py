@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
+from migrated.authoring.pairing import Pairs, Replayed
 from migrated.authoring.policies import read_policy
 from migrated.authoring.recorded import recorded_policy
 from migrated.authoring.simulation import EndlessError, Given, Simulation
@@ -31,26 +30,13 @@ from migrated.recording.entries import (
     SnapshotEnded,
     decision_entry,
 )
+from monitors.events import AddressGone, AddressPresent, Event, LinkGone, LinkState
 from policylang.ast import Policy
 
-TOLERANCE_S: Final = 2.0
-"""How far apart two equal decisions may be and count as one: a daemon with much to do is called late."""
+GRACE_S: Final = 0.1
+"""How long after it is due a decision may be given: a daemon hears first what became of others."""
 
-Mark = Literal["=", "+", "-"]
 EntryT = TypeVar("EntryT", bound=Entry)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replayed:
-    """A decision in a replay.
-
-    Attributes:
-        mark: `=` given then and now, `+` given only now, `-` given only then.
-        decision: What is decided, with both times and the reasons: of now, or for `-` of then.
-    """
-
-    mark: Mark
-    decision: DecisionGiven
 
 
 class ReplayError(ValueError):
@@ -75,52 +61,40 @@ def replay(entries: Iterable[Entry], policy: Policy | None = None) -> Iterator[R
     yield from run.finish()
 
 
-@dataclass(slots=True)
-class _Row:
-    """A decision that waits for its like; ``mark`` is that which it has if none comes."""
+class _Links:
+    """The links and addresses that there are, so that a snapshot can tell which are no more."""
 
-    mark: Mark
-    decision: DecisionGiven
-    matched: bool = False
+    def __init__(self) -> None:
+        self._links: dict[int, LinkState] = {}
+        self._addresses: dict[tuple[int, str], AddressPresent] = {}
 
+    def note(self, event: Event) -> None:
+        """Take in what is reported."""
+        match event:
+            case LinkState():
+                self._links[event.index] = event
+            case LinkGone():
+                self._links.pop(event.index, None)
+                self._addresses = {k: v for k, v in self._addresses.items() if k[0] != event.index}
+            case AddressPresent():
+                self._addresses[event.index, event.address] = event
+            case AddressGone():
+                self._addresses.pop((event.index, event.address), None)
 
-@dataclass(slots=True)
-class _Pairs:
-    """Bring decisions of then and of now together, and give them out in the order of time."""
-
-    _rows: deque[_Row] = field(default_factory=deque)
-    _waiting: dict[tuple[object, ...], deque[_Row]] = field(default_factory=dict)
-
-    def add(self, mark: Literal["+", "-"], decision: DecisionGiven) -> None:
-        """Take a decision in, and join it with the oldest of the other kind that is the same."""
-        alike = self._waiting.get(_key("-" if mark == "+" else "+", decision))
-        if alike:
-            self._join(alike[0], mark, decision)
-            return
-        row = _Row(mark, decision)
-        self._rows.append(row)
-        self._waiting.setdefault(_key(mark, decision), deque()).append(row)
-
-    def ready(self, clock: float) -> Iterator[Replayed]:
-        """Yield what is settled at this time."""
-        while self._rows and (self._rows[0].matched or self._rows[0].decision.clock < clock - TOLERANCE_S):
-            row = self._rows.popleft()
-            if not row.matched:
-                self._forget(row)
-            yield Replayed(mark="=" if row.matched else row.mark, decision=row.decision)
-
-    def _join(self, row: _Row, mark: Mark, decision: DecisionGiven) -> None:
-        self._forget(row)
-        row.matched = True
-        if mark == "+":
-            row.decision = decision
-
-    def _forget(self, row: _Row) -> None:
-        """Let a row wait no longer; it is the oldest of its kind."""
-        key = _key(row.mark, row.decision)
-        self._waiting[key].popleft()
-        if not self._waiting[key]:
-            del self._waiting[key]
+    def missing(self, entries: Iterable[Entry]) -> list[Event]:
+        """Return the reports that what these entries do not name is gone."""
+        links = {entry.event.index for entry in _of(entries, LinkSeen)}
+        addresses = {(e.event.index, e.event.address) for e in _of(entries, AddressSeen)}
+        gone: list[Event] = [
+            AddressGone(interface=a.interface, index=a.index, address=a.address, family=a.family)
+            for key, a in self._addresses.items()
+            if key not in addresses
+        ]
+        return gone + [
+            LinkGone(interface=link.interface, index=index)
+            for index, link in self._links.items()
+            if index not in links
+        ]
 
 
 class _Replay:
@@ -131,7 +105,8 @@ class _Replay:
         self._policy = policy or read_policy((), with_defaults=True)
         self._simulation: Simulation | None = None
         self._snapshot: list[Entry] | None = None
-        self._pairs = _Pairs()
+        self._pairs = Pairs()
+        self._links = _Links()
         self._wall_ahead_s = 0.0
 
     def take(self, entry: Entry) -> Iterator[Replayed]:
@@ -147,7 +122,7 @@ class _Replay:
 
     def finish(self) -> Iterator[Replayed]:
         """Take in that the log is at its end."""
-        if self._simulation is None and self._snapshot:
+        if self._snapshot:
             last = self._snapshot[-1]
             self._go_on(SnapshotEnded(wall=last.wall, clock=last.clock))
         yield from self._pairs.ready(float("inf"))
@@ -159,29 +134,41 @@ class _Replay:
         self._snapshot = []
         if entry.cause == "started":
             yield from self._pairs.ready(float("inf"))
-            self._simulation = None
+            self._simulation, self._links = None, _Links()
 
     def _know(self, clock: float) -> None:
-        """Make the world of a snapshot; it is known already where the log only went on to another file."""
-        known, self._snapshot = self._snapshot or [], None
-        if self._simulation is not None:
-            return
-        for loaded in _of(known, PolicyLoaded):
+        """Make the world as a snapshot says; it is so already where a log only went on to another file."""
+        entries, self._snapshot = self._snapshot or [], None
+        for loaded in _of(entries, PolicyLoaded):
             self._load(loaded)
-        simulation = self._simulation = Simulation(self._policy, now=clock, obey=not self._own)
-        # Links come before sessions, which else would be suspended; facts of sessions come after them.
-        links = [e for e in known if isinstance(e, LinkSeen | LinkLost | AddressSeen | AddressLost)]
-        facts = list(_of(known, FactSeen))
-        early = [e for e in facts if not (e.event.session or e.event.peer)]
-        late = [e for e in facts if e.event.session or e.event.peer]
-        for entry in (*links, *early):
-            simulation.engine.handle(entry.event, clock)
-        given: list[Given] = []
-        for added in _of(known, SessionAdded):
-            given += self._open(simulation, added)
-        for entry in late:
-            given += simulation.event(entry.event)
-        self._keep(given)
+        simulation = self._begun(clock)
+        self._keep(simulation.advance(clock))
+        self._keep(simulation.reload(self._policy))
+        # Links come before sessions, which else would be suspended; facts about sessions come after them.
+        links = [e for e in entries if isinstance(e, LinkSeen | LinkLost | AddressSeen | AddressLost)]
+        facts = list(_of(entries, FactSeen))
+        early = [e.event for e in facts if not (e.event.session or e.event.peer)]
+        late = [e.event for e in facts if e.event.session or e.event.peer]
+        sessions = {added.description.id: added for added in _of(entries, SessionAdded)}
+        for name in simulation.places.keys() - sessions.keys():
+            simulation.close(name)
+        for event in (*(e.event for e in links), *self._links.missing(links), *early):
+            self._keep(self._heard(simulation, event))
+        for added in sessions.values():
+            self._know_session(simulation, added)
+        for event in late:
+            self._keep(simulation.event(event))
+        self._keep(simulation.advance(clock))
+
+    def _know_session(self, simulation: Simulation, added: SessionAdded) -> None:
+        """Take a session to be where a snapshot says, unless its place is simulated."""
+        name, clock = added.description.id, added.clock
+        if name not in simulation.places:
+            self._keep(self._open(simulation, added))
+        elif self._own and simulation.places[name].point != added.attachment:
+            simulation.moved(name, added.attachment, clock)
+        if self._own and added.suspended and not simulation.places[name].suspended:
+            simulation.suspended(name, clock)
 
     # Lines outside snapshots.
 
@@ -197,16 +184,27 @@ class _Replay:
 
     def _live(self, entry: Entry) -> None:
         """Let time pass up to an entry, and take it in."""
+        simulation = self._begun(entry.clock)
+        told = isinstance(entry, SessionMoved | SessionSuspended | MoveFailed)
+        self._keep(simulation.advance(entry.clock - GRACE_S if told and self._own else entry.clock))
+        self._keep(self._put_in(simulation, entry))
+
+    def _begun(self, clock: float) -> Simulation:
+        """Return the simulation, which begins where the log does."""
         if self._simulation is None:
-            self._simulation = Simulation(self._policy, now=entry.clock, obey=not self._own)
-        self._keep(self._simulation.advance(entry.clock))
-        self._keep(self._put_in(self._simulation, entry))
+            self._simulation = Simulation(self._policy, now=clock, obey=not self._own)
+        return self._simulation
+
+    def _heard(self, simulation: Simulation, event: Event) -> list[Given]:
+        """Let a monitor report something."""
+        self._links.note(event)
+        return simulation.event(event)
 
     def _put_in(self, simulation: Simulation, entry: Entry) -> list[Given]:
         """Take in an entry, and return the decisions that come of it."""
         match entry:
             case LinkSeen() | LinkLost() | AddressSeen() | AddressLost() | FactSeen():
-                return simulation.event(entry.event)
+                return self._heard(simulation, entry.event)
             case PolicyLoaded():
                 return simulation.reload(self._policy) if self._load(entry) else []
             case SessionAdded():
@@ -217,26 +215,24 @@ class _Replay:
             case SnapshotBegan() | SnapshotEnded():
                 raise AssertionError("snapshots are read apart")
             case _:
-                return self._report(simulation, entry)
+                self._report(simulation, entry)
+                return []
 
     def _report(
         self, simulation: Simulation, entry: SessionRemoved | SessionMoved | SessionSuspended | MoveFailed
-    ) -> list[Given]:
-        """Take in what became of a session; what a policy of its own would have made of it is simulated."""
+    ) -> None:
+        """Take in what became of a session; under a policy of its own it is simulated, up to the end."""
         if entry.session not in simulation.places:
-            return []
-        if isinstance(entry, SessionRemoved):
-            simulation.close(entry.session)
-            return []
-        if not self._own:
-            return []
+            return
         match entry:
-            case SessionMoved():
-                return simulation.moved(entry.session, entry.attachment)
-            case SessionSuspended():
-                return simulation.suspended(entry.session)
-            case MoveFailed():
-                return simulation.failed(entry.session, entry.attachment)
+            case SessionRemoved():
+                simulation.close(entry.session)
+            case SessionMoved() if self._own:
+                simulation.moved(entry.session, entry.attachment, entry.clock)
+            case SessionSuspended() if self._own:
+                simulation.suspended(entry.session, entry.clock)
+            case MoveFailed() if self._own:
+                simulation.failed(entry.session, entry.attachment, entry.clock)
 
     def _open(self, simulation: Simulation, entry: SessionAdded) -> list[Given]:
         """Let a session begin, unless it is known already."""
@@ -258,8 +254,3 @@ class _Replay:
 
 def _of(entries: Iterable[Entry], kind: type[EntryT]) -> Iterator[EntryT]:
     return (entry for entry in entries if isinstance(entry, kind))
-
-
-def _key(mark: Mark, decision: DecisionGiven) -> tuple[object, ...]:
-    """Return what decisions that count as one have in common, and the mark."""
-    return (mark, decision.session, decision.action, decision.to)

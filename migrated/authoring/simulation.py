@@ -71,7 +71,7 @@ class Simulation:
         failing: Names of points and interfaces; moves there fail.
         reached: The plain statements that were in force for a session at any time, if ``watch`` is given.
 
-    Every method that puts something in returns the decisions that came of it.
+    Methods that put something in return the decisions that came of it.
     """
 
     def __init__(self, policy: Policy, *, now: float = 0.0, obey: bool = True, watch: bool = False) -> None:
@@ -135,7 +135,7 @@ class Simulation:
         """
         self.engine.add_session(description, point, self.now, suspended=suspended)
         self.places[description.id] = Place(description=description, point=point, suspended=suspended)
-        return self._at_rest()
+        return self._carry_out(self.engine.handle_timer(self.now))
 
     def close(self, session: str) -> None:
         """Let a session end.
@@ -146,35 +146,34 @@ class Simulation:
         self.engine.remove_session(session)
         del self.places[session]
 
-    def moved(self, session: str, point: PointKey) -> list[Given]:
-        """Take a session to be live at a point, whoever brought it there.
+    # Reports, for a daemon that does not obey. What comes of them is decided when time passes next.
+
+    def moved(self, session: str, point: PointKey, at: float) -> None:
+        """Take a session to be live at a point since ``at``, whoever brought it there.
 
         Raises:
             KeyError: there is none of that name.
-            EndlessError: a session is moved to and fro without end.
         """
+        self.now = max(self.now, at)
         self._arrive(session, point)
-        return self._at_rest()
 
-    def suspended(self, session: str) -> list[Given]:
-        """Take a session to be suspended.
+    def suspended(self, session: str, at: float) -> None:
+        """Take a session to be suspended since ``at``.
 
         Raises:
             KeyError: there is none of that name.
-            EndlessError: a session is moved to and fro without end.
         """
+        self.now = max(self.now, at)
         self._park(session)
-        return self._at_rest()
 
-    def failed(self, session: str, point: PointKey) -> list[Given]:
-        """Take the move of a session to a point to have failed.
+    def failed(self, session: str, point: PointKey, at: float) -> None:
+        """Take the move of a session to a point to have failed at ``at``.
 
         Raises:
             KeyError: there is none of that name.
-            EndlessError: a session is moved to and fro without end.
         """
+        self.now = max(self.now, at)
         self.engine.point_failed(session, point, self.now)
-        return self._at_rest()
 
     # Questions.
 
@@ -196,9 +195,6 @@ class Simulation:
         return self.engine.explain(session, self.now)
 
     # Inside.
-
-    def _at_rest(self) -> list[Given]:
-        return self._carry_out(self.engine.handle_timer(self.now))
 
     def _carry_out(self, decisions: Iterable[Decision]) -> list[Given]:
         """Carry out decisions, and those that follow at once, until there are none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +19,7 @@ from migrated.log import printable
 
 if TYPE_CHECKING:
     from migrated.authoring.logs import BadLine
-    from migrated.authoring.replay import Replayed
+    from migrated.authoring.pairing import Replayed
     from migrated.recording.entries import Entry
     from policylang.ast import Policy
 
@@ -60,9 +61,7 @@ def _moment(ctx: click.Context, param: click.Parameter, text: str | None) -> flo
 
 
 @click.command()
-@click.argument(
-    "logs", nargs=-1, required=True, metavar="LOG...", type=click.Path(exists=True, path_type=Path)
-)
+@click.argument("logs", nargs=-1, metavar="[LOG]...", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--policy",
     "files",
@@ -92,15 +91,16 @@ def replay(
     """Say what a policy would have decided when, from the daemon's event log.
 
     Each decision is marked: `=` was given then and is given now, `+` only now, `-` only then.
-    The parts of a rotated log may be named in any order, or by their folder. With `--policy`
+    The parts of a rotated log may be named in any order, or by their folder; without a LOG it is
+    the folder that the configuration names. With `--policy`
     the sessions go where that policy sends them, else where the log says that they went. The
     exit status is 0 if then and now agree, 1 if they do not, 2 if something could not be read.
 
     \b
     Examples:
-      migrate policy replay /var/log/migrate/events
-      migrate policy replay --policy new.policy --since 2h --changes events.log
-      migrate policy replay --policy new.policy --json events.log | jq .reasons
+      migrate policy replay
+      migrate policy replay --policy new.policy --since 2h --changes
+      migrate policy replay --policy new.policy --json events-*.jsonl | jq .reasons
     """  # noqa: D301
     policy = _policy(files)
     with _problems():
@@ -124,13 +124,27 @@ def _policy(files: Sequence[Path]) -> Policy | None:
 def _parts(logs: Iterable[Path]) -> list[Path]:
     """Return the files of the log in the order of time."""
     from migrated.authoring.logs import in_order
+    from migrated.recording.files import SUFFIX
 
     files: list[Path] = []
-    for path in logs:
-        files += [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
-    if not files:
-        raise click.UsageError("there is no file in the folder")
+    for path in logs or (_configured(),):
+        found = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
+        if not found:
+            raise _CannotReplayError(f"there is no file `*{SUFFIX}` in `{path}`")
+        files += found
     return in_order(files)
+
+
+def _configured() -> Path:
+    """Return the folder of the daemon's log."""
+    from migrated.config import ConfigurationError, load_configuration
+    from migrated.recording.engine import FOLDER
+
+    file = os.environ.get("MIGRATE_CONFIG")
+    try:
+        return load_configuration(Path(file) if file else None).state_folder / FOLDER
+    except ConfigurationError as error:
+        raise _CannotReplayError(str(error)) from error
 
 
 @contextmanager

@@ -78,10 +78,13 @@ def test_one_that_does_not_obey_follows_reports() -> None:
     simulation = stage(obey=False)
     assert told(simulation.event(link_state("eth0", 1, up=False))) == [(0.0, Move, False)]
     assert simulation.places["shell"].point == ETH
-    simulation.moved("shell", WLAN)
-    assert simulation.places["shell"].point == WLAN
-    simulation.suspended("shell")
+    simulation.failed("shell", WLAN, 0.5)
+    assert told(simulation.advance(1.0)) == [(0.5, Suspend, False)]
+    simulation.moved("shell", WLAN, 2.0)
+    assert (simulation.places["shell"].point, simulation.now) == (WLAN, 2.0)
+    simulation.suspended("shell", 3.0)
     assert simulation.places["shell"].suspended
+    assert told(simulation.advance(3.0)) == [(3.0, Resume, False)]
 
 
 def test_a_reload_acts_at_once_where_nothing_must_settle() -> None:
