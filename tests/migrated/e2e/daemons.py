@@ -105,6 +105,11 @@ class Daemon:
         """End it as an administrator does, and return its exit status."""
         return self._end(signal.SIGTERM)
 
+    def hang_up(self) -> None:
+        """Have it read its policy again whether or not that has changed."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
     @contextmanager
     def busy(self) -> Iterator[None]:
         """Have it do nothing for a while, as if it were at work on something else."""
