@@ -138,7 +138,7 @@ def run(case: Case) -> None:
     pair = Pair(case)
     for number, step in enumerate(case.steps):
         pair.step(step)
-        if number % 4 == 3 or number == len(case.steps) - 1:
+        if number % 8 == 7 or number == len(case.steps) - 1:
             pair.compare()
 
 

@@ -87,6 +87,17 @@ def applicable(
         yield from applicable(body, matching, session, lit)
 
 
+def reached(statements: tuple[Statement, ...], connections: list[Connection], session: str) -> Iterator[When]:
+    """Yield every `when` that can bear on a session, on or off."""
+    for s in statements:
+        if isinstance(s, When):
+            yield s
+            yield from reached((*s.body, *s.otherwise), connections, session)
+        if isinstance(s, On):
+            fitting = [c for c in connections if all(satisfied(k, c, session) for k in s.conditions)]
+            yield from reached(s.body if fitting else s.otherwise, fitting or connections, session)
+
+
 def satisfied(condition: Condition, c: Connection, session: str) -> bool:
     subjects = list(asked(condition.key, c, session))
     if not subjects or None in subjects:
@@ -268,7 +279,8 @@ class Naive:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.facts = Facts({trigger_of(when) for when in whens(policy.statements)})
+        self.triggers = {id(when): trigger_of(when) for when in whens(policy.statements)}
+        self.facts = Facts(set(self.triggers.values()))
         self.links: dict[int, LinkState] = {}
         self.addresses: dict[tuple[int, str], AddressPresent] = {}
         self.sessions: dict[str, dict[str, Any]] = {}
@@ -279,7 +291,8 @@ class Naive:
     def reload(self, policy: Policy, now: float) -> None:
         self.facts.advance(now)
         self.policy = policy
-        self.facts.reload({trigger_of(when) for when in whens(policy.statements)}, now)
+        self.triggers = {id(when): trigger_of(when) for when in whens(policy.statements)}
+        self.facts.reload(set(self.triggers.values()), now)
 
     def event(self, event: NetworkEvent | FactMeasured, now: float) -> None:
         self.facts.advance(now)
@@ -377,7 +390,8 @@ class Naive:
         """Return what tells whether a `when` is on for a session at a link: `None` where there is none."""
 
         def on(when: When) -> bool | None:
-            keys = {key for trigger, key in self.facts.on if trigger == trigger_of(when)}
+            asked = self.triggers[id(when)]
+            keys = [key for trigger, key in self.facts.on if trigger == asked]
             match when.threshold.subject:
                 case Subject.HOST:
                     return () in keys
@@ -421,6 +435,22 @@ class Naive:
         description = self.sessions[name]["d"]
         links = {None, *(link.interface for _, link, _ in self.points())}
         return {s.span for link in links for s in self.statements(description, True, link)}
+
+    def conditions(self, name: str) -> set[tuple[Span, str]]:
+        """Return each `when` that bears on a session with what it is on for."""
+        description, found = self.sessions[name]["d"], set()
+        called: dict[Key, str] = {(): "host", ("session", name): "session"}
+        for _, link, _ in self.points():
+            called[("link", link.interface)] = called[("link", link.interface, self.peer(name))] = (
+                link.interface
+            )
+        for when in reached(self.policy.statements, list(description.connections), name):
+            for trigger, key in self.facts.on:
+                if trigger == self.triggers[id(when)] and key in called:
+                    found.add((when.span, called[key]))
+                elif trigger == self.triggers[id(when)] and key[:2] == ("session", name):
+                    found.add((when.span, f"connection {key[2]}"))
+        return found
 
     def servers(
         self, description: SessionDescription, live: bool, candidates: list[str], current: str
