@@ -89,7 +89,7 @@ def session(difference: Difference) -> SessionDescription:
 
 def _keys(links: Iterable[str], described: SessionDescription) -> dict[str, tuple[str, str]]:
     form = "10.50.{}.5" if described.family == 4 else "2001:db8:50:{}::5"
-    return {link: (f"if{n}", form.format(n)) for n, link in enumerate(sorted(links))}
+    return {link: (f"if{n}", form.format(n)) for n, link in enumerate(sorted(links), 1)}
 
 
 def _label(about: str) -> str:
