@@ -400,31 +400,19 @@ def meaning(text: str) -> object:
 
 
 @given(texts())
-def test_the_meaning_is_kept(text: str) -> None:
-    assert meaning(formatted(text)) == meaning(text)
+def test_the_meaning_and_every_comment_are_kept(text: str) -> None:
+    once = formatted(text)
+    assert meaning(once) == meaning(text)
+    assert comments_of(once) == comments_of(text)
 
 
 @given(texts())
-def test_every_comment_is_kept(text: str) -> None:
-    assert comments_of(formatted(text)) == comments_of(text)
-
-
-@given(texts())
-def test_what_is_canonical_stays_as_it_is(text: str) -> None:
+def test_what_is_canonical_stays_as_it_is_and_is_tidy(text: str) -> None:
     once = formatted(text)
     assert formatted(once) == once
-
-
-@given(texts())
-def test_no_line_ends_in_blanks_and_no_two_are_empty(text: str) -> None:
-    once = formatted(text)
+    # No line ends in blanks, no two are empty, and none is where the file or a body begins or the file ends.
     assert re.search(r"[^\S\n]\n|\n\n\n|\A\n|\n\n\Z|\{\n\n|;$", once) is None
-    assert once.endswith("\n")
-
-
-@given(texts())
-def test_lines_are_longer_than_the_width_only_where_they_cannot_break(text: str) -> None:
-    code = (re.sub(r'("[^"\n]*")|#.*', r"\1", line).rstrip() for line in formatted(text).splitlines())
+    code = (re.sub(r'("[^"\n]*")|#.*', r"\1", line).rstrip() for line in once.splitlines())
     # Nothing in the generated texts is too long to stand in a line of its own.
     assert max(map(len, code)) <= WIDTH
 
