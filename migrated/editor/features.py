@@ -50,7 +50,8 @@ def _opened(ls: PolicyServer, params: types.DidOpenTextDocumentParams) -> None:
 
 
 def _changed(ls: PolicyServer, params: types.DidChangeTextDocumentParams) -> None:
-    ls.take_in(params.text_document.uri)
+    if ls.documents.at(params.text_document.uri) is not None:
+        ls.take_in(params.text_document.uri)
 
 
 def _closed(ls: PolicyServer, params: types.DidCloseTextDocumentParams) -> None:

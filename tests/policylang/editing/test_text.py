@@ -18,7 +18,7 @@ FACE = "😀"
         ("a\nbc", 3, 1, 1, 1, 1),
         ("a\r\nbc", 4, 1, 1, 1, 1),
         ("a\rbc", 3, 1, 1, 1, 1),
-        (f"# {FACE} x", 5, 0, 8, 6, 5 - 0),
+        (f"# {FACE} x", 5, 0, 8, 6, 5),
         ("# ä x", 5, 0, 6, 5, 5),
         ("# 中 x", 5, 0, 7, 5, 5),
         (f"#\n{FACE}{FACE}\n", 4, 1, 8, 4, 2),
@@ -70,9 +70,9 @@ def test_every_offset_comes_back(text: str, encoding: Encoding) -> None:
     [
         ((1, 3, 1, 4), FACE),
         ((2, 1, 2, 3), "on"),
-        ((1, 3, 2, 3), f"{FACE}\r\ron\non"[:6].replace("\ron\n", "\r\n", 1)),
+        ((1, 3, 2, 3), f"{FACE}\r\non"),
         ((0, 0, 0, 0), f"# {FACE}"),
-        ((9, 1, 9, 9), ""),
+        ((9, 1, 9, 9), "on"),
     ],
 )
 def test_spans(span: tuple[int, int, int, int], covered: str) -> None:
