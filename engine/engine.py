@@ -21,7 +21,7 @@ from engine.decision import Decision, Verdict, decisions_for
 from engine.explain import Explanation, LinkRow, PointExplanation, explain, link_row, point_rows
 from engine.facts import Key
 from engine.failures import Failures
-from engine.forks import condition_rows
+from engine.forks import ConditionRow, condition_rows
 from engine.judge import CALM, STAY, Position, Situation, judge, on_at, standings
 from engine.reasons import argue
 from engine.rules import CompiledPolicy, traits_of_all
@@ -262,19 +262,30 @@ class Engine:
             KeyError: there is no session of that name.
         """
         if isinstance(subject, str):
-            at, peer = self._cohorts[subject], self._sessions[subject].peer
-            return self._explain(subject, peer, at.group, at.position, at.situation, now)
+            at, live = self._cohorts[subject], self._sessions[subject]
+            conditions = self._conditions(at.group, subject, live.peer)
+            return self._explain(subject, at.group, at.position, at.situation, conditions, now)
         group, peer = self._variant(subject), subject.peer
         position = self._position(group.base, peer, self._attachment(subject), suspended=False)
-        return self._explain(subject.id, peer, group, position, CALM, now)
+        # Under no name: what is measured of a live session that happens to have the same is not its own.
+        conditions = self._conditions(group, "", peer)
+        return self._explain(subject.id, group, position, CALM, conditions, now)
 
     # Inside.
 
-    def _explain(
-        self, session: str, peer: str, group: Variant, position: Position, situation: Situation, now: float
-    ) -> Explanation:
+    def _conditions(self, group: Variant, session: str, peer: str) -> tuple[ConditionRow, ...]:
         interfaces = (point.interface for point in self._world.points)
-        conditions = condition_rows(group.base, self._triggers, session, peer, interfaces)
+        return condition_rows(group.base, self._triggers, session, peer, interfaces)
+
+    def _explain(
+        self,
+        session: str,
+        group: Variant,
+        position: Position,
+        situation: Situation,
+        conditions: tuple[ConditionRow, ...],
+        now: float,
+    ) -> Explanation:
         links = self._triggers.board.links
         return explain(session, group, position, situation, self._world, now, links, conditions)
 

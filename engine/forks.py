@@ -41,7 +41,7 @@ def condition_rows(
     Args:
         base: the session's class.
         triggers: what is measured and on.
-        session: its name; facts are known only about one that is live.
+        session: its name; empty for one that is only described, of which nothing is measured.
         peer: its peer's address.
         links: the names of the links that it could use.
     """

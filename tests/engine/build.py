@@ -7,7 +7,9 @@ from ipaddress import ip_network
 from itertools import count
 
 from engine import Connection, Engine, SessionDescription
-from monitors.events import AddressGone, AddressPresent, LinkState, OperState
+from monitors.events import AddressGone, AddressPresent, FactMeasured, LinkState, OperState
+from monitors.facts import FactValue
+from policylang import parse_policy
 from policylang.ast import (
     Adopt,
     Condition,
@@ -180,6 +182,27 @@ def connection(
         app=others.get("app"),
         role=others.get("role", "client"),
     )
+
+
+def parsed(*statements: str) -> Policy:
+    """Read statements as they stand in a policy file, one or more a line."""
+    result = parse_policy("\n".join(("monitor-policy {", *statements, "}")), "test.policy")
+    assert result.policy is not None, result.diagnostics
+    return result.policy
+
+
+def fact(name: str, value: FactValue | None, lifetime_s: float | None = None, **about: str) -> FactMeasured:
+    """`fact("rtt", 0.3, interface="eth0", peer="192.0.2.9")`."""
+    return FactMeasured(fact=name, value=value, lifetime_s=lifetime_s, **about)
+
+
+def engine_of(names: Iterable[str], *statements: str) -> Engine:
+    """Return as `engine_with` does, for a policy as it stands in a file."""
+    engine = Engine(parsed(*statements))
+    for name in names:
+        engine.handle(link(name), 0.0)
+        engine.handle(present(name), 0.0)
+    return engine
 
 
 def engine_with(names: Iterable[str], *statements: Statement) -> Engine:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import msgspec
 import pytest
 
-from engine import Engine, Move, Resume, SessionDescription, Suspend
+from engine import CompiledPolicy, Engine, Move, Resume, SessionDescription, Suspend
 from monitors.events import Event, LinkGone
 from policylang import parse_policy
 from tests.engine import build
-from tests.engine.build import engine_with, key, link, present, score, session
+from tests.engine.build import engine_of, engine_with, key, link, present, score, session
 
 
 def _two_links() -> Engine:
@@ -281,3 +284,129 @@ def test_one_connection_must_satisfy_every_on_around_a_statement() -> None:
     for name, connections, expected in (("split", split, 3), ("joined", joined, 7)):
         engine.add_session(SessionDescription(id=name, connections=connections), key("eth0"), 0.0)
         assert engine.scores(name)[0].score == expected
+
+
+def test_candidate_servers_are_ranked() -> None:
+    engine = engine_of(
+        ["eth0"],
+        "score-server *.example.org 5",
+        "score-server B.example.org. +2",
+        "score-server 18.31.* never",
+        "score-server current +1",
+        "on port 80 score-server * 0",
+    )
+    names = ["x.net", "18.31.0.9", "y.net", "a.example.org", "b.Example.org"]
+    rows = engine.servers(session(), names, current="Y.net")
+    assert [(row.name, row.score, row.eligible) for row in rows] == [
+        ("b.Example.org", 7, True),
+        ("a.example.org", 5, True),
+        ("y.net", 1, True),
+        ("x.net", 0, True),
+        ("18.31.0.9", 0, False),
+    ]
+    assert [str(reason.span) for reason in rows[0].reasons] == ["test.policy:2", "test.policy:3"]
+    assert [row.name for row in engine.servers(session(port=80), names[2:])] == names[2:]
+    assert engine.servers(session(port=80), ["a", "b"], current="b")[0].name == "b"
+
+
+def test_servers_depend_on_what_is_measured_of_a_live_session() -> None:
+    engine = engine_of(["eth0"], "when peer-silence > 10s score-server current never")
+    engine.add_session(session(), key("eth0"), 0.0)
+    engine.handle(build.fact("peer-silence", 11.0, session="s"), 1.0)
+    assert not engine.servers("s", ["a"], "a")[0].eligible
+    assert engine.servers(session(), ["a"], "a")[0].eligible
+
+
+def test_programs_are_told_unless_the_policy_says_ignore() -> None:
+    engine = engine_of(["eth0"], "on port 80 ignore", "when hour > 10 notify")
+    engine.add_session(session(port=80), key("eth0"), 0.0)
+    assert engine.notifies(session("new"))
+    assert not engine.notifies("s")
+    engine.handle(build.fact("hour", 11.0), 1.0)
+    assert engine.notifies("s")
+
+
+def test_eagerness_follows_what_is_measured() -> None:
+    engine = engine_of(["eth0"], "when on-battery = yes resume lazy")
+    assert engine.eager(session())
+    engine.handle(build.fact("on-battery", True), 1.0)
+    assert not engine.eager(session())
+
+
+def test_a_compiled_policy_does_as_one_that_is_not() -> None:
+    engine = Engine(CompiledPolicy(build.parsed("score-interface eth0 5")))
+    for event in (link("eth0"), present("eth0")):
+        engine.handle(event, 0.0)
+    engine.add_session(session(), key("eth0"), 0.0)
+    assert engine.scores("s")[0].score == 5
+    engine.replace_policy(CompiledPolicy(build.parsed("score-interface eth0 6")), 1.0)
+    assert engine.scores("s")[0].score == 6
+    assert engine.handle_timer(1.0) == ()
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ("remote-host www.MIT.edu.", [True, True, False, False]),
+        ("remote-host *.mit.edu", [True, True, False, False]),
+        ("remote-host not *.mit.edu", [False, False, True, False]),
+        ('user "a*"', [True, False, False, False]),
+        ("session s[01]", [True, True, False, False]),
+        ("app ssh", [False, True, False, False]),
+        ("app /usr/*/ssh, curl", [False, True, True, False]),
+        ("app not /usr/bin/ssh", [False, False, True, False]),
+    ],
+)
+def test_names_and_globs_of_names(condition: str, holds: list[bool]) -> None:
+    told: list[dict[str, Any]] = [
+        {"user": "ann", "remote_hosts": ("www.mit.edu",)},
+        {"app": "/usr/bin/ssh", "remote_hosts": ("x.org", "WWW.mit.edu.")},
+        {"app": "curl", "user": "bob", "remote_hosts": ("x.org",)},
+        {},
+    ]
+    engine = engine_of(["eth0"], f"on {condition} adopt")
+    found = []
+    for number, values in enumerate(told):
+        described = replace(build.connection(), **values)
+        found.append(engine.adopts(SessionDescription(id=f"s{number}", connections=(described,))).adopt)
+    assert found == holds
+
+
+def test_an_else_is_looked_up_like_everything_else() -> None:
+    engine = engine_of(
+        ["eth0"],
+        "on port 80 score-interface * 1 else on port 22 score-interface * 2 else {",
+        "on remote-ip 18.0.0.0/8 score-interface * 3 else on user ann score-interface * 4",
+        "on port not 443 score-interface * +10 }",
+    )
+    expected = {
+        "web": (session("web", port=80, user="ann"), 1),
+        "ssh": (session("ssh", remote="18.31.0.4", user="ann"), 2),
+        "net": (session("net", remote="18.31.0.4", port=443, user="ann"), 3),
+        "ann": (session("ann", port=25, user="ann"), 14),
+        "bob": (session("bob", port=443, user="bob"), 0),
+    }
+    for name, (described, score_of_it) in expected.items():
+        engine.add_session(described, key("eth0"), 0.0)
+        assert engine.scores(name)[0].score == score_of_it
+
+
+def test_after_a_reload_every_session_is_in_the_class_it_would_be_added_to() -> None:
+    engine = engine_of(["eth0"])
+    bundles = [
+        (build.connection(port=22),),
+        (build.connection(port=80), build.connection(port=22, local_port=3005)),
+        (build.connection(port=80), build.connection(port=22)),
+        (build.connection("2001:db8::1", port=22),),
+    ]
+    for number in range(40):
+        described = SessionDescription(id=f"s{number}", connections=bundles[number % 4])
+        engine.add_session(described, key("eth0"), 0.0)
+    for text in ("on port 22 on l-port 3005 margin 3", "on session s7 margin 4", "on port 22 margin 5", ""):
+        policy = build.parsed(text)
+        engine.replace_policy(policy, 1.0)
+        fresh = CompiledPolicy(policy)
+        for name, live in engine._sessions.items():
+            expected = fresh.classify(live.description).variant(frozenset()).margin
+            assert engine._cohorts[name].group.margin == expected
+        assert sum(len(cohort.members) for cohort in engine._cohorts.all()) == 40
