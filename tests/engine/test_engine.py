@@ -406,7 +406,7 @@ def test_after_a_reload_every_session_is_in_the_class_it_would_be_added_to() -> 
         policy = build.parsed(text)
         engine.replace_policy(policy, 1.0)
         fresh = CompiledPolicy(policy)
-        for name, live in engine._sessions.items():
+        for name, live in engine._population._sessions.items():
             expected = fresh.classify(live.description).variant(frozenset()).margin
-            assert engine._cohorts[name].group.margin == expected
-        assert sum(len(cohort.members) for cohort in engine._cohorts.all()) == 40
+            assert engine._population.cohorts[name].group.margin == expected
+        assert sum(len(cohort.members) for cohort in engine._population.cohorts.all()) == 40

@@ -25,7 +25,7 @@ def _scores(engine: Engine, name: str = "s") -> dict[str, int]:
 
 def _margin(engine: Engine, name: str = "s") -> int:
     """Read off what `when … margin 7` has done."""
-    return engine._cohorts[name].group.margin.value
+    return engine._population.cohorts[name].group.margin.value
 
 
 def _on(engine: Engine) -> bool:
@@ -283,10 +283,10 @@ def test_sessions_of_a_peer_share_a_cohort_whatever_is_measured_of_others() -> N
     for number in range(50):
         engine.add_session(session(f"s{number}", f"192.0.2.{number % 2}"), key("eth0"), 0.0)
     engine.handle(fact("rtt", 0.4, interface="eth0", peer="192.0.2.1"), 1.0)
-    assert len(engine._cohorts.all()) == 2
+    assert len(engine._population.cohorts.all()) == 2
     engine.handle(fact("rtt", 0.1, interface="eth0", peer="192.0.2.1"), 2.0)
-    assert len(engine._cohorts.all()) == 1
-    assert len(engine._cohorts["s1"].members) == 50
+    assert len(engine._population.cohorts.all()) == 1
+    assert len(engine._population.cohorts["s1"].members) == 50
 
 
 # Explanations.
