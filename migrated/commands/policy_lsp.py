@@ -20,7 +20,7 @@ def lsp(stdio: bool) -> None:
     \b
     Examples:
       migrate policy lsp
-      nvim --cmd "au FileType migrate-policy lua vim.lsp.start{cmd={'migrate','policy','lsp'}}"
+      hx examples/figure10.policy      # starts it, once set up
     """  # noqa: D301
     from migrated.editor.features import create_server
 

@@ -25,6 +25,12 @@ from policylang.values import BadValueError
 MAX_NEIGHBOURS = 64
 """How many files of a folder are asked whether they include the open one."""
 
+MAX_LINTED = 50_000
+"""Characters of a policy, all files together, up to which it is linted while it is being written.
+
+Beyond, linting takes seconds; only mistakes are then shown, and `migrate policy lint` finds the rest.
+"""
+
 _SUFFIX = "*.policy"
 
 
@@ -77,7 +83,8 @@ def _diagnostics(loaded: LoadResult, interfaces: frozenset[str]) -> Iterator[Dia
     for diagnostic in loaded.diagnostics:
         place = places.get(diagnostic.span.file)
         yield _moved(diagnostic, place) if place and not diagnostic.span.line else diagnostic
-    if loaded.policy is not None:
+    size = sum(len(source.text or "") for source in loaded.sources)
+    if loaded.policy is not None and size <= MAX_LINTED:
         yield from lint_loaded(loaded, interfaces=interfaces)
 
 

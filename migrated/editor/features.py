@@ -12,6 +12,7 @@ from typing import Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 
+from migrated.editor.analysis import Analysis
 from migrated.editor.convert import (
     completion_of,
     diagnostic_of,
@@ -87,7 +88,8 @@ def _completion(ls: PolicyServer, params: types.CompletionParams) -> types.Compl
     return types.CompletionList(incomplete, [completion_of(one, text, offset) for one in offered])
 
 
-def _definition(ls: PolicyServer, params: types.DefinitionParams) -> list[types.Location]:
+async def _definition(ls: PolicyServer, params: types.DefinitionParams) -> list[types.Location]:
+    analysis = await ls.analysis()
     document = ls.document(params.text_document)
     if document is None:
         return []
@@ -96,19 +98,21 @@ def _definition(ls: PolicyServer, params: types.DefinitionParams) -> list[types.
     if named is not None:
         return list(_definitions(ls, document, named.name))
     include = include_at(document.text.text, offset)
-    return list(_included(ls, document, include)) if include else []
+    return list(_included(ls, document, include, analysis)) if include else []
 
 
 def _definitions(ls: PolicyServer, document: Document, name: str) -> Iterator[types.Location]:
-    for file, text in _fresh_texts(ls, document).items():
+    for file, text in ls.texts(document).items():
         for definition in set_definitions(text.text):
             if definition.name == name:
                 start = definition.name_start
                 yield ls.location(Path(file), text, start, start + len(name))
 
 
-def _included(ls: PolicyServer, document: Document, include: Scrap) -> Iterator[types.Location]:
-    for source in ls.analysis().policy_with(document.path):
+def _included(
+    ls: PolicyServer, document: Document, include: Scrap, analysis: Analysis
+) -> Iterator[types.Location]:
+    for source in analysis.policy_with(document.path):
         place = source.included_by
         if place is None or source.text is None or real_path(place.file) != document.path:
             continue
@@ -117,13 +121,14 @@ def _included(ls: PolicyServer, document: Document, include: Scrap) -> Iterator[
             yield ls.location(real_path(source.file), Text(source.text), 0, 0)
 
 
-def _references(ls: PolicyServer, params: types.ReferenceParams) -> list[types.Location]:
+async def _references(ls: PolicyServer, params: types.ReferenceParams) -> list[types.Location]:
+    await ls.analysis()
     document, named = _named(ls, params)
     if document is None or named is None:
         return []
     return [
         ls.location(Path(file), text, place.start, place.end)
-        for file, text in _fresh_texts(ls, document).items()
+        for file, text in ls.texts(document).items()
         for place in named_sets(text.text)
         if place.name == named.name and (params.context.include_declaration or _is_use(text, place.start))
     ]
@@ -148,11 +153,12 @@ def _prepare_rename(ls: PolicyServer, params: types.PrepareRenameParams) -> type
     return range_of(document.text, named.start, named.end) if document and named else None
 
 
-def _rename(ls: PolicyServer, params: types.RenameParams) -> types.WorkspaceEdit | None:
+async def _rename(ls: PolicyServer, params: types.RenameParams) -> types.WorkspaceEdit | None:
+    await ls.analysis()
     document, named = _named(ls, params)
     if document is None or named is None:
         return None
-    texts = _fresh_texts(ls, document)
+    texts = ls.texts(document)
     new = params.new_name.removeprefix("$")
     _refuse_bad_name(new, {place.name for text in texts.values() for place in named_sets(text.text)})
     edits = {
@@ -192,14 +198,15 @@ def _formatting(ls: PolicyServer, params: types.DocumentFormattingParams) -> lis
     return [edit_of(edit, document.text)] if edit else []
 
 
-def _code_actions(ls: PolicyServer, params: types.CodeActionParams) -> list[types.CodeAction]:
+async def _code_actions(ls: PolicyServer, params: types.CodeActionParams) -> list[types.CodeAction]:
+    analysis = await ls.analysis()
     document = ls.document(params.text_document)
     if document is None:
         return []
     text = document.text
     first, last = offset_of(text, params.range.start), offset_of(text, params.range.end)
     actions = []
-    for diagnostic in ls.analysis().diagnostics.get(document.path, ()):
+    for diagnostic in analysis.diagnostics.get(document.path, ()):
         edit = correction(diagnostic, text)
         if edit is not None and edit.start <= last and first <= edit.end:
             action = types.CodeAction(
@@ -211,12 +218,6 @@ def _code_actions(ls: PolicyServer, params: types.CodeActionParams) -> list[type
             )
             actions.append(action)
     return actions
-
-
-def _fresh_texts(ls: PolicyServer, document: Document) -> dict[str, Text]:
-    """Return the files of the policy that a file is part of now."""
-    ls.analysis()
-    return ls.texts(document)
 
 
 _QUICK_FIXES = types.CodeActionOptions(code_action_kinds=[types.CodeActionKind.QuickFix])

@@ -1,7 +1,7 @@
 """The language server itself: requests of the editor in, answers of `policylang.editing` out.
 
-Diagnostics are sent when nothing was typed for a while, and are made in a thread, so that questions
-are answered meanwhile.
+Diagnostics are sent when nothing was typed for a while. They are made in a thread, one check at a time, so
+that questions are answered meanwhile; what was typed during a check makes another one.
 """
 
 from __future__ import annotations
@@ -52,6 +52,13 @@ class PolicyServer(LanguageServer):
             self._due.cancel()
         self._due = asyncio.get_running_loop().call_later(DEBOUNCE_S, self._check)
 
+    async def analysis(self) -> Analysis:
+        """Return what is found in the files as they are when this returns."""
+        while self._analysed != self._state:
+            # A request that is cancelled takes no check with it that others wait for.
+            await asyncio.shield(self._check())
+        return self._analysis
+
     def take_in(self, uri: str) -> None:
         """Take over a file as the editor shows it now."""
         self.documents.encoding = Encoding(self.workspace.position_encoding)
@@ -63,12 +70,6 @@ class PolicyServer(LanguageServer):
         """Return an open file; ``None`` for one that is not open or too large to be a policy."""
         document = self.documents.at(identifier.uri)
         return None if document is None or document.oversized else document
-
-    def analysis(self) -> Analysis:
-        """Return what is found in the files as they are now."""
-        if self._analysed != self._state:
-            self._take(self._state, _analyse(dict(self.documents.texts())))
-        return self._analysis
 
     def surroundings(self, document: Document) -> Surroundings:
         """Return what is known of the host and the other files of the policy that a file is part of."""
@@ -97,18 +98,22 @@ class PolicyServer(LanguageServer):
         """Return a place in a file as the editor names it."""
         return types.Location(self.documents.uri_of(path), range_of(text, start, end))
 
-    def _check(self) -> None:
-        self._checking = asyncio.get_running_loop().create_task(self._check_and_publish())
+    def _check(self) -> asyncio.Task[None]:
+        """Start a check, unless one is running."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.get_running_loop().create_task(self._check_and_publish())
+        return self._checking
 
     async def _check_and_publish(self) -> None:
-        state, texts = self._state, dict(self.documents.texts())
-        analysis = await asyncio.to_thread(_analyse, texts)
-        if state == self._state:  # else the next check is due already
-            self._take(state, analysis)
-            self._publish()
-
-    def _take(self, state: int, analysis: Analysis) -> None:
-        self._analysed, self._analysis = state, analysis
+        while self._analysed != self._state and self._due is None:
+            state, texts = self._state, dict(self.documents.texts())
+            analysis = await asyncio.to_thread(_analyse, texts)
+            if state == self._state:
+                self._analysed, self._analysis = state, analysis
+                self._publish()
 
     def _publish(self) -> None:
         """Send what changed, and nothing for the files that are not part of a policy any more."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from migrated.editor.analysis import Analysis, analyse
+from migrated.editor.analysis import MAX_LINTED, Analysis, analyse
 from migrated.editor.documents import Documents, path_of
 from policylang.loader import standard_facts
 
@@ -81,6 +81,13 @@ def test_what_is_hardly_meant_is_said_too(tmp_path: Path) -> None:
     main = tmp_path / "main.policy"
     (diagnostic,) = look({main: "monitor-policy { on remote-ip 18.31.0.4/24 margin 2 }"}).diagnostics[main]
     assert diagnostic.replacement == "18.31.0.0/24"
+
+
+def test_a_huge_policy_is_not_linted_while_it_is_written(tmp_path: Path) -> None:
+    main = tmp_path / "main.policy"
+    text = "monitor-policy { on remote-ip 18.31.0.4/24 margin 2 }"
+    assert look({main: text + "#" * (MAX_LINTED - len(text))}).diagnostics[main] != ()
+    assert look({main: text + "#" * (MAX_LINTED - len(text) + 1)}).diagnostics[main] == ()
 
 
 def test_a_neighbour_that_is_no_policy_is_passed_over(tmp_path: Path) -> None:
