@@ -9,7 +9,7 @@ RUN := $(VENV)/bin
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow lint bench wheel lock clean demo-programs test-programs slow-programs
+.PHONY: help demo test slow lint bench soak fuzz wheel lock clean demo-programs test-programs slow-programs
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,12 @@ bench: test-programs $(READY) ## run the benchmarks; ARGS=--json for machines
 		echo "== $$script" >&2; \
 		$(RUN)/python "$$script" $(ARGS) || exit 1; \
 	done
+
+soak: $(READY) ## compare engine and oracle over new cases; MINUTES=10
+	@$(RUN)/python -m tests.engine.generated_soak --minutes $(or $(MINUTES),10)
+
+fuzz: $(READY) ## throw broken policies at what reads them; MINUTES=10
+	@$(RUN)/python -m tests.policylang.fuzzing --minutes $(or $(MINUTES),10)
 
 wheel: $(READY) ## build dist/*.whl for installation elsewhere
 	@$(RUN)/python -m build --no-isolation --outdir dist . > /dev/null

@@ -57,6 +57,7 @@ class Context:
         include: Returns the checked statements of the files that an `include` in a file names.
         sets: What `define` has named so far.
         layer: Whose policy is being read.
+        link_fact: The fact about links on which the statements being read depend, an included file's too.
     """
 
     service_port: values.ServicePort
@@ -64,6 +65,7 @@ class Context:
     include: Callable[[Include, Report], tuple[Statement, ...]]
     sets: Sets = field(default_factory=Sets)
     layer: Layer = Layer.SYSTEM
+    link_fact: str = ""
 
 
 def check(statements: Sequence[Statement], report: Report, context: Context) -> tuple[Statement, ...]:
@@ -79,7 +81,6 @@ class _Checker:
         self._report = report
         self._context = context
         self._fact_table: FactTable | None = None
-        self._link_fact = ""  # the fact about links that the statements being read depend on
 
     def body(self, statements: Sequence[Statement]) -> tuple[Statement, ...]:
         return tuple(checked for statement in statements for checked in self._statement(statement))
@@ -107,9 +108,9 @@ class _Checker:
 
     def _depends_on_links(self, statement: Statement) -> None:
         """Report a statement about the session as a whole that depends on a fact about single links."""
-        if not self._link_fact or isinstance(statement, ScoreInterface):
+        if not self._context.link_fact or isinstance(statement, ScoreInterface):
             return
-        message = f"`{self._link_fact}` is about links, one by one: this can't depend on it"
+        message = f"`{self._context.link_fact}` is about links, one by one: this can't depend on it"
         self._report.error(
             statement.span, "link-fact", message, "only `score-interface` can, and what leads to it"
         )
@@ -129,11 +130,11 @@ class _Checker:
         until = statement.until and resolve_threshold(statement.until, table, self._report)
         if threshold is not None and until is not None and threshold.subject is not until.subject:
             self._two_subjects(statement, table)
-        outer = self._link_fact
+        outer = self._context.link_fact
         if threshold is not None and threshold.subject in _OF_LINKS:
-            self._link_fact = threshold.fact
+            self._context.link_fact = threshold.fact
         body, otherwise = self.body(statement.body), self.body(statement.otherwise)
-        self._link_fact = outer
+        self._context.link_fact = outer
         if threshold is None or (statement.until is not None and until is None):
             return otherwise
         return (replace(statement, threshold=threshold, until=until, body=body, otherwise=otherwise),)

@@ -60,8 +60,9 @@ def closest(word: str, known: Iterable[str]) -> str:
 
     if len(word) > _MAX_GUESSED:
         return ""
-    close = get_close_matches(word.lower(), sorted(known), n=1)
-    return close[0] if close else ""
+    lowered = {choice.lower(): choice for choice in sorted(known)}
+    close = get_close_matches(word.lower(), lowered, n=1)
+    return lowered[close[0]] if close else ""
 
 
 def question(guess: str) -> str:
