@@ -15,12 +15,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from watchdog.observers.inotify_c import (
+    CallbackId,
+    InotifyConstants,
+    InotifyEvent,
+    InotifyFD,
+    Mask,
+    WatchDescriptor,
+)
 
 from migrated.watching.survey import Folder
 
-if TYPE_CHECKING:
-    from watchdog.observers.inotify_c import InotifyEvent, InotifyFD, Mask, WatchDescriptor
+_LISTENED_TO: Final = Mask(
+    InotifyConstants.IN_MODIFY
+    | InotifyConstants.IN_CLOSE_WRITE
+    | InotifyConstants.IN_ATTRIB
+    | InotifyConstants.IN_MOVE
+    | InotifyConstants.IN_CREATE
+    | InotifyConstants.IN_DELETE
+    | InotifyConstants.IN_DELETE_SELF
+    | InotifyConstants.IN_MOVE_SELF
+    | InotifyConstants.IN_ONLYDIR
+    | InotifyConstants.IN_DONT_FOLLOW
+)
+"""Everything but reading, which loading a file would cause itself."""
 
 _PASSING: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP})
 """Errors of a folder that has just gone or is closed to us, in which case others take notice."""
@@ -50,10 +70,8 @@ class FolderWatch:
     """
 
     def __init__(self, tell: Callable[[Hint], None]) -> None:
-        from watchdog.observers.inotify_c import InotifyFD
-
         self._tell = tell
-        self._inotify: InotifyFD = InotifyFD()
+        self._inotify = _Inotify()
         self._inotify.start()
         self._ears: dict[Folder, _Ear] = {}
         self._lock = Lock()
@@ -89,7 +107,7 @@ class FolderWatch:
     def _begin(self, folder: Folder, names: frozenset[str]) -> None:
         ear = _Ear(folder.path, names, self._tell)
         try:
-            ear.watch = self._inotify.add_callback(os.fsencode(folder.path), _mask(), ear, ear.id)
+            ear.watch = self._inotify.add_callback(os.fsencode(folder.path), _LISTENED_TO, ear, ear.id)
         except OSError as error:
             if error.errno not in _PASSING:
                 raise
@@ -101,14 +119,22 @@ class FolderWatch:
             self._inotify.remove_callbacks([(ear.watch, ear.id)])
 
 
+class _Inotify(InotifyFD):
+    """watchdog's, kept from programs that the daemon starts: some of them outlive it."""
+
+    @classmethod
+    def _create_inotify_fd(cls) -> int:
+        descriptor = super()._create_inotify_fd()
+        os.set_inheritable(descriptor, False)
+        return descriptor
+
+
 class _Ear:
     """Listens to one folder. Its methods are called in watchdog's thread."""
 
     watch: WatchDescriptor
 
     def __init__(self, path: str, names: frozenset[str], tell: Callable[[Hint], None]) -> None:
-        from watchdog.observers.inotify_c import CallbackId
-
         self._path, self.names, self._tell = path, names, tell
         self.id = CallbackId(id(self))
         self.gone = False
@@ -129,21 +155,3 @@ class _Ear:
     def on_queue_overflow(self) -> None:
         """Take in that the kernel has dropped events."""
         self._tell(Hint(path=self._path))
-
-
-def _mask() -> Mask:
-    """Return what is listened to: everything but reading, which loading a file would cause itself."""
-    from watchdog.observers.inotify_c import InotifyConstants, Mask
-
-    return Mask(
-        InotifyConstants.IN_MODIFY
-        | InotifyConstants.IN_CLOSE_WRITE
-        | InotifyConstants.IN_ATTRIB
-        | InotifyConstants.IN_MOVE
-        | InotifyConstants.IN_CREATE
-        | InotifyConstants.IN_DELETE
-        | InotifyConstants.IN_DELETE_SELF
-        | InotifyConstants.IN_MOVE_SELF
-        | InotifyConstants.IN_ONLYDIR
-        | InotifyConstants.IN_DONT_FOLLOW
-    )

@@ -21,6 +21,9 @@ from typing import Final
 MAX_FOLDERS: Final = 512
 """Most folders that are looked into; what lies in further ones is not noticed."""
 
+MAX_NAMES: Final = 20_000
+"""Most names that are looked at; what further ones lead to is not noticed."""
+
 MAX_HOPS: Final = 40
 """Most symbolic links on one way, as in the kernel. Source: path_resolution(7)."""
 
@@ -55,7 +58,7 @@ class Survey:
     Attributes:
         folders: every folder on the way, and the names in it by which a way goes on, as patterns.
         files: the files at the end.
-        complete: whether nothing was left out because of ``MAX_FOLDERS``.
+        complete: whether nothing was left out because of ``MAX_FOLDERS`` or ``MAX_NAMES``.
     """
 
     folders: dict[Folder, frozenset[str]]
@@ -81,6 +84,7 @@ class _Walk:
     def __init__(self) -> None:
         self._names: defaultdict[Folder, set[str]] = defaultdict(set)
         self._files: set[Stamp] = set()
+        self._left = MAX_NAMES
         self._complete = True
 
     def result(self) -> Survey:
@@ -124,6 +128,10 @@ class _Walk:
         return stat.S_ISDIR(found.st_mode)
 
     def _step(self, folder: str, name: str, rest: tuple[str, ...], hops: int) -> None:
+        if not self._left:
+            self._complete = False
+            return
+        self._left -= 1
         path = _joined(folder, name)
         try:
             found = os.lstat(path)

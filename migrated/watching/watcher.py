@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 from migrated.watching.folders import FolderWatch, Hint
-from migrated.watching.survey import MAX_FOLDERS, Survey, survey
+from migrated.watching.survey import MAX_FOLDERS, MAX_NAMES, Survey, survey
 
 _log = logging.getLogger(__name__)
 
@@ -155,7 +155,11 @@ class Watcher:
             seen = again
         if not seen.complete and not self._told_incomplete:
             self._told_incomplete = True
-            _log.warning("changes are noticed in %d folders only; patterns lead to more", MAX_FOLDERS)
+            _log.warning(
+                "changes are noticed in %d folders and of %d names only; patterns lead to more",
+                MAX_FOLDERS,
+                MAX_NAMES,
+            )
         return seen
 
     def _listen(self, seen: Survey) -> None:

@@ -119,3 +119,12 @@ def test_the_number_of_folders_is_bounded(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(found.folders) == 10
     assert not found.complete
     assert survey([f"{tmp_path}/1/x.policy"]).complete
+
+
+def test_the_number_of_names_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_NAMES", 10)
+    for number in range(20):
+        (tmp_path / f"{number}.policy").touch()
+    found = survey([f"{tmp_path}/*.policy"])
+    assert len(found.files) < 10
+    assert not found.complete
