@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from monitors.events import Event
+from monitors.events import Event, FactMeasured
+from monitors.measurements import fault_of
 from monitors.spec import Monitor, Report
 
 FIRST_PAUSE_S = 0.1
@@ -120,6 +121,8 @@ class Supervisor:
         # A plugin has no type checker at run time; what is not an event must not reach the engine.
         if not isinstance(event, Event):
             raise TypeError(f"reported a `{type(event).__name__}`, which is no event of `monitors.events`")
+        if isinstance(event, FactMeasured) and (fault := fault_of(event, self._monitor.facts)):
+            raise ValueError(fault)
         self._deliver(event)
         self._events += 1
 

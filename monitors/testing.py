@@ -12,15 +12,17 @@ import asyncio
 import re
 from collections.abc import Callable
 
-from monitors.events import Event
+from monitors.events import Event, FactMeasured
 from monitors.facts import Fact, FactType
 from monitors.mailbox import MailboxFullError
+from monitors.measurements import fault_of
 from monitors.spec import Monitor
 
 CANCEL_LIMIT_S = 1.0
 """How long a monitor may take to end after it was cancelled."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_FACT_NAME = re.compile(rf"({_NAME.pattern}\.)?{_NAME.pattern}")
 
 
 class ConformanceError(AssertionError):
@@ -85,7 +87,10 @@ def check_facts(facts: tuple[Fact, ...]) -> None:
     _expect(isinstance(facts, tuple), "`facts` is a tuple of `Fact`")
     for fact in facts:
         _expect(isinstance(fact, Fact), f"`{fact!r}` is no `Fact`")
-        _expect(_well_formed(fact.name), f"the fact `{fact.name}` needs a name like `round-trip-time`")
+        _expect(
+            _FACT_NAME.fullmatch(fact.name) is not None,
+            f"the fact `{fact.name}` needs a name like `round-trip-time` or `my-monitor.round-trip-time`",
+        )
         _expect(
             fact.type is FactType.NUMBER or not fact.unit, f"the fact `{fact.name}` is no number, so no unit"
         )
@@ -148,6 +153,10 @@ async def _run(monitor: Monitor, recorder: Recorder, run_s: float) -> None:
     _expect(task.done(), f"run() did not end within {CANCEL_LIMIT_S:g} s of being cancelled")
     _expect(task.cancelled(), "run() swallowed its cancellation; let `CancelledError` through")
     _expect(not recorder.faults, "; ".join(recorder.faults[:1]))
+    for event in recorder.events:
+        if isinstance(event, FactMeasured):
+            fault = fault_of(event, monitor.facts)
+            _expect(not fault, fault)
 
 
 def _well_formed(name: object) -> bool:

@@ -255,7 +255,7 @@ async def host() -> None:
         ip("link set far down", "addr del 10.0.0.1/24 dev eth0")
         await until([partial(eth0, usable=False), partial(gone, address="10.0.0.1")])
         status = running.status()
-    assert [(m.name, m.failures) for m in status.monitors] == [("address", 0), ("carrier", 0)]
+    assert [(m.name, m.failures) for m in status.monitors] == [("address", 0), ("carrier", 0), ("clock", 0)]
     assert all(m.events > 0 for m in status.monitors)
 
 

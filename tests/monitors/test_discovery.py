@@ -47,7 +47,7 @@ BUILT_IN = [point("carrier", "monitors.carrier"), point("address", "monitors.add
 
 def test_the_installed_distribution_brings_each_built_in_monitor_once() -> None:
     found = discover(plugins=False)
-    assert [monitor.name for monitor in found.monitors] == ["address", "carrier"]
+    assert [monitor.name for monitor in found.monitors] == ["address", "carrier", "clock"]
     assert found.failures == ()
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from monitors.facts import ADDRESSES, CARRIER, Fact
+from monitors.events import FactMeasured
+from monitors.facts import ADDRESSES, CARRIER, METERED, WIFI_SIGNAL, Fact
 from monitors.mailbox import MailboxFullError
 from monitors.spec import Report
 from monitors.testing import ConformanceError, Recorder, check_facts, check_monitor
@@ -71,6 +72,41 @@ class HidesRefusal(Good):
         await asyncio.Event().wait()
 
 
+class Measures(Good):
+    """Report whether a link is metered, if it is asked to be conformant."""
+
+    facts = (METERED,)
+
+    def __init__(self, event: FactMeasured) -> None:
+        super().__init__()
+        self._event = event
+
+    async def run(self, report: Report) -> None:
+        if not self._reported:
+            report(self._event)
+            self._reported = True
+        await asyncio.Event().wait()
+
+
+def test_a_measurement_that_is_declared_passes() -> None:
+    event = FactMeasured(fact="metered", value=True, interface="wlan0")
+    recorder = asyncio.run(check_monitor(lambda: Measures(event), run_s=0.01))
+    assert recorder.events == [event]
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (FactMeasured(fact="rtt", value=0.1, interface="wlan0", peer="10.0.0.1"), "does not declare"),
+        (FactMeasured(fact="metered", value="yes", interface="wlan0"), "`True` or `False`"),
+        (FactMeasured(fact="metered", value=True), "a fact about a link needs `interface`"),
+    ],
+)
+def test_a_measurement_that_is_not_as_declared_is_caught(event: FactMeasured, message: str) -> None:
+    with pytest.raises(ConformanceError, match=message):
+        asyncio.run(check_monitor(lambda: Measures(event), run_s=0.01))
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
@@ -127,11 +163,16 @@ def test_a_good_monitor_passes() -> None:
         ((replace(CARRIER, summary=" "),), "one line"),
         ((replace(CARRIER, summary="two\nlines"),), "one line"),
         ((CARRIER, replace(ADDRESSES, name="carrier")), "same name: carrier, carrier"),
+        ((replace(CARRIER, name="a.b.c"),), "`a.b.c` needs a name"),
     ],
 )
 def test_bad_facts_are_caught(facts: Any, message: str) -> None:
     with pytest.raises(ConformanceError, match=message):
         check_facts(facts)
+
+
+def test_the_fact_of_a_plugin_may_begin_with_its_name() -> None:
+    check_facts((WIFI_SIGNAL,))
 
 
 def test_the_recorder_waits_for_what_is_still_to_come() -> None:

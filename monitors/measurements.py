@@ -1,0 +1,81 @@
+"""Whether a measurement is one that its monitor may report: declared, well typed, about the right thing.
+
+A plugin has no type checker at run time. What it reports is judged before it goes any further, so that a fact
+that is not what policies were checked against never reaches them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+from monitors.events import FactMeasured
+from monitors.facts import Fact, FactType, Subject
+
+_FIELDS: dict[Subject, frozenset[str]] = {
+    Subject.HOST: frozenset(),
+    Subject.LINK: frozenset({"interface"}),
+    Subject.PATH: frozenset({"interface", "peer"}),
+    Subject.SESSION: frozenset({"session"}),
+    Subject.CONNECTION: frozenset({"session", "connection"}),
+}
+"""The fields that say what a measurement is about, by the kind of its subject; the others stay empty."""
+
+_ALL_FIELDS = ("interface", "peer", "session", "connection")
+
+
+def fault_of(event: FactMeasured, declared: Iterable[Fact]) -> str:
+    """Return what is wrong with a measurement, and what to do; empty if nothing is.
+
+    Args:
+        event: what a monitor reports.
+        declared: the facts that it says it measures.
+    """
+    fact = next((fact for fact in declared if fact.name == event.fact), None)
+    if fact is None:
+        return f"it reported the fact `{event.fact}`, which it does not declare; add it to `facts`"
+    wrong = _wrong_value(event, fact) or _wrong_subject(event, fact) or _wrong_lifetime(event.lifetime_s)
+    return wrong and f"it reported the fact `{fact.name}` {wrong}"
+
+
+def _wrong_value(event: FactMeasured, fact: Fact) -> str:
+    value = event.value
+    if value is None:
+        return ""
+    match fact.type:
+        case FactType.NUMBER:
+            good = isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
+            expected = "a finite number"
+        case FactType.FLAG:
+            good, expected = isinstance(value, bool), "`True` or `False`"
+        case FactType.TEXT:
+            good = isinstance(value, str) and (not fact.choices or value in fact.choices)
+            expected = f"one of {', '.join(fact.choices)}" if fact.choices else "a text"
+    return "" if good else f"with the value {value!r:.80}; report {expected}, or `None` if it is not known"
+
+
+def _wrong_subject(event: FactMeasured, fact: Fact) -> str:
+    wanted = _FIELDS[fact.subject]
+    for field in _ALL_FIELDS:
+        text = getattr(event, field)
+        if not isinstance(text, str) or bool(text) != (field in wanted):
+            verb = "needs" if field in wanted else "has no"
+            return f"with {field}={text!r:.80}; a fact about a {fact.subject.value} {verb} `{field}`"
+    if "peer" in wanted and not _is_canonical(event.peer):
+        return f"with peer={event.peer!r:.80}; write the peer's address as `ipaddress` does"
+    return ""
+
+
+def _is_canonical(address: str) -> bool:
+    try:
+        return str(ip_address(address)) == address
+    except ValueError:
+        return False
+
+
+def _wrong_lifetime(lifetime_s: object) -> str:
+    if lifetime_s is None:
+        return ""
+    good = isinstance(lifetime_s, float | int) and math.isfinite(lifetime_s) and lifetime_s > 0
+    return "" if good else f"with lifetime_s={lifetime_s!r:.80}; give seconds above 0, or `None` for ever"
