@@ -99,7 +99,7 @@ def one_decision(count: int) -> dict[str, float]:
     for event in _world():
         world.apply(event)
         engine.handle(event, 0.0)
-    described, position = _session(0, 22), Position(current=("eth3", "10.200.3.1"))
+    described, position = _session(0, 22), Position(current=("eth0", "10.200.0.1"))
     group = rules.classify(described).variant(frozenset())
     return {
         "rules": count,

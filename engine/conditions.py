@@ -99,8 +99,11 @@ def compile_condition(condition: Condition) -> Test:
 
     def test(traits: Traits) -> bool:
         subjects = read(traits)
-        found = any(match(subject) for match in matchers for subject in subjects)
-        return bool(subjects) and found is wanted
+        for subject in subjects:
+            for match in matchers:
+                if match(subject):
+                    return wanted
+        return bool(subjects) and not wanted
 
     return test
 

@@ -64,8 +64,8 @@ class ConnectionIndex:
                     found.update(bucket.get(subject, ()))
             for (key, family, shift), networks in self._prefixes.items():
                 of_family, number = traits.remote if key == "remote-ip" else traits.local
-                if of_family == family:
-                    found.update(networks.get(number >> shift, ()))
+                if of_family == family and (positions := networks.get(number >> shift)):
+                    found.update(positions)
         return sorted(found)
 
     def _add_prefixes(self, position: int, condition: Condition) -> None:
