@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import and_, or_
 from typing import NamedTuple
 
 from policylang.ast import Condition, On, Statement, When
@@ -78,8 +79,19 @@ class _Box(NamedTuple):
     def possible(self) -> bool:
         return all(self.masks) and self.hosts.possible
 
+    def meets(self, other: _Box) -> bool:
+        """Return whether the two have something in common."""
+        return all(map(and_, self.masks, other.masks)) and self.hosts.meet(other.hosts).possible
+
+    def joined(self, other: _Box) -> _Box | None:
+        """Return the box that two make which differ in one key only, ``None`` if they differ in more."""
+        differing = [i for i, (a, b) in enumerate(zip(self.masks, other.masks, strict=True)) if a != b]
+        if len(differing) > 1 or self.hosts != other.hosts:
+            return None
+        return _Box(tuple(map(or_, self.masks, other.masks)), self.hosts)
+
     def meet(self, other: _Box) -> _Box:
-        masks = tuple(a & b for a, b in zip(self.masks, other.masks, strict=True))
+        masks = tuple(map(and_, self.masks, other.masks))
         return _Box(masks, self.hosts.meet(other.hosts))
 
     def without(self, other: _Box) -> Iterator[_Box]:
@@ -113,14 +125,15 @@ class Region:
         return Region(tuple(dict.fromkeys(box for box in met if box.possible)))
 
     def __or__(self, other: Region) -> Region:
-        return Region(tuple(dict.fromkeys(self.boxes + other.boxes)))
+        boxes = list(self.boxes)
+        for box in other.boxes:
+            _join(boxes, box)
+        return Region(tuple(boxes))
 
     def __sub__(self, other: Region) -> Region:
         left = self.boxes
         for box in other.boxes:
-            left = tuple(
-                part for old in left for part in (old.without(box) if old.meet(box).possible else (old,))
-            )
+            left = tuple(part for old in left for part in (old.without(box) if old.meets(box) else (old,)))
         return Region(left)
 
     def __le__(self, other: Region) -> bool:
@@ -136,10 +149,20 @@ class Region:
         return None
 
 
+def _join(boxes: list[_Box], box: _Box) -> None:
+    """Add a box to others, as part of one of them where that can be: fewer boxes are sooner compared."""
+    for i, other in enumerate(boxes):
+        whole = other.joined(box)
+        if whole is not None:
+            boxes[i] = whole
+            return
+    boxes.append(box)
+
+
 def _outside(box: _Box, others: Sequence[_Box]) -> _Box | None:
     """Return a part of a box that meets none of the others; looks only as far as it must."""
     for i, other in enumerate(others):
-        if box.meet(other).possible:
+        if box.meets(other):
             parts = (_outside(part, others[i + 1 :]) for part in box.without(other))
             return next((part for part in parts if part is not None), None)
     return box

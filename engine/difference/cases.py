@@ -15,7 +15,6 @@ from typing import Generic, TypeVar
 from engine.comparisons import OF_POINTS
 from engine.difference.feasible import Assignment, Trigger, measured_for, measured_for_some
 from monitors.facts import Subject
-from policylang.ast import When
 from policylang.regions import Region, Space, TooComplexError
 
 MAX_CASES = 100_000
@@ -131,7 +130,7 @@ class Asked:
     _taken: list[_Step] = field(default_factory=list)
 
     def has(self, connections: Region) -> bool:
-        """Answer whether the session has one of these connections."""
+        """Answer whether the session has one of these connections; equal regions must be one object."""
 
         def branches() -> _Branches:
             yes = self.kinds.with_connection(self.case, connections)
@@ -141,11 +140,10 @@ class Asked:
             # There is only one answer, so that it says nothing new.
             return (None, self.case) if yes is None else (self.case, None)
 
-        return self._answer(connections, branches)
+        return self._answer(id(connections), branches)
 
-    def is_on(self, when: When, point: str) -> bool:
+    def is_on(self, trigger: Trigger, point: str) -> bool:
         """Answer whether a `when` holds; one about links and paths for the attachment point of that name."""
-        trigger = Trigger.of(when)
         about = point if trigger.subject in OF_POINTS else trigger.subject.value
 
         def branches() -> _Branches:

@@ -125,7 +125,8 @@ class _Comparison:
         statements = old.statements + new.statements
         self._space = Space(conditions_in(statements))
         self._kinds = Kinds(self._space, limit)
-        self._readings = (Reading(old, self._space), Reading(new, self._space))
+        regions: dict[Region, Region] = {}
+        self._readings = (Reading(old, self._space, regions), Reading(new, self._space, regions))
         patterns = _patterns(statements, ScoreInterface)
         names = names_of(patterns, _LIKELY_LINKS, _LINK_NAMES).values()
         self._links = {name: _twin(name, patterns) for name in names}

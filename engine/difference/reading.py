@@ -15,7 +15,6 @@ from engine.difference.cases import Asked
 from engine.difference.feasible import Trigger
 from monitors.facts import Subject
 from policylang.ast import (
-    Condition,
     Current,
     Glob,
     On,
@@ -70,14 +69,40 @@ class Tally:
     never: bool = False
 
 
-class Reading:
-    """A policy in a space, with what is cut out of it for each question."""
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """An `on`: ``inside`` are the connections that satisfy it and all around it."""
 
-    def __init__(self, policy: Policy, space: Space) -> None:
+    inside: Region
+    body: _Items
+    otherwise: _Items
+
+
+@dataclass(frozen=True, slots=True)
+class _While:
+    """A `when`."""
+
+    trigger: Trigger
+    body: _Items
+    otherwise: _Items
+
+
+_Items = tuple["_Where | _While | Statement", ...]
+
+
+class Reading:
+    """A policy in a space, with what is cut out of it for each question.
+
+    Args of the constructor: ``regions`` is shared by readings that are asked together, so that equal
+    regions are one object.
+    """
+
+    def __init__(self, policy: Policy, space: Space, regions: dict[Region, Region]) -> None:
         self._statements = policy.statements
         self._space = space
-        self._regions: dict[tuple[Condition, ...], Region] = {}
+        self._regions = regions
         self._cut: dict[object, Statements] = {}
+        self._compiled: dict[int, _Items] = {}
 
     def of_kind(self, kind: type[S]) -> Statements:
         """Return the statements of one kind and what leads to them."""
@@ -98,7 +123,7 @@ class Reading:
 
     def every(self, kind: type[S], asked: Asked) -> Iterator[S]:
         """Yield all statements of a kind that apply, the last one first."""
-        for statement in self._backwards(self.of_kind(kind), asked, self._space.everything, ""):
+        for statement in self._applying(self.of_kind(kind), asked, ""):
             assert isinstance(statement, kind)
             yield statement
 
@@ -121,41 +146,62 @@ class Reading:
         self, kind: type[Scoring], candidate: Candidate, asked: Asked, *, never: bool
     ) -> Iterator[Scoring]:
         block = self.of_candidate(kind, candidate, never=never)
-        for statement in self._backwards(block, asked, self._space.everything, candidate.about):
+        for statement in self._applying(block, asked, candidate.about):
             assert isinstance(statement, ScoreInterface | ScoreServer)
             yield statement
 
-    def _backwards(
-        self, block: Statements, asked: Asked, connections: Region, point: str
-    ) -> Iterator[Statement]:
-        """Yield the plain statements that apply; ``connections`` satisfy every `on` further out."""
-        for statement in reversed(block):
+    def _applying(self, statements: Statements, asked: Asked, point: str) -> Iterator[Statement]:
+        """Yield the plain statements that apply, the last one first."""
+        # What was cut out once is kept, so that its identity stands for it.
+        items = self._compiled.get(id(statements))
+        if items is None:
+            items = self._compiled[id(statements)] = tuple(self._compile(statements, self._space.everything))
+        return _backwards(items, asked, point)
+
+    def _compile(self, statements: Statements, connections: Region) -> Iterator[_Where | _While | Statement]:
+        """Yield statements with the regions that they ask for; ``connections`` satisfy all around them."""
+        for statement in statements:
             match statement:
                 case On():
-                    inside = connections & self._where(statement.conditions)
-                    if asked.has(inside):
-                        yield from self._backwards(statement.body, asked, inside, point)
-                    else:
-                        yield from self._backwards(statement.otherwise, asked, connections, point)
-                case When() if not asked.live and statement.threshold.subject in _OF_SESSIONS:
-                    yield from self._backwards(statement.otherwise, asked, connections, point)
+                    yield from self._compile_on(statement, connections)
                 case When():
-                    body = statement.body if asked.is_on(statement, point) else statement.otherwise
-                    yield from self._backwards(body, asked, connections, point)
+                    body, otherwise = (
+                        tuple(self._compile(block, connections))
+                        for block in (statement.body, statement.otherwise)
+                    )
+                    yield _While(Trigger.of(statement), body, otherwise)
                 case _:
                     yield statement
 
-    def _where(self, conditions: tuple[Condition, ...]) -> Region:
-        known = self._regions.get(conditions)
-        if known is None:
-            known = self._regions[conditions] = self._space.where(conditions)
-        return known
+    def _compile_on(self, on: On, connections: Region) -> Iterator[_Where | _While | Statement]:
+        inside = connections & self._space.where(on.conditions)
+        if not inside:
+            yield from self._compile(on.otherwise, connections)
+        elif connections <= inside:
+            yield from self._compile(on.body, connections)
+        else:
+            inside = self._regions.setdefault(inside, inside)
+            body = tuple(self._compile(on.body, inside))
+            yield _Where(inside, body, tuple(self._compile(on.otherwise, connections)))
 
     def _relevant(self, key: object, keep: Keep) -> Statements:
         known = self._cut.get(key)
         if known is None:
             known = self._cut[key] = tuple(_cut(self._statements, keep))
         return known
+
+
+def _backwards(items: _Items, asked: Asked, point: str) -> Iterator[Statement]:
+    for item in reversed(items):
+        match item:
+            case _Where():
+                yield from _backwards(item.body if asked.has(item.inside) else item.otherwise, asked, point)
+            case _While(trigger=trigger):
+                known = asked.live or trigger.subject not in _OF_SESSIONS
+                holds = known and asked.is_on(trigger, point)
+                yield from _backwards(item.body if holds else item.otherwise, asked, point)
+            case _:
+                yield item
 
 
 def matches(statement: Scoring, candidate: Candidate) -> bool:
