@@ -19,8 +19,8 @@ def lsp(stdio: bool) -> None:
 
     \b
     Examples:
-      migrate policy lsp
-      hx examples/figure10.policy      # starts it, once set up
+      migrate policy lsp            # what an editor is told to start
+      migrate policy lsp --stdio    # the same, for editors that add the option
     """  # noqa: D301
     from migrated.editor.features import create_server
 

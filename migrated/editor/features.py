@@ -130,7 +130,7 @@ async def _references(ls: PolicyServer, params: types.ReferenceParams) -> list[t
         ls.location(Path(file), text, place.start, place.end)
         for file, text in ls.texts(document).items()
         for place in named_sets(text.text)
-        if place.name == named.name and (params.context.include_declaration or _is_use(text, place.start))
+        if place.name == named.name and (params.context.include_declaration or place.used)
     ]
 
 
@@ -144,13 +144,9 @@ def _named(
     return document, named_set_at(document.text.text, offset_of(document.text, params.position))
 
 
-def _is_use(text: Text, start: int) -> bool:
-    return text.text[start - 1 : start] == "$"
-
-
 def _prepare_rename(ls: PolicyServer, params: types.PrepareRenameParams) -> types.Range | None:
     document, named = _named(ls, params)
-    return range_of(document.text, named.start, named.end) if document and named else None
+    return range_of(document.text, named.first, named.end) if document and named else None
 
 
 async def _rename(ls: PolicyServer, params: types.RenameParams) -> types.WorkspaceEdit | None:

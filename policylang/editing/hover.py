@@ -40,7 +40,7 @@ def hover(text: str, offset: int, around: Surroundings) -> Hover | None:
     """Return what is known of the word at an offset, or ``None`` where there is nothing to say."""
     named = named_set_at(text, offset)
     if named is not None:
-        return Hover(_set(named.name, around), named.start, named.end)
+        return Hover(_set(named.name, around), named.first, named.end)
     scrap = scrap_at(text, offset)
     if scrap is None or scrap.comment:
         return None

@@ -66,10 +66,17 @@ class NamedSet:
     Attributes:
         name: The name, without `$`.
         start: The offset of the name itself, behind the `$`.
+        used: Whether it is a use, with a `$` before it, and no `define`.
     """
 
     name: str
     start: int
+    used: bool
+
+    @property
+    def first(self) -> int:
+        """The offset of the name or of the `$` before it."""
+        return self.start - 1 if self.used else self.start
 
     @property
     def end(self) -> int:
@@ -129,20 +136,19 @@ def _definition(head: Sequence[Scrap], found: Sequence[Scrap], first: int) -> Se
 
 def named_sets(text: str) -> tuple[NamedSet, ...]:
     """Return every place where a text names a set, definitions included, in its order."""
-    used = {
-        scrap.start + 1: scrap.text[1:]
+    used = (
+        NamedSet(scrap.text[1:], scrap.start + 1, used=True)
         for scrap in scraps(text)
         if scrap.text.startswith("$") and NAME.fullmatch(scrap.text, 1)
-    }
-    defined = {definition.name_start: definition.name for definition in set_definitions(text)}
-    return tuple(NamedSet(name, start) for start, name in sorted({**used, **defined}.items()))
+    )
+    defined = (NamedSet(one.name, one.name_start, used=False) for one in set_definitions(text))
+    return tuple(sorted([*used, *defined], key=lambda place: place.start))
 
 
 def named_set_at(text: str, offset: int) -> NamedSet | None:
     """Return the set whose name, or the `$` before it, stands at an offset."""
     for place in named_sets(text):
-        first = place.start - 1 if text[place.start - 1 : place.start] == "$" else place.start
-        if first <= offset <= place.end:
+        if place.first <= offset <= place.end:
             return place
     return None
 

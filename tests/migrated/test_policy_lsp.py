@@ -157,7 +157,7 @@ def test_questions_about_words(editor: Editor, main: Path) -> None:
     assert editor.about("hover", main, "half of") is None
     shown = editor.about("hover", main, "on remote-ip $off")
     assert "`192.0.2.0/24`, `10.0.0.0/8`" in shown["contents"]["value"]
-    assert shown["range"] == spot(3, 18, 24)
+    assert shown["range"] == spot(3, 17, 24)
 
     offered = editor.about("completion", main, "on proto t")
     assert {item["label"] for item in offered["items"]} == {"tcp", "udp", "not", "$office"}
@@ -177,7 +177,7 @@ def test_questions_about_places(editor: Editor, main: Path) -> None:
     for declared, found in ((True, [use, definition]), (False, [use])):
         context = {"includeDeclaration": declared}
         assert editor.about("references", main, "$off", context=context) == found
-    assert editor.about("prepareRename", main, "$off") == use["range"]
+    assert editor.about("prepareRename", main, "$off") == spot(3, 17, 24)
     edits = editor.about("rename", main, "$off", newName="$work")["changes"]
     assert edits == {
         main.as_uri(): [{"range": use["range"], "newText": "work"}],

@@ -80,7 +80,7 @@ def test_a_set_of_another_file() -> None:
     shown = hover(text, offset, around(text, {"sets.policy": "# sets\ndefine office = ann, bob"}))
     assert shown is not None
     assert shown.markdown == "the set `$office`: `ann`, `bob`\n\ndefined at sets.policy:2"
-    assert text[shown.start : shown.end] == "office"
+    assert text[shown.start : shown.end] == "$office"
 
 
 def test_a_long_set_is_cut_and_a_missing_one_is_named() -> None:
