@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine import (
-    AttachmentPoint,
+    CompiledPolicy,
     Decision,
     Engine,
     Explanation,
@@ -74,7 +74,9 @@ class Simulation:
     Methods that put something in return the decisions that came of it.
     """
 
-    def __init__(self, policy: Policy, *, now: float = 0.0, obey: bool = True, watch: bool = False) -> None:
+    def __init__(
+        self, policy: Policy | CompiledPolicy, *, now: float = 0.0, obey: bool = True, watch: bool = False
+    ) -> None:
         """Begin with no link and no session.
 
         Args:
@@ -116,7 +118,7 @@ class Simulation:
         """
         return self._carry_out(self.engine.handle(event, self.now))
 
-    def reload(self, policy: Policy) -> list[Given]:
+    def reload(self, policy: Policy | CompiledPolicy) -> list[Given]:
         """Put another policy in force.
 
         Raises:
@@ -176,15 +178,6 @@ class Simulation:
         self.engine.point_failed(session, point, self.now)
 
     # Questions.
-
-    def point(self, session: str) -> AttachmentPoint | None:
-        """Return the attachment point that a session uses; ``None`` if its address is there no longer.
-
-        Raises:
-            KeyError: there is none of that name.
-        """
-        key = self.places[session].point
-        return next((point for point in self.engine.points() if point.key == key), None)
 
     def explain(self, session: str) -> Explanation:
         """Explain why a session is where it is.

@@ -200,6 +200,19 @@ def test_a_session_may_begin_suspended_and_elsewhere(tmp_path: Path) -> None:
     assert (found.status, found.message) == ("passed", "")
 
 
+def test_a_link_may_have_addresses_of_both_families(tmp_path: Path) -> None:
+    head = HEAD.replace('wlan0 = "10.1.0.5"', 'wlan0 = ["10.1.0.5", "2001:db8::5"]').replace(
+        '"tcp 10.0.0.5:40000 -> 18.31.0.9:22"', '"tcp [2001:db8::5]:40000 -> [2001:db8::9]:22"'
+    )
+    steps = (
+        'at = "5s", expect = { shell = "wlan0" }',  # where IPv4 alone is, the peer can't be reached
+        'at = "6s", add = { eth0 = "2001:DB8::6" }',
+        'at = "8s", expect = { shell = "eth0" }',
+    )
+    found = outcome(tmp_path, *steps, head=head)
+    assert (found.status, found.message) == ("passed", "")
+
+
 def test_a_fact_about_a_way_is_about_that_to_every_peer(tmp_path: Path) -> None:
     policy = "monitor-policy { score-interface eth* 5 when rtt > 1s score-interface eth* never }"
     step = 'at = "1s", facts = { "rtt eth0" = "2s" }, expect = { shell = "wlan0" }'
