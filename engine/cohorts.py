@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.agenda import Agenda
 from engine.judge import Position, Situation
 from engine.scoring import Variant
 
@@ -9,14 +10,13 @@ CohortKey = tuple[Variant, Position, Situation]
 
 
 class Cohort:
-    """Some sessions of one variant, at one position, in one situation; ``due`` is when to judge them next."""
+    """Some sessions of one variant, at one position, in one situation."""
 
-    __slots__ = ("due", "group", "members", "position", "situation")
+    __slots__ = ("group", "members", "position", "situation")
 
     def __init__(self, key: CohortKey) -> None:
         self.group, self.position, self.situation = key
         self.members: dict[str, None] = {}
-        self.due: float | None = None
 
     @property
     def key(self) -> CohortKey:
@@ -30,6 +30,7 @@ class CohortTable:
     def __init__(self) -> None:
         self._cohorts: dict[CohortKey, Cohort] = {}
         self._of: dict[str, Cohort] = {}
+        self._dues: Agenda[Cohort] = Agenda()
 
     def __contains__(self, session: str) -> bool:
         return session in self._of
@@ -50,7 +51,7 @@ class CohortTable:
         if cohort is None:
             cohort = self._cohorts[key] = Cohort(key)
         cohort.members.update(sessions)
-        cohort.due = now if cohort.due is None else min(cohort.due, now)
+        self.hasten(cohort, now)
         self._of.update(dict.fromkeys(sessions, cohort))
 
     def remove(self, session: str) -> None:
@@ -61,6 +62,7 @@ class CohortTable:
         del cohort.members[session]
         if not cohort.members:
             del self._cohorts[cohort.key]
+            self._dues.set(cohort, None)
 
     def turn(self, cohort: Cohort, key: CohortKey) -> None:
         """Have all members of a cohort in common what ``key`` says, joining them with those that have."""
@@ -72,7 +74,9 @@ class CohortTable:
             return
         small, large = sorted((cohort, other), key=lambda c: len(c.members))
         large.members |= small.members
-        large.due = min((c.due for c in (small, large) if c.due is not None), default=None)
+        if (due := self._dues.get(small)) is not None:
+            self.hasten(large, due)
+        self._dues.set(small, None)
         self._of.update(dict.fromkeys(small.members, large))
         small.members = {}
         self._cohorts[key] = large
@@ -81,7 +85,7 @@ class CohortTable:
         """Give some members of a cohort, or all, another position, to be judged at ``now``."""
         key = (cohort.group, position, cohort.situation)
         if len(sessions) == len(cohort.members):
-            cohort.due = now
+            self.hasten(cohort, now)
             self.turn(cohort, key)
             return
         for session in sessions:
@@ -91,10 +95,20 @@ class CohortTable:
         """Return every cohort; some may be empty by the time the caller comes to them."""
         return list(self._cohorts.values())
 
+    def hasten(self, cohort: Cohort, at: float) -> None:
+        """Have a cohort judged at ``at`` or before."""
+        due = self._dues.get(cohort)
+        if due is None or at < due:
+            self._dues.set(cohort, at)
+
+    def put_off(self, cohort: Cohort, at: float | None) -> None:
+        """Have a cohort that has been judged judged again at ``at``, or not by itself."""
+        self._dues.set(cohort, at)
+
     def due(self, now: float) -> list[Cohort]:
-        """Return the cohorts that are to be judged at ``now``."""
-        return [c for c in self._cohorts.values() if c.due is not None and c.due <= now]
+        """Return the cohorts that are to be judged at ``now``, and take it that they are."""
+        return self._dues.pop(now)
 
     def next_deadline(self) -> float | None:
         """Return when the next cohort is to be judged."""
-        return min((c.due for c in self._cohorts.values() if c.due is not None), default=None)
+        return self._dues.next_deadline()

@@ -273,7 +273,7 @@ class Engine:
             if not cohort.members:
                 continue  # joined to another meanwhile
             judgement = judge(cohort.group, cohort.position, cohort.situation, self._world, now, links)
-            cohort.due = judgement.due
+            self._population.cohorts.put_off(cohort, judgement.due)
             if judgement.answer not in (STAY, cohort.situation.given):
                 reasons = argue(cohort.group, cohort.position, judgement, self._world)
                 decisions += decisions_for(cohort.members, judgement.answer, reasons)

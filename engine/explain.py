@@ -47,8 +47,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
     ``decision`` is what holds now. ``winner`` is where the session will be if nothing changes any
     more, once `settle` and `delay` have run (``None``: nowhere), and ``reasons`` say why that is so.
-    ``due`` is the time, on the caller's clock, at which the decision may change by itself. ``conditions``
-    are the `when`s that are read for the session, as they stand now.
+    ``due`` is the time, on the caller's clock, at which these clocks may change the decision. ``conditions``
+    are the `when`s that are read for the session, as they stand now, with the clocks of their own.
     """
 
     session: str

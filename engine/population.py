@@ -198,11 +198,11 @@ class Population:
         """Have a cohort judged anew if a trigger that was turned concerns it."""
         group = cohort.group
         if not group.base.triggers.isdisjoint(host) and cohort.members:
-            cohort.due = now
+            self.cohorts.hasten(cohort, now)
             on = (group.on - host) | self.triggers.board.host
             self.cohorts.turn(cohort, (group.base.variant(on), cohort.position, cohort.situation))
-        elif not group.guards.isdisjoint(links):
-            cohort.due = now
+        elif not group.guards.isdisjoint(links) and cohort.members:
+            self.cohorts.hasten(cohort, now)
 
     def _place_anew(self, peers: Iterable[str], now: float) -> None:
         """Put the sessions of these peers among those whose ways to their peer are alike."""

@@ -183,8 +183,8 @@ class _Compiler:
 class CompiledPolicy:
     """Hold a policy as the engine needs it, and the classes met so far.
 
-    Making one takes the longer the larger the policy is. It may be made in another thread
-    than that of the engine to which it is given; only one engine should have it.
+    Making one takes the longer the larger the policy is. It may be made in another thread than that
+    of the engine to which it is given; from then on it is that thread's.
 
     Args:
         policy: a checked policy: without `define`, `include` and references to sets.
