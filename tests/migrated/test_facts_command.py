@@ -1,0 +1,59 @@
+"""`migrate facts`, and what it says of this host."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.shell_completion import ShellComplete
+from click.testing import CliRunner, Result
+
+from migrated.commands import cli
+from monitors.facts import STANDARD_FACTS
+
+
+def migrate(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["facts", *arguments], prog_name="migrate")
+
+
+def test_every_standard_fact_is_listed_with_who_measures_it() -> None:
+    result = migrate()
+    assert result.exit_code == 0
+    rows = {line.split()[0]: line.split() for line in result.output.splitlines()[1:]}
+    assert rows.keys() >= STANDARD_FACTS.keys()
+    assert rows["hour"][1:5] == ["number", "host", "yes", "clock"]
+    assert rows["rtt"][1:6] == ["number", "s", "path", "no", "probe"]
+
+
+def test_names_choose() -> None:
+    result = migrate("--json", "weekday", "carrier")
+    found = json.loads(result.output)
+    assert [fact["name"] for fact in found] == ["carrier", "weekday"]
+    assert found[1]["choices"][0] == "monday"
+    assert all(fact["measured"] for fact in found)
+
+
+def test_json_tells_all_of_a_fact() -> None:
+    (found,) = json.loads(migrate("--json", "wifi.signal").output)
+    assert found == {
+        "name": "wifi.signal",
+        "type": "number",
+        "unit": "dbm",
+        "subject": "link",
+        "measured": False,
+        "monitor": "wifi",
+        "choices": [],
+        "summary": STANDARD_FACTS["wifi.signal"].summary,
+    }
+
+
+def test_a_name_that_no_fact_has_is_an_error() -> None:
+    result = migrate("weekdy")
+    assert result.exit_code == 2
+    assert "there is no fact `weekdy`; did you mean `weekday`?" in result.stderr
+
+
+@pytest.mark.parametrize(("typed", "expected"), [("ho", ["hour"]), ("wifi.", ["wifi.signal", "wifi.ssid"])])
+def test_names_are_completed(typed: str, expected: list[str]) -> None:
+    completer = ShellComplete(cli, {}, "migrate", "_MIGRATE_COMPLETE")
+    assert [item.value for item in completer.get_completions(["facts"], typed)] == expected
