@@ -6,6 +6,7 @@ import re
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,8 @@ from tests.engine.generated_steps import Step, case
 
 SEEDS = st.integers(0, 1 << 32)
 LIMIT = 3000
+ORDERED = "on user ann migrate always else on port 22 migrate never"
+UNKNOWN_IS_FREE = 'on user "*" migrate never'
 _PAST = re.compile(r" until [^{]*(?= \{)| for [0-9]+m?s")
 
 
@@ -124,7 +127,7 @@ def momentary(texts: Texts) -> Texts:
     return Texts(tuple(files))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(SEEDS)
 def test_where_the_engine_differs_there_is_a_difference(seed: int) -> None:
     random = Random(seed)
@@ -135,7 +138,7 @@ def test_where_the_engine_differs_there_is_a_difference(seed: int) -> None:
         assert compared(old, new) != ()
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(SEEDS)
 def test_the_engine_confirms_every_difference(seed: int) -> None:
     random = Random(seed)
@@ -146,9 +149,90 @@ def test_the_engine_confirms_every_difference(seed: int) -> None:
             assert seen(old, difference) != seen(new, difference), difference
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(SEEDS)
 def test_a_policy_written_differently_shows_no_difference(seed: int) -> None:
     random = Random(seed)
     old = policy_texts(random).load()
     assert not compared(old, rewritten(random, old))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("score-interface * 1", "score-interface * 11"),
+        ("margin 0", "margin 1"),
+        ("score-interface eth* 5 settle 3s", "settle 3s score-interface eth* 5"),
+        ("on port 22-30 migrate never", "on port 22-25 migrate never on port 26-30 migrate never"),
+        ("on port 22 { on user ann migrate never }", "on user ann port 22 migrate never"),
+        ("on port 22 migrate never on user ann migrate always", ORDERED),
+        ("on user ann migrate never else on user not ann migrate never", UNKNOWN_IS_FREE),
+        ("score-interface eth[0-9] 5", "score-interface eth[0-4] 5 score-interface eth[5-9] 5"),
+        ("migrate never settle 1s margin 5", "migrate never settle 9s"),
+        ("settle 9s", "settle 1s"),
+        ("when hour > 7 migrate never", "when hour >= 8 migrate never"),
+        (
+            "when rtt > 300ms score-interface * -10 when rtt > 200ms score-interface * -10",
+            "when rtt > 300ms score-interface * -20 else when rtt > 200ms score-interface * -10",
+        ),
+        (
+            "when battery < 20% for 5s when battery < 50% for 2s migrate never",
+            "when battery < 20% for 5s migrate never",
+        ),
+        ("when carrier = no score-interface * never", ""),
+        ("suspend never score-interface * never delay 5s", "suspend never score-interface * never"),
+        ("on remote-host *.org { on remote-host not *.org migrate never }", ""),
+    ],
+)
+def test_what_decides_alike_shows_no_difference(old: str, new: str) -> None:
+    assert differences(old, new) == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("score-interface eth* 5", "score-interface eth? 5", "moves from wlan0 to eth'"),
+        ("on user not ann migrate never", "migrate never", "user ann"),
+        ("on remote-host a.org { on remote-host b.org adopt }", "", "remote-host a.org and b.org"),
+        ("on app ssh adopt", "on app /usr/bin/ssh adopt", "app ssh"),
+        ("on session a* migrate never", "on session a migrate never", "session a0"),
+        ("on remote-ip 2001:db8:7::/48 adopt", "", "remote-ip 2001:db8:7::1"),
+        ("settle 5s score-interface eth0 1", "score-interface eth0 1", "after 5s"),
+        ("margin 3 score-interface eth0 2", "score-interface eth0 2", "once suspended, it resumes on eth0"),
+        ("score-interface current 1 score-interface eth0 1", "score-interface eth0 1", "stays on wlan0"),
+        ("score-server a* 2 score-server b* 1", "score-server a* 1 score-server b* 2", "prefers a"),
+        ("score-server a* never", "", "never uses a"),
+        ("expire after 2d", "expire after 3d", "expires after 2d"),
+        ("delay 5s", "", "leaves a lost link after 5s"),
+        ("ignore", "", "is not told of events"),
+        ("resume lazy", "", "when needed"),
+        ("adopt", "", "is adopted"),
+        ("when battery < 20% for 5s ignore", "when battery < 20% for 2s ignore", "battery < 20% for 2s"),
+        ("when hour = 3 until hour = 5 ignore", "when hour = 3 ignore", "hour = 3 until hour = 5"),
+        ("when rto > 1s { when rto < 500ms ignore }", "", "rto < 500ms"),
+    ],
+)
+def test_a_difference_shows_an_example(old: str, new: str, text: str) -> None:
+    found = differences(old, new)
+    assert text in str([(d.session, d.candidates, d.circumstances, d.old.text) for d in found])
+
+
+def test_two_links_of_one_kind_differ_by_what_is_measured() -> None:
+    (found,) = differences("when metered = yes score-interface * -1", "")
+    assert found.candidates == ("eth0 in use", "wlan0")
+    assert [(c.about, c.holds, c.value) for c in found.circumstances] == [
+        ("eth0 in use", True, True),
+        ("wlan0", False, False),
+    ]
+    assert found.count == 3
+
+
+def test_beyond_the_limit_it_refuses_to_guess() -> None:
+    many = " ".join(f"on port {n} settle {n}s" for n in range(1, 9))
+    with pytest.raises(TooComplexError, match="more than 5 kinds of sessions"):
+        compare(policy(f"score-interface eth0 1 {many}"), policy("score-interface eth0 1"), limit=5)
+
+
+def test_many_rules_are_no_trouble() -> None:
+    rules = [f"on port {n} score-interface eth* {n}" for n in range(1, 60)]
+    assert differences(" ".join(rules), " ".join(reversed(rules))) == ()
