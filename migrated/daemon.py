@@ -375,8 +375,8 @@ def main(
 ) -> None:
     """Run the session daemon in the foreground, logging to standard error.
 
-    It ends at SIGTERM or SIGINT and reads the policy again at SIGHUP. Connections are never disturbed by
-    its end.
+    It ends at SIGTERM or SIGINT. A policy that is saved takes effect by itself; at SIGHUP all of it is read
+    again. Connections are never disturbed by the daemon's end.
 
     \b
     Examples:

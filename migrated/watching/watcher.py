@@ -128,8 +128,13 @@ class Watcher:
     def _hear(self, hint: Hint) -> None:
         if hint.being_written:
             self._half_written.setdefault(hint.path, self._loop.time())
-        else:
-            self._half_written.pop(hint.path, None)
+        else:  # the end of a file, or of the folder that it was in
+            below = f"{hint.path}/"
+            self._half_written = {
+                path: at
+                for path, at in self._half_written.items()
+                if path != hint.path and not path.startswith(below)
+            }
         self._last_hint = self._loop.time()
         self._maybe.set()
 

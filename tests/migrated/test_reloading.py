@@ -18,7 +18,7 @@ from migrated.watching import watcher as watcher_module
 from monitors.events import AddressPresent, LinkState, OperState
 from policylang.loader import PolicyFile
 from tests.migrated.watching.follower import IN_FORCE_S, Follower, following
-from tests.migrated.watching.styles import in_place, policy, write_and_rename
+from tests.migrated.watching.styles import in_place, policy, replaced_folder, write_and_rename
 
 A_WHILE_S = 0.6
 """Longer than a save takes to be in force."""
@@ -123,6 +123,17 @@ def test_a_program_that_never_closes_its_file_is_not_waited_for_ever(
             opened.flush()
             took = await follower.until(lambda: follower.texts() == policy(2))
         assert 0.4 <= took <= 1.5
+
+    play(file, scene)
+
+
+def test_a_file_that_is_open_in_a_folder_that_is_gone_is_not_waited_for(file: Path) -> None:
+    async def scene(follower: Follower) -> None:
+        with file.open("w") as opened:
+            opened.write("monitor-policy {")
+            opened.flush()
+            await asyncio.sleep(0.1)
+            assert await follower.in_force_after(policy(2), replaced_folder, file, policy(2)) <= IN_FORCE_S
 
     play(file, scene)
 
