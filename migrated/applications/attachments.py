@@ -12,7 +12,8 @@ from migrated.applications.client import Client
 class Phase(Enum):
     """How far a session's program is with its suspension.
 
-    * ``UNTOLD``: it was not told of any, or the session is live.
+    * ``UNTOLD``: the session is live, or nothing was to be told of its suspension yet.
+    * ``UNHEARD``: policy's `ignore` kept the suspension from it; the daemon may still need its continuation.
     * ``ASKED``: its handler was told and has not answered.
     * ``SPARED``: it was told, and nothing is asked of it until the daemon needs its continuation.
     * ``KEEPING``: it runs on and waits with its connection.
@@ -20,6 +21,7 @@ class Phase(Enum):
     """
 
     UNTOLD = "untold"
+    UNHEARD = "unheard"
     ASKED = "asked"
     SPARED = "spared"
     KEEPING = "keeping"
@@ -39,6 +41,11 @@ class Attachment:
     def listens(self) -> bool:
         """Return whether there is a program with a handler."""
         return self.client is not None and self.client.open
+
+    @property
+    def told(self) -> bool:
+        """Return whether the program knows that its session is suspended."""
+        return self.phase not in (Phase.UNTOLD, Phase.UNHEARD)
 
 
 @dataclass(slots=True)
@@ -64,6 +71,14 @@ class Attachments:
         """Take in that nothing more is expected of a session's program."""
         if (found := self._by_session.get(session_id)) is not None:
             found.phase = Phase.UNTOLD
+
+    def resumed(self, session_id: bytes) -> Client | None:
+        """Take in that a session goes on; return the program that waits to be told, if there is one."""
+        found = self._by_session.get(session_id)
+        if found is None:
+            return None
+        told, found.phase = found.told, Phase.UNTOLD
+        return found.client if told else None
 
     def forget(self, session_id: bytes) -> Attachment | None:
         """Forget a session that has ended; return what there was."""

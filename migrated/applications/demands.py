@@ -65,7 +65,7 @@ class Demands:
         found = [
             (self._core.sessions.of_id(session_id), attachment)
             for session_id, attachment in self._attachments
-            if attachment.phase is Phase.SPARED and attachment.listens
+            if attachment.phase in (Phase.SPARED, Phase.UNHEARD) and attachment.listens
         ]
         return [
             (session, attachment)

@@ -25,7 +25,7 @@ class Lifetimes:
 
     def expires_at(self, session: ManagedSession) -> float | None:
         """Return until when a suspended session is kept; ``None`` for ever."""
-        after_s = expire_s(self._core.engine.expire_rules(session.description))
+        after_s = expire_s(self._core.engine.expire_rules(session.name))
         return None if after_s is None else session.since + after_s
 
     def suspended(self, session: ManagedSession) -> None:

@@ -167,8 +167,7 @@ class Applications:
 
     def wants(self, session: ManagedSession) -> bool:
         """Return whether a program wants to be told when the session's peer is silent."""
-        attachment = self._attachments.of(session.session_id)
-        return attachment is not None and attachment.listens
+        return (found := self._attachments.of(session.session_id)) is not None and found.listens
 
     def stored(self, session_id: bytes) -> Released | None:
         """Return the connection of a session that was released before the daemon started."""
@@ -205,13 +204,9 @@ class Applications:
         if (holding := self._keeper.holdings.of(session.session_id)) is not None:
             self._invoker.go_on(session, holding)
             return
-        attachment = self._attachments.of(session.session_id)
-        if attachment is None or attachment.phase is Phase.UNTOLD:
-            return
-        attachment.phase = Phase.UNTOLD
-        if attachment.client is not None:
-            imported = self._exports.imported(session, attachment.client)
-            attachment.client.tell(Resume(session=session.session_id, imported=imported))
+        if (client := self._attachments.resumed(session.session_id)) is not None:
+            imported = self._exports.imported(session, client)
+            client.tell(Resume(session=session.session_id, imported=imported))
 
     def ended(self, session: ManagedSession, code: str, reason: str) -> None:
         """Tell the session's program that it is one no more."""
@@ -275,8 +270,9 @@ class Applications:
 
     def _get_session(self, client: Client, request: GetSession, descriptors: Descriptors) -> None:
         if len(descriptors) != 1:
-            found = self._farewells.take(client, request.number) or self._streams.take(client, request.number)
-            if not found:
+            if not (
+                self._farewells.take(client, request.number) or self._streams.take(client, request.number)
+            ):
                 self._invoker.take(client, request.number)
             return
         self._asking.ask(client, request, descriptors.numbers[0])
@@ -357,9 +353,12 @@ class Applications:
     # Both.
 
     def _tell_suspended(self, session: ManagedSession, attachment: Attachment) -> None:
-        """Ask for a continuation now, unless the program or the policy says `lazy`."""
-        eager = not attachment.lazy and self._core.engine.eager(session.description)
-        self._ask(session, attachment, required=eager)
+        """Ask for a continuation now, unless program or policy says `lazy`; `ignore` keeps back mere news."""
+        eager = not attachment.lazy and self._core.engine.eager(session.name)
+        if eager or self._core.engine.notifies(session.name):
+            self._ask(session, attachment, required=eager)
+        else:
+            attachment.phase = Phase.UNHEARD
 
     def _demand(self, session: ManagedSession, attachment: Attachment) -> None:
         self._ask(session, attachment, required=True)
@@ -382,7 +381,7 @@ class Applications:
         attachment = self._attachments.of(session_id)
         if attachment is None or attachment.client is not client:
             raise RefusedError("no-handler", "another program has the handler of this session")
-        if attachment.phase is Phase.UNTOLD:
+        if not attachment.told:
             raise RefusedError("not-suspended", "the session is not suspended any more")
         return session, attachment
 
