@@ -1,0 +1,1 @@
+"""The documents: whatever can be run in them is run."""
