@@ -192,7 +192,6 @@ class Space:
         asked: dict[str, list[Values]] = {}
         for condition in conditions:
             asked.setdefault(condition.key, []).append(condition.values)
-        self.keys = frozenset(asked)
         remote, remote_four = address_cells(asked.get("remote-ip", ()))
         local, local_four = address_cells(asked.get("local-ip", ()))
         self._cells = {

@@ -62,11 +62,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The score of a candidate and the statements that made it; ``never`` rules it out."""
+    """The score of a candidate and the statements that made it, in the order of the text."""
 
     value: int
     spans: tuple[Span, ...]
-    never: bool = False
 
 
 @dataclass(frozen=True, slots=True)

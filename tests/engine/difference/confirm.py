@@ -23,9 +23,12 @@ Seen = list[Any]
 
 
 def can_be_staged(difference: Difference) -> bool:
-    """Return whether the moment is enough: no condition asks for a past."""
+    """Return whether one moment is enough, and one connection for what is measured of connections."""
     return all(
-        " until " not in c.text and " for " not in c.text and DERIVED.get(c.fact, c.value) == c.value
+        " until " not in c.text
+        and " for " not in c.text
+        and DERIVED.get(c.fact, c.value) == c.value
+        and not (c.holds and c.value is None)
         for c in difference.circumstances
     )
 

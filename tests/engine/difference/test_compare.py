@@ -127,7 +127,7 @@ def momentary(texts: Texts) -> Texts:
     return Texts(tuple(files))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(SEEDS)
 def test_where_the_engine_differs_there_is_a_difference(seed: int) -> None:
     random = Random(seed)
@@ -138,7 +138,7 @@ def test_where_the_engine_differs_there_is_a_difference(seed: int) -> None:
         assert compared(old, new) != ()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(SEEDS)
 def test_the_engine_confirms_every_difference(seed: int) -> None:
     random = Random(seed)
@@ -149,7 +149,7 @@ def test_the_engine_confirms_every_difference(seed: int) -> None:
             assert seen(old, difference) != seen(new, difference), difference
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(SEEDS)
 def test_a_policy_written_differently_shows_no_difference(seed: int) -> None:
     random = Random(seed)
