@@ -155,17 +155,26 @@ def policy_texts(random: Random) -> Texts:
 
 
 def edited(random: Random, texts: Texts) -> Texts:
-    """Return a policy as after an editor's save: some statements are gone, changed or new."""
-    return Texts(tuple((layer, name, _edited(random, body)) for layer, name, body in texts.files))
+    """Return a policy as after an editor's save: other times, or statements gone, changed and new."""
+    times_alone = random.random() < 0.5
+    files = (
+        (layer, name, tuple(_other_times(random, body) if times_alone else _edited(random, body)))
+        for layer, name, body in texts.files
+    )
+    return Texts(tuple(files))
 
 
-def _edited(random: Random, body: tuple[str, ...]) -> tuple[str, ...]:
+def _edited(random: Random, body: Sequence[str]) -> list[str]:
     kept = [text for text in body if "include" in text or random.random() < 0.8]
     if random.random() < 0.5:
-        kept = [_HOLD.sub(lambda _: f"for {random.choice(DURATIONS)}", text) for text in kept]
+        kept = _other_times(random, kept)
     if random.random() < 0.4:
         kept.append(statement(random))
-    return tuple(kept)
+    return kept
+
+
+def _other_times(random: Random, body: Sequence[str]) -> list[str]:
+    return [_HOLD.sub(lambda _: f"for {random.choice(DURATIONS)}", text) for text in body]
 
 
 def statement(random: Random, depth: int = 0, links: bool = False) -> str:

@@ -34,6 +34,7 @@ class Pair:
         policy = case.policy.load()
         self.engine, self.naive, self.now = Engine(policy), Naive(policy), 0.0
         self.open: dict[str, tuple[Any, ...]] = {}
+        self.history: list[tuple[float, tuple[Any, ...]]] = []
 
     def step(self, step: Step) -> None:
         decided = self.tell(step)
@@ -41,6 +42,7 @@ class Pair:
         assert len(news) == len(set(news)), news
         assert set(news) == self.naive.tick(self.now)
         self.open.update({item[0]: item for item in news})
+        self.history += [(self.now, item) for item in sorted(news, key=str)]
 
     def tell(self, step: Step) -> tuple[Decision, ...]:
         match step:
@@ -133,13 +135,14 @@ class Pair:
             assert ours == self.naive.servers(described, live, list(SERVERS), current)
 
 
-def run(case: Case) -> None:
-    """Tell both everything and compare after every step."""
+def run(case: Case) -> Pair:
+    """Tell both everything and compare after every step; return them as they are then."""
     pair = Pair(case)
     for number, step in enumerate(case.steps):
         pair.step(step)
         if number % 8 == 7 or number == len(case.steps) - 1:
             pair.compare()
+    return pair
 
 
 def case_of(seed: int) -> Case:

@@ -23,6 +23,19 @@ PEERS = ("18.31.0.9", "18.31.7.9", "192.0.2.9", "192.0.2.9", "::ffff:192.0.2.9",
 HOSTS = ((), ("www.MIT.edu",), ("example.org.",), ("example.org", "mirror.mit.edu"))
 _SPOKEN = re.compile(r"(?:when|until) (\S+)")
 _SUBJECT_OF = {fact: subject for subject, facts in FACTS.items() for fact in facts}
+KINDS = (
+    *("fact", "event", "wait", "deadline", "obey", "policy"),
+    *("add", "remove", "anew", "moved", "suspended", "failed"),
+)
+EMPHASES = (
+    # Of everything; of time; of reloads under running clocks; of sessions that come and go.
+    (26, 22, 12, 14, 12, 7, 3, 3, 2, 3, 3, 3),
+    (40, 10, 20, 20, 10, 2, 1, 1, 1, 1, 1, 1),
+    (30, 4, 14, 10, 6, 26, 1, 1, 1, 1, 1, 1),
+    (25, 8, 8, 8, 8, 2, 8, 8, 14, 4, 4, 4),
+)
+"""How often each kind of step is drawn."""
+
 LIFETIMES = (None, None, 0.5, 1.0, 2.0, 3.0)
 
 
@@ -50,40 +63,39 @@ def case(random: Random) -> Case:
     steps += [_added(random, name) for name in random.sample(NAMES, random.randint(1, 3))]
     latest = policy
     steps += [_fact(random, latest) for _ in range(random.randint(0, 6))]
-    for _ in range(random.randint(4, 12)):
-        if random.random() < 0.07:
+    weights = random.choice(EMPHASES)
+    for kind in random.choices(KINDS, weights, k=random.randint(4, 12)):
+        if kind == "policy":
             latest = edited(random, latest) if random.random() < 0.8 else policy_texts(random)
-            steps.append(("policy", latest))
-        else:
-            steps.append(_step(random, latest))
-        if random.random() < 0.15:
-            # Late: nobody called the engine in between.
-            steps[-1] = ("late", random.choice((0.5, 1.0, 3.0, 6.0)), steps[-1])
+        steps += _late(random, (("policy", latest),) if kind == "policy" else _steps(random, kind, latest))
     return Case(policy, tuple(steps))
 
 
-def _step(random: Random, policy: Texts) -> Step:
-    kind = random.random()
-    if kind < 0.26:
-        return _fact(random, policy)
-    if kind < 0.46:
-        return ("event", _event(random))
-    if kind < 0.58:
-        return ("wait", random.choice((0.5, 1.0, 2.0, 5.0, 40.0)))
-    if kind < 0.72:
-        return ("deadline",)
-    if kind < 0.84:
-        return ("obey",)
+def _late(random: Random, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return steps, the first sometimes late: nobody called the engine in between."""
+    if random.random() < 0.15:
+        return (("late", random.choice((0.5, 1.0, 3.0, 6.0)), steps[0]), *steps[1:])
+    return steps
+
+
+def _steps(random: Random, kind: str, policy: Texts) -> tuple[Step, ...]:
     name = random.choice(NAMES)
-    return random.choice(
-        (
-            _added(random, name),
-            ("remove", name),
-            ("moved", name, random.choice(PLACES)),
-            ("suspended", name),
-            ("failed", name, random.choice(PLACES)),
-        )
-    )
+    match kind:
+        case "fact":
+            return (_fact(random, policy),)
+        case "event":
+            return (("event", _event(random)),)
+        case "wait":
+            return (("wait", random.choice((0.5, 1.0, 2.0, 5.0, 40.0))),)
+        case "add":
+            return (_added(random, name),)
+        case "anew":
+            return (("remove", name), _added(random, name))
+        case "moved" | "failed":
+            return ((kind, name, random.choice(PLACES)),)
+        case "remove" | "suspended":
+            return ((kind, name),)
+    return ((kind,),)
 
 
 def _event(random: Random) -> Event:
