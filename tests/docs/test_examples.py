@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from migrated.authoring.policies import every_fact
 from migrated.authoring.running import PolicyShelf, run
 from migrated.authoring.timeline_file import parse_timelines
-from migrated.commands import main
-from policylang import DEFAULT_POLICY_FILE, Diagnostic, Severity, load_policy, parse_policy
+from migrated.commands import cli
+from policylang import DEFAULT_POLICY_FILE, Diagnostic, Severity, parse_policy
 from policylang.formatting import format_policy
 from tests.docs.blocks import DOCUMENTS, ROOT, Block, Section, sections
 
@@ -73,7 +73,7 @@ def console(block: Block, folder: Path) -> None:
     for command, printed in commands(block.text):
         program, *arguments = shlex.split(command)
         assert program == "migrate", f"{block.place}: {command}"
-        result = CliRunner().invoke(main, arguments, prog_name="migrate")
+        result = CliRunner().invoke(cli, arguments, prog_name="migrate")
         assert result.exception is None or isinstance(result.exception, SystemExit), (
             f"{block.place}: {command}"
         )
