@@ -420,11 +420,14 @@ class Naive:
         """Return score and eligibility by attachment point."""
         state, rows = self.sessions[name], {}
         by_link: dict[str, list[Statement]] = {}
+        of_links = any(when.threshold.subject in OF_LINKS for when in whens(self.policy.statements))
         for point, link, address in self.points():
-            if link.interface not in by_link:
-                by_link[link.interface] = self.statements(state["d"], True, link.interface)
+            # The links differ only where a condition is about links.
+            where = link.interface if of_links else ""
+            if where not in by_link:
+                by_link[where] = self.statements(state["d"], True, link.interface)
             current = point == state["current"]
-            value, never = scored(by_link[link.interface], ScoreInterface, address.label, current)
+            value, never = scored(by_link[where], ScoreInterface, address.label, current)
             until = self.failures.get((self.peer(name), point), (now, 0.0))[0]
             barred = now < until and (state["suspended"] or not current)
             family = ip_address(self.peer(name)).version == address.family

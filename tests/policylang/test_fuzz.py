@@ -78,10 +78,10 @@ BOMBS: dict[str, Callable[[], str]] = {
     "else": lambda: in_block("on proto tcp margin 1 " + "else " * 50_000),
     "else-chain": lambda: in_block("on proto tcp margin 1 else " * 20_000 + "margin 1"),
     "mistakes": lambda: in_block("bogus\n" * 100_000),
-    "wrong-values": lambda: in_block("margin 01\n" * 50_000),
-    "unknown-facts": lambda: in_block("when rttt > 1 margin 1\n" * 20_000),
+    "wrong-values": lambda: in_block("margin 01\n" * 20_000),
+    "unknown-facts": lambda: in_block("when rttt > 1 margin 1\n" * 5_000),
     "unknown-services": lambda: in_block("on port sssh margin 1\n" * 10_000),
-    "unknown-sets": lambda: in_block("on port $A margin 1\n" * 20_000),
+    "unknown-sets": lambda: in_block("on port $A margin 1\n" * 5_000),
     "long-word": lambda: in_block(f"on user {'a' * 900_000} margin 1"),
     "long-unknown-service": lambda: in_block(f"on port {'a' * 900_000} margin 1"),
     "long-number": lambda: in_block(f"margin {'9' * 900_000}"),
@@ -92,13 +92,13 @@ BOMBS: dict[str, Callable[[], str]] = {
     "long-address": lambda: in_block(f"on remote-ip {'1.' * 400_000} margin 1"),
     "long-prefix": lambda: in_block(f"on remote-ip 10.0.0.0/{'9' * 900_000} margin 1"),
     "long-unit": lambda: in_block(f"settle 1{'s' * 900_000}"),
-    "long-list": lambda: in_block(f"on port {'22,' * 200_000}23 margin 1"),
+    "long-list": lambda: in_block(f"on port {'22,' * 50_000}23 margin 1"),
     "long-pattern": lambda: in_block(f"score-interface {'*[a]' * 200_000} 1"),
     "open-brackets": lambda: in_block(f"score-interface {'[' * 900_000} 1"),
     "long-comment": lambda: "#" * 1_000_000,
     "many-comments": lambda: "#\n" * 500_000,
     "long-string": lambda: in_block('include "' + "a" * 900_000),
-    "semicolons": lambda: in_block(";" * 900_000),
+    "semicolons": lambda: in_block(";" * 200_000),
     "blanks": lambda: " \n" * 500_000,
     "operators": lambda: in_block("when " + "<" * 900_000),
     "dots": lambda: in_block("when " + "a." * 400_000 + " > 1 margin 1"),
@@ -112,13 +112,13 @@ BOMBS: dict[str, Callable[[], str]] = {
         "define A0 = ssh " + " ".join(f"define A{n + 1} = {', '.join([f'$A{n}'] * 10)}" for n in range(60))
     ),
     "sets-used-often": lambda: (
-        f"define A = {', '.join(map(str, range(4000)))} " + in_block("on port $A margin 1 " * 200)
+        f"define A = {', '.join(map(str, range(4000)))} " + in_block("on port $A margin 1 " * 50)
     ),
     "sets-of-wrong-values": lambda: (
-        f"define A = {', '.join(f'x{n}' for n in range(4000))} " + in_block("on port $A margin 1 " * 20)
+        f"define A = {', '.join(f'x{n}' for n in range(4000))} " + in_block("on port $A margin 1 " * 5)
     ),
     "patterns-of-sets": lambda: (
-        f"define A = {', '.join(f'x{n}' for n in range(4000))} " + in_block("score-interface $A 1 " * 200)
+        f"define A = {', '.join(f'x{n}' for n in range(4000))} " + in_block("score-interface $A 1 " * 100)
     ),
 }
 
