@@ -14,8 +14,8 @@ from tests.engine.generated import SERVERS
 from tests.engine.generated_steps import Case, Step, case, description
 from tests.engine.naive import Naive
 
-STRANGER = description(Random(8), "a-stranger")
-"""A session that is described and does not live."""
+STRANGER = description(Random(8), "a")
+"""A session that is described and does not live, though one of its name may."""
 
 
 def plain(decision: Decision) -> tuple[Any, ...]:
