@@ -7,13 +7,14 @@ import contextlib
 import logging
 import pwd
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from engine import AttachmentPoint, SessionDescription
 from engine import Connection as DescribedConnection
 from migrated.core import Core
+from migrated.hosts import HostNames
 from migrated.kernel.errors import RebindError
 from migrated.kernel.freeze import OwnOptions
 from migrated.kernel.holders import Holder, find_holders
@@ -60,9 +61,18 @@ class Candidate:
 
 
 class Adopter:
-    """Reads the kernel's table from time to time and makes sessions of what policy says."""
+    """Reads the kernel's table from time to time and makes sessions of what policy says.
 
-    def __init__(self, core: Core, peers: Peers, restorer: Restorer) -> None:
+    Args:
+        core: what the daemon's parts share.
+        peers: the other daemons.
+        restorer: knows the sessions from before a restart.
+        remote_hosts: returns the names of hosts that the policy in force compares with.
+    """
+
+    def __init__(
+        self, core: Core, peers: Peers, restorer: Restorer, remote_hosts: Callable[[], Iterable[str]]
+    ) -> None:
         self._core = core
         self._peers = peers
         self._restorer = restorer
@@ -71,6 +81,11 @@ class Adopter:
         self._offered: dict[SessionConnection, Candidate] = {}
         self._checked: dict[bytes, Candidate] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._names = HostNames(core.journal, remote_hosts, self._judge_anew)
+
+    async def follow_names(self) -> None:
+        """Keep the names of other hosts up to date until cancelled."""
+        await self._names.run()
 
     def want(self, inode: int) -> None:
         """Adopt the connection of this socket whatever policy says: its program asked for it."""
@@ -79,6 +94,10 @@ class Adopter:
 
     def judge_anew(self) -> None:
         """Judge all connections again at the next scan: the policy is another one."""
+        self._names.look()
+        self._judge_anew()
+
+    def _judge_anew(self) -> None:
         self._not_before.clear()
 
     def scan(self) -> None:
@@ -116,7 +135,7 @@ class Adopter:
             if row.inode not in holders:
                 continue
             connection = Connection(inode=row.inode, holders=holders[row.inode])
-            described = _described(row, connection)
+            described = _described(row, connection, self._names)
             adopted = row.inode in self._wanted or self._core.engine.adopts(_description(described)).adopt
             if not adopted:
                 continue
@@ -219,7 +238,7 @@ class Adopter:
         if row.inode not in holders:
             return "no program holds the connection"
         connection = Connection(inode=row.inode, holders=holders[row.inode])
-        described = _described(row, connection)
+        described = _described(row, connection, self._names)
         verdict = self._core.engine.adopts(_description(described))
         said_never = any(
             r.span is not None and r.span.file != str(DEFAULT_POLICY_FILE) for r in verdict.reasons
@@ -271,7 +290,7 @@ class Adopter:
         self._core.programs.adopted(session)
 
 
-def _described(row: Row, connection: Connection) -> DescribedConnection:
+def _described(row: Row, connection: Connection, names: HostNames) -> DescribedConnection:
     try:
         user = pwd.getpwuid(row.uid).pw_name
     except KeyError:
@@ -285,6 +304,7 @@ def _described(row: Row, connection: Connection) -> DescribedConnection:
         user=user,
         app=connection.holders[0].program,
         role="server" if row.accepted else "client",
+        remote_hosts=names.of(row.remote.address),
     )
 
 

@@ -122,7 +122,7 @@ class Daemon:
         self._mover = Mover(self._core)
         self._handoffs = Handoffs(self._core, self._mover)
         self._restorer = Restorer(self._core, self._peers, stored)
-        self._adopter = Adopter(self._core, self._peers, self._restorer)
+        self._adopter = Adopter(self._core, self._peers, self._restorer, lambda: policies.remote_hosts)
         self._reloader = Reloader(self._core, policies, configuration, self._adopter.judge_anew)
         continuations = ContinuationStore(configuration.state_folder, self._peers.host_key)
         self._applications = Applications(
@@ -182,6 +182,7 @@ class Daemon:
                 stop,
                 self._watch_the_world(),
                 self._watch_connections(),
+                self._adopter.follow_names(),
                 self._reloader.run(),
                 *([self._recorder.run()] if self._recorder else []),
             )

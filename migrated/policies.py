@@ -10,6 +10,7 @@ from enum import Enum
 
 from engine import CompiledPolicy
 from migrated.control.messages import PolicyReport, PolicyText
+from migrated.hosts import names_in
 from policylang import load_policy
 from policylang.diagnostics import Diagnostic, Severity
 from policylang.loader import LoadResult, PolicyFile, PolicySource
@@ -36,10 +37,14 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What files say, ready to be put in force; ``compiled`` is ``None`` if they have a mistake."""
+    """What files say, ready to be put in force; ``compiled`` is ``None`` if they have a mistake.
+
+    ``remote_hosts`` are the names of hosts that it compares with.
+    """
 
     result: LoadResult
     compiled: CompiledPolicy | None
+    remote_hosts: frozenset[str] = frozenset()
 
 
 class PolicyInForce:
@@ -55,6 +60,7 @@ class PolicyInForce:
         assert shipped.compiled is not None
         self.policy: CompiledPolicy = shipped.compiled
         self.sources: tuple[PolicySource, ...] = shipped.result.sources
+        self.remote_hosts = shipped.remote_hosts
         self.generation = 0
         self.last_error = ""
         self._last_error_at = 0.0
@@ -70,7 +76,9 @@ class PolicyInForce:
     def read(self, files: Sequence[PolicyFile]) -> Reading:
         """Read files with the shipped defaults before them. Changes nothing, so any thread may do it."""
         result = load_policy(files, with_defaults=True, facts=self._facts)
-        return Reading(result, None if result.policy is None else CompiledPolicy(result.policy))
+        if result.policy is None:
+            return Reading(result, None)
+        return Reading(result, CompiledPolicy(result.policy), names_in(result.policy))
 
     def take(self, reading: Reading, *, forced: bool = False) -> Outcome:
         """Put what was read in force if it is right and new.
@@ -94,6 +102,7 @@ class PolicyInForce:
         if result.sources == self.sources and not forced:
             return Outcome.RESTORED
         self.policy, self.sources = reading.compiled, result.sources
+        self.remote_hosts = reading.remote_hosts
         self._patterns_in_force = frozenset(result.patterns)
         self.generation += 1
         self._loaded_at = time.time()
