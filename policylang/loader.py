@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from glob import glob, has_magic
+from glob import has_magic, iglob
+from itertools import islice
 from pathlib import Path
 
 from monitors.facts import STANDARD_FACTS, FactTable
@@ -244,9 +245,13 @@ class _Loading:
 
     def _include(self, include: Include, report: Report) -> tuple[Statement, ...]:
         """Return the statements of the files that an `include` names, in the order of their names."""
+        if not _nameable(include.pattern):
+            message = "no file can have this name"
+            report.error(include.span, "bad-include", message, "write a path without control characters")
+            return ()
         pattern = str(self._folders[-1] / include.pattern)
         self._patterns.append(_absolute(pattern))
-        found = sorted(glob(pattern)) if has_magic(pattern) else [pattern]  # noqa: PTH207 - it may be absolute
+        found = _matching(pattern) if has_magic(pattern) else [pattern]
         return tuple(s for name in found for s in self._included(Path(name), include, report))
 
     def _included(self, path: Path, include: Include, report: Report) -> tuple[Statement, ...]:
@@ -282,7 +287,24 @@ def service_port(name: str) -> int | None:
 
 
 def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))
+    try:
+        return Path(os.path.realpath(path))
+    except OSError:
+        # Where a link leads may be a secret (`/proc/1/cwd`); opening the file says so.
+        return Path(_absolute(str(path)))
+
+
+def _matching(pattern: str) -> list[str]:
+    """Return the files that a pattern matches, by name; of too many, one more than there may be."""
+    return sorted(islice(iglob(pattern), MAX_FILES + 1))  # noqa: PTH207 - it may be absolute
+
+
+def _nameable(pattern: str) -> bool:
+    """Return whether the system takes a text as a path."""
+    try:
+        return b"\0" not in os.fsencode(pattern)
+    except UnicodeEncodeError:
+        return False
 
 
 def _absolute(pattern: str) -> str:

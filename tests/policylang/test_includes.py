@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -166,3 +168,38 @@ def test_an_expiry_knows_whose_it_is(tmp_path: Path) -> None:
     assert result.policy is not None
     found = [s.layer for s in result.policy.statements if isinstance(s, ExpireRule)]
     assert found == [Layer.DEFAULT, Layer.SYSTEM, Layer.SYSTEM, Layer.USER, Layer.USER]
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\0", "*\0", "\ud800", "a\ud800*"])
+def test_what_can_be_no_file_is_a_diagnostic(name: str) -> None:
+    (problem,) = parse_policy(f'include "{name}"').diagnostics
+    assert problem.code == "bad-include"
+    assert "no file can have this name" in problem.message
+
+
+def test_a_link_that_may_not_be_followed_is_a_diagnostic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(path: str | Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    first = written(tmp_path, a='include "b.policy"')
+    monkeypatch.setattr("os.path.realpath", forbidden)
+    (problem,) = load_policy([first]).diagnostics
+    assert problem.code == "unreadable"
+
+
+def test_a_glob_that_matches_half_the_disk_is_not_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def endless(pattern: str) -> Iterator[str]:
+        for number in count():
+            asked.append(number)
+            yield str(tmp_path / f"{number}.policy")
+
+    monkeypatch.setattr("policylang.loader.iglob", endless)
+    result = parse_policy('include "*.policy"', folder=tmp_path)
+    assert result.policy is None
+    assert len(asked) <= MAX_FILES + 1
