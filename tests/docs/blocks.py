@@ -7,7 +7,8 @@ What a block is, its opening line says:
 * ``toml timeline [NAME]``: timelines; without a key `policy` they are about `my.policy`;
 * ``console``: commands that begin with `$ migrate`, each followed by what it prints.
 
-A section is a folder of its own. A name that begins with ``examples/`` is that of a file of the project.
+A section is a folder of its own. A name below ``examples`` or ``policylang`` is
+that of a file of the project, which must say the same.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from policylang import DEFAULT_POLICY_FILE, Diagnostic, Severity, parse_policy
 from policylang.formatting import format_policy
 from tests.docs.blocks import DOCUMENTS, ROOT, Block, Section, sections
 
+OF_THE_PROJECT = ("examples/", "policylang/")
 MY_POLICY = "my.policy"
 MY_TIMELINES = "my.timeline.toml"
 
@@ -31,7 +32,7 @@ POLICY_TEXT = re.compile(r"\bmonitor-policy\s*\{|^\s*(?:score-interface|on|when)
 def policy(block: Block, folder: Path) -> None:
     """Check a policy; it is canonical too."""
     name = block.name(MY_POLICY)
-    if name.startswith("examples/"):
+    if name.startswith(OF_THE_PROJECT):
         assert block.text == (ROOT / name).read_text(), f"{block.place}: {name} is another"
         return
     (folder / name).parent.mkdir(exist_ok=True)
@@ -44,7 +45,7 @@ def policy(block: Block, folder: Path) -> None:
 def policy_error(block: Block, folder: Path) -> None:
     """Check that a policy has these mistakes."""
     codes = [diagnostic.code for diagnostic in parse(block, folder)]
-    assert codes == list(block.words[1:]), block.place
+    assert codes == list(block.words[1:]), f"{block.place}: {codes}"
 
 
 def parse(block: Block, folder: Path) -> tuple[Diagnostic, ...]:
@@ -54,7 +55,7 @@ def parse(block: Block, folder: Path) -> tuple[Diagnostic, ...]:
 def timeline(block: Block, folder: Path) -> None:
     """Run timelines."""
     name = block.name(MY_TIMELINES)
-    if name.startswith("examples/"):
+    if name.startswith(OF_THE_PROJECT):
         assert block.text in (ROOT / name).read_text(), f"{block.place}: {name} is another"
         return
     whole = block.text.startswith("policy =")

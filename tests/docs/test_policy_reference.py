@@ -1,0 +1,39 @@
+"""The reference has everything that the language has, each with two examples that run."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from monitors.facts import STANDARD_FACTS, UNITS
+from policylang.editing.meanings import KEY_MEANINGS, STATEMENT_MEANINGS
+from tests.docs.blocks import ROOT, Block, sections
+
+DOCUMENT = ROOT / "docs" / "policy-reference.md"
+WORDS = {*STATEMENT_MEANINGS, *KEY_MEANINGS, "else", "monitor-policy"}
+EXAMPLES = {section.title.rpartition(": ")[2].strip("`"): section.blocks for section in sections(DOCUMENT)}
+
+
+def examples(blocks: tuple[Block, ...]) -> int:
+    """Return how many policies there are whose effect is shown."""
+    return sum(block.kind in ("policy-error", "toml timeline", "console") for block in blocks)
+
+
+def test_every_statement_and_key_has_two_examples() -> None:
+    few = {word for word in WORDS if examples(EXAMPLES.get(word, ())) < 2}
+    assert few == set()
+
+
+def test_every_example_has_a_policy_of_its_own() -> None:
+    """What a timeline or a command shows is shown of the policy right above it."""
+    for blocks in EXAMPLES.values():
+        shown = [block.kind for block in blocks if block.name("") == "" or block.kind == "policy-error"]
+        pairs = pairwise(shown)
+        assert {first for first, second in pairs if second in ("toml timeline", "console")} <= {"policy"}
+
+
+def test_every_fact_is_listed_with_its_monitor_and_its_unit() -> None:
+    rows = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")]
+    for fact in STANDARD_FACTS.values():
+        (row,) = (row for row in rows if row.startswith(f"| `{fact.name}` |"))
+        assert f"| `{fact.monitor}`" in row
+        assert all(f"`{word}`" in row for word in (*fact.choices, *UNITS[fact.unit]))
