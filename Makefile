@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
+PEERS := $(VENV)/.peers
 RUN := $(VENV)/bin
 
 # Debian keeps ip, nft and sshd where ordinary users don't look.
@@ -20,10 +21,10 @@ demo: demo-programs $(READY) ## watch an ssh session move between links (about h
 test: test-programs $(READY) ## run the tests, without the slow ones
 	@$(RUN)/python -m pytest -m "not slow"
 
-slow: slow-programs $(READY) ## run the slow tests
+slow: slow-programs $(PEERS) ## run the slow tests
 	@$(RUN)/python -m pytest -m slow
 
-lint: $(READY) ## check style, types, the import table, change fragments and the lock
+lint: $(READY) ## check style, types, the import table, change fragments and the locks
 	@$(RUN)/ruff check --quiet
 	@$(RUN)/ruff format --check --quiet
 	@$(RUN)/mypy
@@ -31,7 +32,7 @@ lint: $(READY) ## check style, types, the import table, change fragments and the
 	@$(RUN)/towncrier build --draft --version next > /dev/null
 	@$(RUN)/python tools/check_lock.py
 
-bench: test-programs $(READY) ## run the benchmarks; ARGS=--json for machines
+bench: test-programs $(PEERS) ## run the benchmarks; ARGS=--json for machines
 	@for script in benchmarks/[!_]*.py; do \
 		test -e "$$script" || { echo "there are no scripts in benchmarks/" >&2; exit 1; }; \
 		echo "== $$script" >&2; \
@@ -48,7 +49,7 @@ wheel: $(READY) ## build dist/*.whl for installation elsewhere
 	@$(RUN)/python -m build --no-isolation --outdir dist . > /dev/null
 	@ls dist/*.whl
 
-lock: ## write requirements.lock anew from pyproject.toml
+lock: ## write the locks anew from pyproject.toml
 	@tools/lock "$(PYTHON)"
 
 clean: ## remove everything that make has made
@@ -65,4 +66,9 @@ slow-programs: test-programs
 
 $(READY): requirements.lock pyproject.toml tools/setup
 	@tools/setup environment "$(PYTHON)" $(VENV)
+	@touch $@
+
+# What the benchmarks compare with, and nothing else needs.
+$(PEERS): $(READY) requirements-bench.lock
+	@tools/setup peers $(VENV)
 	@touch $@

@@ -1,4 +1,4 @@
-"""The check that the lock serves the project."""
+"""The check that the locks serve the project."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ PYPROJECT = """
 dependencies = ["click>=8.1.7,<9"]
 [project.optional-dependencies]
 dev = ["Import_Linter>=2.1,<3"]
+bench = ["zen-engine>=2.1,<3"]
 """
 
 
@@ -26,12 +27,16 @@ dev = ["Import_Linter>=2.1,<3"]
     ],
 )
 def test_mismatches(lock: str, complaints: list[str]) -> None:
-    assert list(CHECK["mismatches"](PYPROJECT, lock)) == complaints
+    assert list(CHECK["mismatches"](PYPROJECT, "dev", "requirements.lock", lock)) == complaints
 
 
 def test_the_status_is_1_and_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pyproject.toml").write_text(PYPROJECT)
-    (tmp_path / "requirements.lock").write_text("")
+    (tmp_path / "requirements.lock").write_text("click==8.1.7\nimport-linter==2.1\n")
+    (tmp_path / "requirements-bench.lock").write_text("click==8.1.7\n")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match="run `make lock`"):
+    with pytest.raises(SystemExit) as ended:
         CHECK["main"]()
+    complaint, remedy = str(ended.value).splitlines()
+    assert complaint == "`zen-engine<3,>=2.1` is not in requirements-bench.lock"
+    assert remedy.startswith("run `make lock`")

@@ -1,4 +1,4 @@
-"""Check that requirements.lock serves pyproject.toml: every direct dependency is in it, within its range."""
+"""Check that the locks serve pyproject.toml: every direct dependency is in them, within its range."""
 
 from __future__ import annotations
 
@@ -15,35 +15,45 @@ from packaging.version import Version
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)", re.MULTILINE)
 
 
-def mismatches(pyproject: str, lock: str) -> Iterator[str]:
-    """Yield one line for each direct dependency that the lock does not serve.
+LOCKS = {"requirements.lock": "dev", "requirements-bench.lock": "bench"}
+"""The locks, and the extra that each of them serves besides the project's own dependencies."""
+
+
+def mismatches(pyproject: str, extra: str, name: str, lock: str) -> Iterator[str]:
+    """Yield one line for each direct dependency that a lock does not serve.
 
     Args:
         pyproject: the text of ``pyproject.toml``.
-        lock: the text of ``requirements.lock``.
+        extra: whose dependencies count besides the project's own.
+        name: how the lock is called.
+        lock: its text.
     """
     pins = {canonicalize_name(name): Version(version) for name, version in _PIN.findall(lock)}
     project = tomllib.loads(pyproject)["project"]
-    extras = project.get("optional-dependencies", {}).values()
-    for text in [*project["dependencies"], *(line for extra in extras for line in extra)]:
-        yield from _mismatch(Requirement(text), pins)
+    for text in [*project["dependencies"], *project["optional-dependencies"][extra]]:
+        yield from _mismatch(Requirement(text), name, pins)
 
 
-def _mismatch(wanted: Requirement, pins: Mapping[NormalizedName, Version]) -> Iterator[str]:
+def _mismatch(wanted: Requirement, name: str, pins: Mapping[NormalizedName, Version]) -> Iterator[str]:
     pinned = pins.get(canonicalize_name(wanted.name))
     if pinned is None:
-        yield f"`{wanted}` is not in requirements.lock"
+        yield f"`{wanted}` is not in {name}"
     elif not wanted.specifier.contains(pinned, prereleases=True):
-        yield f"`{wanted}` is pinned to {pinned} in requirements.lock"
+        yield f"`{wanted}` is pinned to {pinned} in {name}"
 
 
 def main() -> None:
     """End with status 1 and the list of mismatches, if there are any.
 
     Raises:
-        SystemExit: the lock does not serve the project.
+        SystemExit: a lock does not serve the project.
     """
-    found = list(mismatches(Path("pyproject.toml").read_text(), Path("requirements.lock").read_text()))
+    pyproject = Path("pyproject.toml").read_text()
+    found = [
+        line
+        for name, extra in LOCKS.items()
+        for line in mismatches(pyproject, extra, name, Path(name).read_text())
+    ]
     if found:
         sys.exit("\n".join([*found, "run `make lock` and commit the result"]))
 
