@@ -54,9 +54,9 @@ def _shown(step: Step) -> str:
     return f"policy:\n{step[1]}" if step[0] == "policy" else " ".join(map(str, step))
 
 
-def case(random: Random) -> Case:
-    """Return a case: a policy, some links and sessions, and what happens to them."""
-    policy = policy_texts(random)
+def case(random: Random, policy: Texts | None = None) -> Case:
+    """Return a case: a policy if none is given, some links and sessions, and what happens to them."""
+    policy = policy_texts(random) if policy is None else policy
     steps: list[Step] = []
     for name in random.sample(PLACES, random.randint(2, 4)):
         steps += [("event", build.link(name)), ("event", build.present(name))]
