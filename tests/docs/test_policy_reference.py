@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 from monitors.facts import STANDARD_FACTS, UNITS
@@ -29,6 +30,14 @@ def test_every_example_has_a_policy_of_its_own() -> None:
         shown = [block.kind for block in blocks if block.name("") == "" or block.kind == "policy-error"]
         pairs = pairwise(shown)
         assert {first for first, second in pairs if second in ("toml timeline", "console")} <= {"policy"}
+
+
+def test_every_operator_and_unit_is_used() -> None:
+    texts = "".join(b.text for blocks in EXAMPLES.values() for b in blocks if b.kind == "policy")
+    used = set(re.findall(r"when \S+ (\S+) [-+]?[\d.]*(\S*)", texts))
+    assert {operator for operator, _ in used} == {"<", "<=", ">", ">=", "=", "!="}
+    units = {word for units in UNITS.values() for word in units} - {"ms", "d"}
+    assert units - {unit for _, unit in used} == set()
 
 
 def test_every_fact_is_listed_with_its_monitor_and_its_unit() -> None:
