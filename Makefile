@@ -6,6 +6,10 @@ READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
 RUN := $(VENV)/bin
 
+# Many tests wait for networks and clocks: more workers than cores are sooner done.
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
+PYTEST := $(RUN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --durations 15
+
 # Debian keeps ip, nft and sshd where ordinary users don't look.
 export PATH := $(PATH):/usr/sbin:/sbin
 
@@ -18,11 +22,11 @@ help: ## show this list
 demo: demo-programs $(READY) ## watch an ssh session move between links (about half a minute)
 	@$(RUN)/migrate demo
 
-test: test-programs $(READY) ## run the tests, without the slow ones
-	@$(RUN)/python -m pytest -m "not slow"
+test: test-programs $(READY) ## run the tests, without the slow ones; ARGS="-k settle"
+	@$(PYTEST) -m "not slow" $(ARGS)
 
 slow: slow-programs $(PEERS) ## run the slow tests
-	@$(RUN)/python -m pytest -m slow
+	@$(PYTEST) -m slow $(ARGS)
 
 lint: $(READY) ## check style, types, the import table, change fragments and the locks
 	@$(RUN)/ruff check --quiet
