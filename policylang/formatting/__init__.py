@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from policylang.collecting import collector_paused
 from policylang.diagnostics import Diagnostic, Report
 from policylang.formatting.printer import WIDTH, canonical
 from policylang.parser import parse_with_tree
@@ -37,7 +38,8 @@ def format_policy(text: str, file: str = "<policy>") -> FormatResult:
         file: Names it in diagnostics.
     """
     report = Report(file=file, text=text)
-    _, tree = parse_with_tree(text, report)
-    if report.failed or tree is None:
-        return FormatResult(text=None, diagnostics=report.diagnostics())
-    return FormatResult(text=canonical(tree, text), diagnostics=report.diagnostics())
+    with collector_paused():
+        _, tree = parse_with_tree(text, report)
+        if report.failed or tree is None:
+            return FormatResult(text=None, diagnostics=report.diagnostics())
+        return FormatResult(text=canonical(tree, text), diagnostics=report.diagnostics())
