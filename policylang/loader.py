@@ -14,6 +14,7 @@ from monitors.facts import STANDARD_FACTS, FactTable
 from policylang import values
 from policylang.ast import Include, Layer, Policy, Span, Statement
 from policylang.checker import Context, check
+from policylang.collecting import collector_paused
 from policylang.diagnostics import Diagnostic, Report, quote, whole_file
 from policylang.measures import FactSource
 from policylang.parser import parse
@@ -121,7 +122,8 @@ def load_policy(
     if with_defaults:
         every.insert(0, PolicyFile(path=DEFAULT_POLICY_FILE, layer=Layer.DEFAULT))
     loading = _Loading(facts, read)
-    return loading.result([loading.file(file) for file in every])
+    with collector_paused():
+        return loading.result([loading.file(file) for file in every])
 
 
 def parse_policy(
@@ -136,7 +138,8 @@ def parse_policy(
         facts: Tells the facts that it may speak of.
     """
     loading = _Loading(facts, read_bytes)
-    return loading.result([loading.text(text, file, folder or Path())])
+    with collector_paused():
+        return loading.result([loading.text(text, file, folder or Path())])
 
 
 def parse_policy_bytes(
