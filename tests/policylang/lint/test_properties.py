@@ -159,7 +159,7 @@ def measure(engine: Engine, session: SessionDescription, facts: dict[str, Any], 
 
 def outcome(engine: Engine, session: SessionDescription) -> tuple[object, ...]:
     """Return all that the policy says of a session now, but for the scores of what it rules out."""
-    group = engine._cohorts[session.id].group
+    group = engine._population.cohorts[session.id].group
     values = [
         setting.value
         for setting in (
