@@ -13,7 +13,7 @@ from migrated.control.messages import PolicyReport, PolicyText
 from migrated.hosts import names_in
 from policylang import load_policy
 from policylang.diagnostics import Diagnostic, Severity
-from policylang.loader import LoadResult, PolicyFile, PolicySource
+from policylang.loader import LoadResult, PolicyFile, PolicySource, read_regular
 from policylang.measures import FactSource
 
 _log = logging.getLogger(__name__)
@@ -75,7 +75,8 @@ class PolicyInForce:
 
     def read(self, files: Sequence[PolicyFile]) -> Reading:
         """Read files with the shipped defaults before them. Changes nothing, so any thread may do it."""
-        result = load_policy(files, with_defaults=True, facts=self._facts)
+        # A device or a pipe in a folder of policies must not hold the daemon up.
+        result = load_policy(files, with_defaults=True, facts=self._facts, read=read_regular)
         if result.policy is None:
             return Reading(result, None)
         return Reading(result, CompiledPolicy(result.policy), names_in(result.policy))

@@ -33,9 +33,13 @@ from policylang.ast import (
     Value,
     When,
 )
+from policylang.build import MAX_DEPTH
 from policylang.diagnostics import Report, closest, one_of, question, quote
 from policylang.measures import FactSource, resolve_threshold
 from policylang.sets import Sets
+
+MAX_SET_USES = 1 << 18
+"""Most values that all sets of a policy stand for together, a set counted as often as it is used."""
 
 PROTOCOLS = frozenset({"tcp", "udp"})
 ROLES = frozenset({"client", "server"})
@@ -58,6 +62,8 @@ class Context:
         sets: What `define` has named so far.
         layer: Whose policy is being read.
         link_fact: The fact about links on which the statements being read depend, an included file's too.
+        depth: In how many bodies they stand, those around an `include` counted.
+        set_uses: How many values were put in the place of sets so far.
     """
 
     service_port: values.ServicePort
@@ -66,6 +72,8 @@ class Context:
     sets: Sets = field(default_factory=Sets)
     layer: Layer = Layer.SYSTEM
     link_fact: str = ""
+    depth: int = 0
+    set_uses: int = 0
 
 
 def check(statements: Sequence[Statement], report: Report, context: Context) -> tuple[Statement, ...]:
@@ -85,12 +93,23 @@ class _Checker:
     def body(self, statements: Sequence[Statement]) -> tuple[Statement, ...]:
         return tuple(checked for statement in statements for checked in self._statement(statement))
 
+    def _nested(self, statement: On | When) -> tuple[Statement, ...]:
+        """Check a statement with bodies; included files count as deep as they stand."""
+        if self._context.depth >= MAX_DEPTH:
+            message = f"conditions are nested more than {MAX_DEPTH} deep, those around an `include` counted"
+            self._report.error(statement.span, "too-deep", message)
+            return ()
+        self._context.depth += 1
+        checked = (self._on(statement),) if isinstance(statement, On) else self._when(statement)
+        self._context.depth -= 1
+        return checked
+
     def _statement(self, statement: Statement) -> tuple[Statement, ...]:
+        if self._report.hopeless:
+            return ()
         match statement:
-            case On():
-                return (self._on(statement),)
-            case When():
-                return self._when(statement)
+            case On() | When():
+                return self._nested(statement)
             case Define():
                 self._context.sets.define(statement, self._report)
                 return ()
@@ -167,11 +186,26 @@ class _Checker:
     def _names(self, value: Value) -> list[tuple[Name, SetReference | None]]:
         """Return what stands for a value, and the set that it comes from if it comes from one."""
         if isinstance(value, SetReference):
-            return [(name, value) for name in self._context.sets.resolve(value, self._report)]
+            return [(name, value) for name in self._held(value)]
         assert isinstance(value, Name)
         return [(value, None)]
 
+    def _held(self, reference: SetReference) -> tuple[Name, ...]:
+        """Return what a set holds, unless sets stand for too much already."""
+        found = self._context.sets.resolve(reference, self._report)
+        before = self._context.set_uses
+        self._context.set_uses += len(found)
+        if self._context.set_uses <= MAX_SET_USES:
+            return found
+        if before <= MAX_SET_USES:  # once
+            message = f"from here on the sets of this policy stand for more than {MAX_SET_USES} values"
+            hint = "use large sets less often: one `on` can hold several statements"
+            self._report.error(reference.span, "too-large", message, hint)
+        return ()
+
     def _value(self, key: str, value: Name, origin: SetReference | None) -> Value | None:
+        if self._report.hopeless:
+            return None
         try:
             return self._resolved(key, value)
         except values.BadValueError as problem:

@@ -17,6 +17,9 @@ MAX_QUOTED = 40
 _MAX_GUESSED = 64
 """Longest word that is compared with the known ones: the comparison is quadratic."""
 
+_MAX_CHOICES = 2000
+"""Most known words that a word is compared with: each costs some microseconds."""
+
 
 class Severity(Enum):
     """Whether a problem keeps the policy from being used."""
@@ -58,9 +61,10 @@ def closest(word: str, known: Iterable[str]) -> str:
     """Return the known word that ``word`` was probably meant to be; nothing where none resembles it."""
     from difflib import get_close_matches
 
-    if len(word) > _MAX_GUESSED:
+    choices = sorted(known)
+    if len(word) > _MAX_GUESSED or len(choices) > _MAX_CHOICES:
         return ""
-    lowered = {choice.lower(): choice for choice in sorted(known)}
+    lowered = {choice.lower(): choice for choice in choices}
     close = get_close_matches(word.lower(), lowered, n=1)
     return lowered[close[0]] if close else ""
 
@@ -94,6 +98,11 @@ class Report:
     failed: bool = False
     _found: list[Diagnostic] = field(default_factory=list)
     _lines: list[str] = field(default_factory=list)
+
+    @property
+    def hopeless(self) -> bool:
+        """Return whether looking for more is in vain: the file is wrong, and no more would be shown."""
+        return self.failed and len(self._found) > MAX_DIAGNOSTICS
 
     def error(self, span: Span, code: str, message: str, hint: str = "", replacement: str = "") -> None:
         """Add an error; ``replacement`` is what to write in place of the span, where that is known."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import lru_cache
-from glob import has_magic, iglob
-from itertools import islice
+from glob import has_magic
 from pathlib import Path
 
 from monitors.facts import STANDARD_FACTS, FactTable
@@ -26,10 +28,21 @@ MAX_POLICY_BYTES = 1 << 20
 MAX_FILES = 256
 """Most files in one policy, included ones counted as often as they are included."""
 
+MAX_TOTAL_BYTES = 4 * MAX_POLICY_BYTES
+"""Largest size of all files of one policy, included ones counted as often as they are included."""
+
+MAX_INCLUDE_DEPTH = 16
+"""Most files that are included one by the other."""
+
+MAX_NAMES = 20_000
+"""Most names of files that are looked at for the pattern of one `include`."""
+
 _ORDER = tuple(Layer)
 
 DEFAULT_POLICY_FILE = Path(__file__).with_name("default.policy")
 """The policy that holds where no other says anything."""
+
+_NOT_REGULAR = "it is not a regular file"
 
 UNREADABLE = "unreadable"
 """The code of a diagnostic about a file that could not be read at all."""
@@ -42,10 +55,25 @@ def read_bytes(path: Path) -> bytes:
         OSError: The file cannot be opened or read, or is a folder.
     """
     # Opening a named pipe without a writer would wait for ever; reading one that has a writer may wait.
+    # What claims to be a regular file may not: some in /proc would wait for ever, too.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    os.set_blocking(descriptor, True)
     with os.fdopen(descriptor, "rb") as file:
-        return file.read(MAX_POLICY_BYTES + 1)
+        os.set_blocking(descriptor, not stat.S_ISREG(os.fstat(descriptor).st_mode))
+        data: bytes | None = file.read(MAX_POLICY_BYTES + 1)
+    if data is None:
+        raise BlockingIOError(errno.EAGAIN, "there is nothing to read yet")
+    return data
+
+
+def read_regular(path: Path) -> bytes:
+    """Return what `read_bytes` does, of a regular file only: for whoever must not wait, nor open a device.
+
+    Raises:
+        OSError: The file cannot be opened or read, or is none.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, _NOT_REGULAR)
+    return read_bytes(path)
 
 
 def standard_facts() -> FactTable:
@@ -189,6 +217,7 @@ class _Loading:
         self._patterns: list[str] = []
         self._folders: list[Path] = []
         self._open: list[Path] = []
+        self._bytes = 0
 
     def file(self, file: PolicyFile) -> tuple[Statement, ...]:
         """Return the checked statements of a file."""
@@ -217,7 +246,7 @@ class _Loading:
     def _path(self, path: Path, included_by: Span | None) -> tuple[Statement, ...]:
         file = str(path)
         try:
-            text = decode(self._read(path))
+            text = self._decoded(self._read(path))
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             return self._unread(file, included_by, UNREADABLE, f"cannot read this file: {reason}")
@@ -228,6 +257,14 @@ class _Loading:
         checked = self._checked(report, path.parent)
         self._open.pop()
         return checked
+
+    def _decoded(self, data: bytes) -> str:
+        text = decode(data)
+        self._bytes += len(data)
+        if self._bytes > MAX_TOTAL_BYTES:
+            hint = f"they have at most {MAX_TOTAL_BYTES // 1024} KiB, each counted as often as it is included"
+            raise values.BadValueError("too-large", "the files of this policy are too large together", hint)
+        return text
 
     def _unread(self, file: str, included_by: Span | None, *problem: str) -> tuple[Statement, ...]:
         self._begin(file, None, included_by).error(whole_file(file), *problem)
@@ -255,6 +292,10 @@ class _Loading:
         pattern = str(self._folders[-1] / include.pattern)
         self._patterns.append(_absolute(pattern))
         found = _matching(pattern) if has_magic(pattern) else [pattern]
+        if found is None:
+            message = f"this pattern leads past more than {MAX_NAMES} names"
+            report.error(include.span, "bad-include", message, "name the folder")
+            return ()
         return tuple(s for name in found for s in self._included(Path(name), include, report))
 
     def _included(self, path: Path, include: Include, report: Report) -> tuple[Statement, ...]:
@@ -274,6 +315,10 @@ class _Loading:
             return f"this goes in a circle: {circle}"
         if len(self._sources) >= MAX_FILES:
             return f"a policy consists of at most {MAX_FILES} files"
+        if len(self._open) > MAX_INCLUDE_DEPTH:
+            return f"files include each other more than {MAX_INCLUDE_DEPTH} deep"
+        if _is_special(path):
+            return f"cannot include {quote(path.name)}: {_NOT_REGULAR}"
         return ""
 
 
@@ -297,9 +342,49 @@ def _real(path: Path) -> Path:
         return Path(_absolute(str(path)))
 
 
-def _matching(pattern: str) -> list[str]:
-    """Return the files that a pattern matches, by name; of too many, one more than there may be."""
-    return sorted(islice(iglob(pattern), MAX_FILES + 1))  # noqa: PTH207 - it may be absolute
+def _is_special(path: Path) -> bool:
+    """Return whether there is a device, a pipe or a socket, which may make its readers wait for ever."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False  # whoever opens it will say why
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _matching(pattern: str) -> list[str] | None:
+    """Return the files that a pattern matches, by name; ``None`` if there is too much to look through.
+
+    Of too many it returns one more than there may be.
+
+    As `glob.glob`, which would follow links in a circle, and walk the whole disk, for as long as it takes.
+    """
+    found, left = [""], MAX_NAMES
+    for step in pattern.split("/"):
+        if not has_magic(step):
+            found = [f"{name}{step}/" for name in found]
+            continue
+        matched: list[str] = []
+        for folder in found:
+            names = _names_in(folder or ".")
+            left -= len(names) + 1
+            if left < 0:
+                return None
+            matched += (f"{folder}{name}/" for name in names if _matches(name, step))
+        found = matched
+    there = sorted(name for name in (name[:-1] for name in found) if os.path.lexists(name))
+    return there[: MAX_FILES + 1]
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208
+    except OSError:
+        return []
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Return whether a name matches, by the rule of the shell that `*` passes over hidden files."""
+    return fnmatchcase(name, pattern) and (name[0] != "." or pattern[0] == ".")
 
 
 def _nameable(pattern: str) -> bool:

@@ -39,7 +39,7 @@ class Sets:
         known = self._defined.get(reference.name)
         if known is not None:
             return known[1]
-        if reference.name not in self._failed:
+        if reference.name not in self._failed and not report.hopeless:
             self._failed.add(reference.name)
             close = closest(reference.name, self._defined)
             guess = f"${close}" if close else ""

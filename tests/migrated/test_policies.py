@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from migrated.policies import Outcome, PolicyInForce
@@ -68,3 +69,15 @@ def test_a_mistake_is_told_once_as_long_as_it_is_the_same(tmp_path: Path) -> Non
     write(tmp_path, "a.policy", "margin 3")
     assert policies.take(policies.read([file])) is Outcome.LOADED
     assert (policies.last_error, policies.generation) == ("", 1)
+
+
+def test_a_pipe_among_the_files_is_refused_and_holds_nothing_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.policy")
+    held = os.open(tmp_path / "pipe.policy", os.O_RDWR)  # a writer that never says anything
+    try:
+        policies = PolicyInForce(standard_facts)
+        read = policies.read([PolicyFile(path=tmp_path / "pipe.policy")])
+        assert policies.take(read) is Outcome.REFUSED
+    finally:
+        os.close(held)
+    assert policies.last_error == f"{tmp_path}/pipe.policy: cannot read this file: it is not a regular file"
