@@ -13,7 +13,7 @@ from typing import assert_never
 import msgspec
 
 from engine import Move as MoveDecision
-from engine import Reason
+from engine import Reason, SessionDescription
 from migrated.continuations.reports import ContinuationReports
 from migrated.control.messages import (
     Answer,
@@ -33,6 +33,9 @@ from migrated.control.messages import (
     PolicyShow,
     Refused,
     Request,
+    ServerList,
+    ServerReport,
+    Servers,
     SessionList,
     SessionReport,
     Sessions,
@@ -46,6 +49,8 @@ from migrated.core import Core
 from migrated.peers import Peer, Peers
 from migrated.policies import PolicyInForce
 from migrated.sessions import Condition, ManagedSession
+from migrated.streams.addresses import AddressError, read_destination
+from migrated.streams.ranking import described
 from monitors.host import HostStatus
 from sessionlayer.protocol.keys import fingerprint
 
@@ -92,6 +97,8 @@ class Reports:
                 return self._forget_peer(request, who)
             case Explain():
                 return self._explain(request, who)
+            case Servers():
+                return self._servers(request, who)
             case Continuations() | ShowContinuation() | ExpireContinuation():
                 return self._continuations.handle(request, who)
             case _:
@@ -158,6 +165,25 @@ class Reports:
             return chosen
         explanation = self._core.engine.explain(chosen.name, self._core.now())
         return ExplanationReport(explanation=msgspec.Raw(msgspec.json.encode(explanation)))
+
+    def _servers(self, request: Servers, who: Credentials) -> ServerList | Refused:
+        subject = self._subject(request, who)
+        if isinstance(subject, Refused):
+            return subject
+        rows = self._core.engine.servers(subject, request.candidates, request.current)
+        return ServerList(servers=tuple(map(ServerReport.of, rows)))
+
+    def _subject(self, request: Servers, who: Credentials) -> SessionDescription | str | Refused:
+        if request.session:
+            chosen = self._chosen(request.session, who)
+            return chosen if isinstance(chosen, Refused) else chosen.name
+        if not request.destinations:
+            return Refused(reason="name a session, or destinations", code="bad-request")
+        try:
+            destinations = [read_destination(text) for text in request.destinations]
+        except AddressError as error:
+            return Refused(reason=str(error), code="bad-request")
+        return described(destinations, _user(who.uid))
 
     def _move(self, request: Move, who: Credentials) -> Done | Refused:
         session = self._chosen(request.session, who)

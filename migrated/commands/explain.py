@@ -12,7 +12,8 @@ import click
 from migrated.commands.client import ask, complete_session, json_option, socket_option
 
 if TYPE_CHECKING:
-    from engine import Connection, Explanation, SessionDescription
+    from engine import Connection, Engine, Explanation, SessionDescription
+    from migrated.control.messages import ServerReport
     from monitors.events import Event, FactMeasured
     from policylang.ast import Policy
     from policylang.loader import PolicyFile
@@ -50,6 +51,13 @@ _DESCRIBED: Final = "described"
     metavar="FACT=VALUE",
     help='What is measured: "metered wlan0=yes", "rtt wlan0=300ms", "hour=23"; may be given again.',
 )
+@click.option(
+    "--server",
+    "servers",
+    multiple=True,
+    metavar="NAME",
+    help="Rank this candidate server, a name or an address; may be given again.",
+)
 @click.option("--user", help="The user whose program it is.")
 @click.option("--app", help="The program, by name or path.")
 @click.option("--remote-host", "hosts", multiple=True, metavar="NAME", help="A name of the other end.")
@@ -70,6 +78,7 @@ def explain(
     live: str | None,
     links: tuple[str, ...],
     facts: tuple[str, ...],
+    servers: tuple[str, ...],
     user: str | None,
     app: str | None,
     hosts: tuple[str, ...],
@@ -92,6 +101,7 @@ def explain(
         --session "tcp 10.0.0.5:40000 -> 18.31.0.9:22" \\
         --link eth0=10.0.0.5 --link ppp0=10.2.0.5 --fact "rtt ppp0=300ms"
       migrate policy explain --live 3fa9
+      migrate policy explain --live 3fa9 --server a.example.org --server b.example.org
     """  # noqa: D301
     if live is not None:
         given = {
@@ -103,13 +113,16 @@ def explain(
         }
         _check_alone(given, user, app)
         explanation, title, now = _live(socket, live)
+        ranked = _ranked_live(socket, live, servers)
     else:
         session = _described(sessions, user, app, role, hosts)
         events = _links(links)
         measured = _facts(facts, session)
-        explanation, now = _explain(_policy(ctx, files), session, events, measured), 0.0
+        engine = _engine(_policy(ctx, files), session, events, measured)
+        explanation, now = engine.explain(session.id, 0.0), 0.0
+        ranked = _ranked(engine, session, servers)
         title = "\n".join(f"{text} ({role})" for text in sessions)
-    click.echo(_as_json(explanation) if as_json else _as_text(title, explanation, now))
+    click.echo(_as_json(explanation, ranked) if as_json else _as_text(title, explanation, ranked, now))
 
 
 def _check_alone(given: dict[str, tuple[object, ...]], user: str | None, app: str | None) -> None:
@@ -248,10 +261,10 @@ def _configured() -> Sequence[PolicyFile]:
         raise CannotReachError(str(error)) from error
 
 
-def _explain(
+def _engine(
     policy: Policy, session: SessionDescription, links: Sequence[Event], facts: Sequence[FactMeasured]
-) -> Explanation:
-    """Ask an engine in whose world exactly these links are up, and exactly this is measured."""
+) -> Engine:
+    """Return an engine in whose world exactly these links are up, and exactly this is measured."""
     from engine import Engine
 
     engine = Engine(policy)
@@ -261,16 +274,34 @@ def _explain(
     engine.add_session(session, engine.explain(session, 0.0).current, 0.0)
     for event in facts:
         engine.handle(event, 0.0)
-    return engine.explain(session.id, 0.0)
+    return engine
 
 
-def _as_json(explanation: Explanation) -> str:
+def _ranked(engine: Engine, session: SessionDescription, servers: Sequence[str]) -> Sequence[ServerReport]:
+    from migrated.control.messages import ServerReport
+
+    return tuple(map(ServerReport.of, engine.servers(session.id, servers)))
+
+
+def _ranked_live(socket: Path | None, session: str, servers: tuple[str, ...]) -> Sequence[ServerReport]:
+    from migrated.control.messages import ServerList, Servers
+
+    if not servers:
+        return ()
+    return ask(socket, Servers(session=session, candidates=servers), ServerList).servers
+
+
+def _as_json(explanation: Explanation, servers: Sequence[ServerReport]) -> str:
     import msgspec
 
-    return msgspec.json.format(msgspec.json.encode(explanation), indent=2).decode()
+    fields = msgspec.to_builtins(explanation)
+    if servers:
+        fields["servers"] = msgspec.to_builtins(servers)
+    return msgspec.json.format(msgspec.json.encode(fields), indent=2).decode()
 
 
-def _as_text(title: str, explanation: Explanation, now: float) -> str:
-    from migrated.commands.explanation import explanation_text
+def _as_text(title: str, explanation: Explanation, servers: Sequence[ServerReport], now: float) -> str:
+    from migrated.commands.explanation import explanation_text, servers_text
 
-    return explanation_text(title, explanation, now)
+    text = explanation_text(title, explanation, now)
+    return f"{text}\n\n{servers_text(servers)}" if servers else text

@@ -11,6 +11,7 @@ from monitors.facts import STANDARD_FACTS
 if TYPE_CHECKING:
     from engine import Explanation, PointExplanation
     from engine.forks import ConditionRow
+    from migrated.control.messages import ServerReport
 
 
 def explanation_text(title: str, explanation: Explanation, now: float) -> str:
@@ -30,6 +31,15 @@ def explanation_text(title: str, explanation: Explanation, now: float) -> str:
         parts += [*_table(conditions), ""]
     argument = [f"  - {reason}" for reason in explanation.reasons]
     return "\n".join(map(printable, [*parts, _winner(explanation, now), *argument]))
+
+
+def servers_text(servers: Sequence[ServerReport]) -> str:
+    """Return how candidate servers are ranked, as lines of text."""
+    rows = [("server", "score", "by")]
+    for row in servers:
+        score = str(row.score) if row.eligible else "never"
+        rows.append((row.name, score, ", ".join(row.reasons)))
+    return "\n".join(map(printable, _table(rows)))
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

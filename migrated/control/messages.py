@@ -15,6 +15,7 @@ from sessionlayer.decoding import decoded
 
 if TYPE_CHECKING:
     from engine.explain import Explanation
+    from engine.servers import ServerRow
 
 MAX_REQUEST_BYTES: Final = 4096
 """Longest request line; what is longer is refused and the connection closed."""
@@ -82,6 +83,19 @@ class ExpireContinuation(Struct, frozen=True, kw_only=True, tag="expire-continua
     session: str
 
 
+class Servers(Struct, frozen=True, kw_only=True, tag="servers"):
+    """Ask how candidate servers, names or addresses as text, are ranked for a session.
+
+    The session is a live one, named by its id or the beginning of it, or one of the asker's that is to lead
+    to ``destinations`` (``HOST:PORT`` or ``unix:/PATH``). ``current`` is the candidate in use.
+    """
+
+    candidates: tuple[str, ...]
+    destinations: tuple[str, ...] = ()
+    session: str = ""
+    current: str = ""
+
+
 Request = (
     Status
     | Sessions
@@ -94,6 +108,7 @@ Request = (
     | Continuations
     | ShowContinuation
     | ExpireContinuation
+    | Servers
 )
 
 
@@ -288,6 +303,27 @@ class ExplanationReport(Struct, frozen=True, kw_only=True, tag="explanation"):
         return msgspec.json.decode(self.explanation, type=Explanation)
 
 
+class ServerReport(Struct, frozen=True, kw_only=True):
+    """A candidate server: its score, whether it may be used at all, and the statements that say so."""
+
+    name: str
+    score: int
+    eligible: bool
+    reasons: tuple[str, ...]
+
+    @classmethod
+    def of(cls, row: ServerRow) -> ServerReport:
+        """Return what the engine says of a candidate, for people."""
+        reasons = tuple(map(str, row.reasons))
+        return cls(name=row.name, score=row.score, eligible=row.eligible, reasons=reasons)
+
+
+class ServerList(Struct, frozen=True, kw_only=True, tag="server-list"):
+    """The candidate servers, the best first."""
+
+    servers: tuple[ServerReport, ...]
+
+
 class Done(Struct, frozen=True, kw_only=True, tag="done"):
     """What was asked for was done."""
 
@@ -317,6 +353,7 @@ Answer = (
     | ExplanationReport
     | ContinuationList
     | ContinuationReport
+    | ServerList
     | Done
     | Refused
     | EventReport

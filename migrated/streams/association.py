@@ -1,4 +1,4 @@
-"""The one association with a gateway that all connections of `migrate forward` share.
+"""The one association, with a gateway, that all connections of `migrate forward` share.
 
 A connection waits for an association that is suspended: it goes on by itself. Where there is none any more it
 is made anew for whoever waits, and nobody waits for long: a program that is told soon can say so to its user.
@@ -7,9 +7,11 @@ is made anew for whoever waits, and nobody waits for long: a program that is tol
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
-from migrated.streams.client import Gateway, Say, associate, tell_outages
+from migrated.streams.choosing import first_that_answers
+from migrated.streams.client import Gateway, Say, tell_outages
 from migrated.streams.outcomes import Outcome, StreamProgramError
 from sessionlayer.aio import StreamSession
 
@@ -24,12 +26,14 @@ class Association:
     """The session with a gateway, made anew when it is over and somebody needs it.
 
     Args:
-        gateway: which one.
+        gateways: of which the first that answers is used, each time anew; at least one.
         say: how to tell the user.
     """
 
-    def __init__(self, gateway: Gateway, say: Say) -> None:
-        self._gateway = gateway
+    def __init__(self, gateways: Sequence[Gateway], say: Say) -> None:
+        self._gateways = gateways
+        self._places = " or ".join(str(gateway.place) for gateway in gateways)
+        self.gateway = gateways[0]
         self._say = say
         self._session: StreamSession | None = None
         self._lock = asyncio.Lock()
@@ -58,7 +62,7 @@ class Association:
             async with asyncio.timeout(PATIENCE_S), self._lock:
                 return await self._lasting()
         except TimeoutError as error:
-            reason = f"cannot reach the gateway {self._gateway.place} within {PATIENCE_S:.0f} s"
+            reason = f"cannot reach the gateway {self._places} within {PATIENCE_S:.0f} s"
             raise StreamProgramError(reason, Outcome.UNREACHABLE) from error
 
     async def close(self) -> None:
@@ -74,17 +78,17 @@ class Association:
             except StreamProgramError as error:
                 self._tell(str(error))
                 if error.outcome is not Outcome.UNREACHABLE:  # it won't be another one in a few seconds
-                    reason = f"there is no association with the gateway {self._gateway.place}"
+                    reason = f"there is no association with the gateway {self._places}"
                     raise StreamProgramError(reason, error.outcome) from error
                 await asyncio.sleep(wait_s)
                 wait_s *= 2
         return self._session
 
     async def _made(self) -> StreamSession:
-        session = await associate(self._gateway, self._say)
+        self.gateway, session = await first_that_answers(self._gateways, self._say)
         tell_outages(session, self._say)
         if self._trouble:
-            self._say(f"the gateway {self._gateway.place} answers again")
+            self._say(f"the gateway {self.gateway.place} answers again")
             self._trouble = ""
         return session
 

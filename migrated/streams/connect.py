@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 from migrated.streams.addresses import Destination
-from migrated.streams.client import EXPIRE_S, Gateway, associate, speaker, tell_outages
+from migrated.streams.choosing import first_that_answers
+from migrated.streams.client import EXPIRE_S, Gateway, speaker, tell_outages
 from migrated.streams.network import network_changes
 from migrated.streams.outcomes import Outcome, StreamProgramError
 from migrated.streams.relay import first_error, until_broken
 from migrated.streams.stdio import Input, Output, nobody_there
+from migrated.streams.usage import seen_from
 from migrated.streams.words import reason
 from sessionlayer.aio import StreamRefusedError, StreamSession
 
@@ -22,12 +25,12 @@ LAST_WORDS_S: Final = 3.0
 """Seconds that a signal leaves for the end of both directions to arrive, where it is on its way."""
 
 
-async def connect_stdio(gateway: Gateway, destination: Destination, *, quiet: bool) -> int:
+async def connect_stdio(gateways: Sequence[Gateway], destination: Destination, *, quiet: bool) -> int:
     """Connect standard input and output to a destination, until both directions have ended.
 
     Args:
-        gateway: which one to go through.
-        destination: where to, as the gateway sees it.
+        gateways: of which to go through the first that answers.
+        destination: where to, as the user says.
         quiet: say nothing but errors.
 
     Returns:
@@ -37,11 +40,13 @@ async def connect_stdio(gateway: Gateway, destination: Destination, *, quiet: bo
         StreamProgramError: there is no connection, or it broke.
     """
     say = speaker(quiet=quiet)
-    session = await associate(gateway, say, close_s=EXPIRE_S)  # the end comes late rather than cut off
+    # The end comes late rather than cut off.
+    gateway, session = await first_that_answers(gateways, say, close_s=EXPIRE_S)
+    target = seen_from(gateway.place, destination)
     tell_outages(session, speaker(quiet=quiet or not sys.stderr.isatty()))
     try:
         with network_changes(session.retry_now):
-            await _to_its_end(asyncio.create_task(_carry_all(session, destination)))
+            await _to_its_end(asyncio.create_task(_carry_all(session, target)))
     except BaseException:
         session.abort()
         raise

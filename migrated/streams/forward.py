@@ -20,6 +20,7 @@ from migrated.streams.listening import listening
 from migrated.streams.network import network_changes
 from migrated.streams.outcomes import Outcome, StreamProgramError
 from migrated.streams.relay import Ends, give_up, relay
+from migrated.streams.usage import seen_from
 from migrated.streams.words import reason
 from sessionlayer.aio import StreamError, StreamRefusedError
 
@@ -32,17 +33,17 @@ _OUT_OF_WAIT_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forwarding:
-    """Where to listen, and where it leads as the gateway sees it."""
+    """Where to listen, and where it leads as the user says."""
 
     local: Destination
     remote: Destination
 
 
-async def forward(gateway: Gateway, forwardings: Sequence[Forwarding], *, quiet: bool) -> int:
+async def forward(gateways: Sequence[Gateway], forwardings: Sequence[Forwarding], *, quiet: bool) -> int:
     """Serve all forwardings until cancelled.
 
     Args:
-        gateway: which one to go through.
+        gateways: of which to go through the first that answers.
         forwardings: at least one.
         quiet: say nothing but errors.
 
@@ -54,7 +55,7 @@ async def forward(gateway: Gateway, forwardings: Sequence[Forwarding], *, quiet:
     """
     say = speaker(quiet=quiet)
     with listening([forwarding.local for forwarding in forwardings]) as sockets:
-        association = Association(gateway, say)
+        association = Association(gateways, say)
         with network_changes(association.retry_now):
             await association.begin()
             forwarder = _Forwarder(association, say)
@@ -122,7 +123,8 @@ class _Forwarder:
         near = await _streams(sock)
         try:
             session = await self._association.session()
-            far = await session.open_connection(str(remote).encode())
+            target = seen_from(self._association.gateway.place, remote)
+            far = await session.open_connection(str(target).encode())
         except StreamRefusedError as error:
             self._say(error.reason)
             give_up(near[1])

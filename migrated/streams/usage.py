@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 import click
 
@@ -18,6 +19,9 @@ from migrated.streams.addresses import (
     read_endpoint,
     read_local,
 )
+
+GATEWAYS_MAX: Final = 16
+"""Gateways that may be named at once."""
 
 _PIN = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 
@@ -62,8 +66,8 @@ def read_pin(text: str | None) -> str:
     return text or ""
 
 
-def read_route(words: Sequence[str], gateway: str | None) -> tuple[Endpoint, Destination]:
-    """Return the gateway and the destination of ``HOST:PORT``, or ``HOST`` and ``PORT`` as `ssh` gives them.
+def read_route(words: Sequence[str], gateway: str | None) -> tuple[tuple[Endpoint, ...], Destination]:
+    """Return the gateways and the destination of ``HOST:PORT``, or ``HOST`` and ``PORT`` as `ssh` gives them.
 
     Raises:
         AddressError: one of them is wrong.
@@ -75,44 +79,48 @@ def read_route(words: Sequence[str], gateway: str | None) -> tuple[Endpoint, Des
         text = f"[{host}]:{words[1]}" if ":" in host else f"{host}:{words[1]}"
     else:
         text = words[0]
-    return through(gateway, read_destination(text))
+    destination = read_destination(text)
+    return read_gateways(gateway, destination), destination
 
 
-def through(gateway: str | None, destination: Destination) -> tuple[Endpoint, Destination]:
-    """Return the gateway that leads to a destination, and the destination as that gateway sees it.
-
-    Without a gateway, the destination's own host is asked to be one. A host that is its own gateway
-    reaches itself as ``localhost``.
+def read_gateways(text: str | None, destination: Destination) -> tuple[Endpoint, ...]:
+    """Return the gateways of ``HOST[:PORT],...``; without any, the destination's own host is asked to be one.
 
     Raises:
-        AddressError: the gateway is wrong, or there is none to guess.
+        AddressError: one is wrong, or there is none to guess.
     """
-    if gateway is not None:
-        place = read_endpoint(gateway, GATEWAY_PORT)
-    elif isinstance(destination, Endpoint):
-        place = Endpoint(destination.host, GATEWAY_PORT)
-    else:
-        raise AddressError(f"{quoted(str(destination))} says no host; name the gateway with `--gateway HOST`")
-    if isinstance(destination, Endpoint) and destination.host == place.host:
-        return place, Endpoint("localhost", destination.port)
-    return place, destination
+    if text is not None:
+        words = text.split(",")
+        if len(words) > GATEWAYS_MAX:
+            raise AddressError(f"{len(words)} gateways are too many; name at most {GATEWAYS_MAX}")
+        return tuple(dict.fromkeys(read_endpoint(word.strip(), GATEWAY_PORT) for word in words))
+    if isinstance(destination, Endpoint):
+        return (Endpoint(destination.host, GATEWAY_PORT),)
+    raise AddressError(f"{quoted(str(destination))} says no host; name the gateway with `--gateway HOST`")
+
+
+def seen_from(gateway: Endpoint, destination: Destination) -> Destination:
+    """Return a destination as a gateway sees it: a host that is its own gateway is ``localhost`` there."""
+    if isinstance(destination, Endpoint) and destination.host == gateway.host:
+        return Endpoint("localhost", destination.port)
+    return destination
 
 
 def read_forwardings(
     words: Sequence[str], gateway: str | None
-) -> tuple[Endpoint, list[tuple[Destination, Destination]]]:
-    """Return the gateway, and the pairs in ``LOCAL REMOTE`` or ``LOCAL=REMOTE ...``.
+) -> tuple[tuple[Endpoint, ...], list[tuple[Destination, Destination]]]:
+    """Return the gateways, and the pairs in ``LOCAL REMOTE`` or ``LOCAL=REMOTE ...``.
 
     Raises:
         AddressError: one of them is wrong, or they need different gateways.
     """
     pairs = [_pair(word) for word in words] if "=" in words[0] else [_two(words)]
-    read = [(read_local(local), *through(gateway, read_destination(remote))) for local, remote in pairs]
-    gateways = {place for _, place, _ in read}
+    read = [(read_local(local), read_destination(remote)) for local, remote in pairs]
+    gateways = {read_gateways(gateway, remote) for _, remote in read}
     if len(gateways) > 1:
-        named = " and ".join(sorted(f"`{place.host}`" for place in gateways))
+        named = " and ".join(sorted(f"`{place.host}`" for (place,) in gateways))
         raise AddressError(f"these lead through {named}; name one with `--gateway`, or run the command twice")
-    return gateways.pop(), [(local, remote) for local, _, remote in read]
+    return gateways.pop(), read
 
 
 def _two(words: Sequence[str]) -> tuple[str, str]:

@@ -33,6 +33,9 @@ from migrated.control.messages import (
     PolicyText,
     Refused,
     Request,
+    ServerList,
+    ServerReport,
+    Servers,
     SessionList,
     SessionReport,
     Sessions,
@@ -161,6 +164,7 @@ class FakeHandler:
         self.moved: list[Move] = []
         self.shown: list[ShowContinuation] = []
         self.continuations: tuple[ContinuationSummary, ...] = (CONTINUATION.summary, ALTERED)
+        self.asked: list[Servers] = []
         self.broadcast = Broadcast()
         self.watched = threading.Event()
 
@@ -195,6 +199,15 @@ class FakeHandler:
                 return CONTINUATION
             case ExpireContinuation():
                 return Done(message=f"session {request.session} is given up")
+            case Servers():
+                self.asked.append(request)
+                rows = enumerate(reversed(request.candidates))
+                return ServerList(
+                    servers=tuple(
+                        ServerReport(name=name, score=9 - n, eligible=name != "out", reasons=("because",))
+                        for n, name in rows
+                    )
+                )
             case _:
                 assert_never(request)
 

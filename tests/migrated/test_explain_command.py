@@ -185,3 +185,27 @@ def test_it_needs_neither_pyroute2_nor_cryptography() -> None:
         "assert not {'pyroute2', 'cryptography', 'asyncio'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+def test_candidate_servers_are_ranked_with_their_lines(tmp_path: Path) -> None:
+    file = tmp_path / "servers.policy"
+    file.write_text(
+        "monitor-policy {\n"
+        "score-server *.example 5\n"
+        "on port 22 score-server b.example 7\n"
+        "score-server c.example never\n"
+        "}\n"
+    )
+    servers = ("--server", "a.example", "--server", "c.example", "--server", "b.example")
+    text = _run(*servers, file=str(file)).output
+    ranking = [line.split(maxsplit=2) for line in text.split("\n\n")[-1].splitlines()]
+    assert [row[:2] for row in ranking] == [
+        ["server", "score"],
+        ["b.example", "7"],
+        ["a.example", "5"],
+        ["c.example", "never"],
+    ]
+    assert f"({file}:3)" in ranking[1][2]
+    found = json.loads(_run("--json", *servers, file=str(file)).stdout)
+    assert [row["name"] for row in found["servers"]] == ["b.example", "a.example", "c.example"]
+    assert "servers" not in json.loads(_run("--json", file=str(file)).stdout)

@@ -259,6 +259,88 @@ def test_a_gateway_that_does_not_answer_has_a_status_of_its_own(home: Home) -> N
         )
 
 
+class Replicas:
+    """Two gateways on addresses of the loopback, the policy of their client, and one destination."""
+
+    def __init__(self, home: Home, environment: dict[str, str], destination: socket.socket) -> None:
+        configuration = home.config / "migrated.toml"
+        configuration.write_text('policy = ["servers.policy"]\nruntime_folder = "run"\n')
+        self.environment = {**environment, "MIGRATE_CONFIG": str(configuration)}
+        self.port = destination.getsockname()[1]
+        self.policy = home.config / "servers.policy"
+        home.let_in(subprocess.check_output([*MIGRATE, "connect", "--print-key"], env=environment, text=True))
+        self.gateways = [self._gateway(host) for host in ("127.0.0.2", "127.0.0.3")]
+        self.places = [gateway.event("listening")["on"] for gateway in self.gateways]
+
+    def _gateway(self, host: str) -> Program:
+        allow = f"127.0.0.1:{self.port}"
+        arguments = ["gateway", "--json", "--listen", f"{host}:0", "--allow", allow]
+        return Program(arguments, self.environment)
+
+    def connect(self, *options: str) -> Program:
+        arguments = ["connect", *options, "--gateway", ",".join(self.places), f"127.0.0.1:{self.port}"]
+        return Program(arguments, self.environment, stdout=subprocess.DEVNULL)
+
+    def close(self) -> None:
+        for gateway in self.gateways:
+            if gateway.process.poll() is None:
+                gateway.end(signal.SIGTERM)
+
+
+@pytest.fixture
+def replicas(home: Home, environment: dict[str, str], destination: socket.socket) -> Iterator[Replicas]:
+    replicas = Replicas(home, environment, destination)
+    yield replicas
+    replicas.close()
+
+
+def test_the_gateway_that_policy_prefers_is_used_and_the_other_if_it_is_down(
+    replicas: Replicas, destination: socket.socket
+) -> None:
+    first, second = replicas.gateways
+    replicas.policy.write_text("monitor-policy { score-server 127.0.0.3 5 }\n")
+    client = replicas.connect("-v")
+    destination.accept()[0].close()
+    second.event("connected")
+    assert client.wait() == 0
+    assert client.lines[:2] == [
+        f"migrate: gateway 127.0.0.3: `127.0.0.3` scores 5 ({replicas.policy}:1)",
+        "migrate: gateway 127.0.0.2: `127.0.0.2` scores 0: no statement applies",
+    ]
+    second.end(signal.SIGTERM)
+    client = replicas.connect()
+    destination.accept()[0].close()
+    first.event("connected")
+    assert client.wait() == 0
+    refused = f"migrate: cannot reach the gateway {replicas.places[1]}: connection refused"
+    assert client.lines[0].startswith(refused)
+    assert client.lines[0].endswith(f"; trying {replicas.places[0]}")
+    assert f"migrate: going through the gateway {replicas.places[0]}" in client.lines
+    forward = Program(
+        ["forward", "--gateway", ",".join(replicas.places), "0", f"127.0.0.1:{replicas.port}"],
+        replicas.environment,
+    )
+    port = int(forward.line(r"127\.0\.0\.1:(\d+) leads to")[1])
+    with socket.create_connection(("127.0.0.1", port)):
+        destination.accept()[0].close()
+    assert forward.end(signal.SIGTERM) == 0
+
+
+def test_a_gateway_that_policy_rules_out_is_never_used(
+    replicas: Replicas, destination: socket.socket
+) -> None:
+    replicas.policy.write_text(f"monitor-policy {{ on port {replicas.port} score-server 127.0.0.2 never }}\n")
+    assert replicas.gateways[1].end(signal.SIGTERM) == 0
+    client = replicas.connect()
+    assert client.wait() == 3
+    assert f"cannot reach the gateway {replicas.places[1]}: connection refused" in client.lines[-1]
+    assert not any('"connected"' in line for line in replicas.gateways[0].lines)
+    replicas.policy.write_text("monitor-policy { score-server * never }\n")
+    client = replicas.connect()
+    assert client.wait() == 3
+    assert "the policy rules out every gateway: 127.0.0.2: " in client.lines[-1]
+
+
 def test_a_port_that_is_taken_is_said(home: Home, destination: socket.socket) -> None:
     home.let_in(KEY)
     place = f"127.0.0.1:{destination.getsockname()[1]}"
@@ -279,6 +361,9 @@ def test_a_port_that_is_taken_is_said(home: Home, destination: socket.socket) ->
         ("connect host ssh", "`ssh` is not a port"),
         ("connect host 22 23", "`host 22 23` is too much"),
         ("connect --gateway g:x host:22", "`x` is not a port"),
+        ("connect --gateway g:1,h:x host:22", "`x` is not a port"),
+        ("connect --gateway g:1,,h host:22", "`` has no host; write `HOST:PORT`"),
+        (f"connect --gateway {','.join('abcdefghijklmnopq')} host:22", "17 gateways are too many"),
         ("connect --pin abc host:22", "`abc` is not a fingerprint; `migrate gateway --print-key` prints it"),
         ("connect unix:/run/x", "`unix:/run/x` says no host; name the gateway with `--gateway HOST`"),
         ("forward 8080", "`8080` is not `LOCAL REMOTE`; several are `LOCAL=REMOTE ...`"),

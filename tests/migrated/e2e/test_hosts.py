@@ -1,4 +1,4 @@
-"""A policy that adopts by the name of the other host."""
+"""A policy that adopts by the name of the other host, and ranks servers for its sessions."""
 
 from __future__ import annotations
 
@@ -6,27 +6,55 @@ from pathlib import Path
 
 import pytest
 
+from migrated.control.client import RefusedError
+from migrated.control.messages import ServerList, Servers
 from migrated.lab import SERVER_V4
 from tests.migrated.e2e.arena import Arena
-
-pytestmark = pytest.mark.netns
+from tests.migrated.e2e.daemons import Daemon
 
 POLICY = f"""\
 monitor-policy {{
     score-interface * 1
-    on remote-host nowhere.invalid, "{SERVER_V4}" adopt  # an address is a name that leads to itself
+    on remote-host nowhere.invalid, "{SERVER_V4}" {{  # an address is a name that leads to itself
+        adopt
+        score-server b.example 5
+    }}
+    on remote-host c.invalid score-server b.example never
 }}
 """
+
+
+def ranked(daemon: Daemon, question: Servers) -> list[tuple[str, bool]]:
+    answer = daemon.ask(question)
+    assert isinstance(answer, ServerList)
+    return [(row.name, row.eligible) for row in answer.servers]
 
 
 def test_a_connection_is_adopted_by_the_name_of_its_host(tmp_path: Path) -> None:
     with Arena(tmp_path, policy=POLICY) as arena:
         talk = arena.adopted(arena.talk())
         told = arena.here.await_event("hosts-unknown").fields
-        assert told["hosts"] == ["nowhere.invalid"]
+        assert told["hosts"] == ["c.invalid", "nowhere.invalid"]
+        candidates = ("a.example", "b.example")
+        of_session = Servers(candidates=candidates, session=talk.session[:6])
+        assert ranked(arena.here, of_session) == [("b.example", True), ("a.example", True)]
+        to_come = Servers(candidates=candidates, destinations=("c.invalid:22",))
+        assert ranked(arena.here, to_come) == [("a.example", True), ("b.example", False)]
         arena.here.stop()
         mark = arena.here.mark()
         arena.here.start()
         arena.here.await_event("restored", since=mark, session=talk.session)
+        assert ranked(arena.here, of_session)[0] == ("b.example", True)
         talk.await_progress()
         talk.finish()
+
+
+def test_what_servers_are_wanted_for_must_be_said(tmp_path: Path) -> None:
+    with Arena(tmp_path, policy=POLICY, peer_has_daemon=False) as arena:
+        for question, message in (
+            (Servers(candidates=("a",)), "name a session, or destinations"),
+            (Servers(candidates=("a",), destinations=("nonsense",)), "`nonsense` has no port"),
+            (Servers(candidates=("a",), session="00"), "no session"),
+        ):
+            with pytest.raises(RefusedError, match=message):
+                arena.here.ask(question)

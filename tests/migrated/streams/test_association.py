@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from migrated.streams import association as module
+from migrated.streams import choosing as module
 from migrated.streams.addresses import Endpoint
 from migrated.streams.association import PATIENCE_S, Association
 from migrated.streams.client import Gateway
@@ -39,7 +39,7 @@ class World:
         self.asked_at: list[float] = []
         monkeypatch.setattr(module, "associate", self._associate)
 
-    async def _associate(self, *_: object) -> FakeSession:
+    async def _associate(self, *_: object, close_s: float) -> FakeSession:
         self.asked_at.append(asyncio.get_running_loop().time())
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if answer is None:
@@ -51,7 +51,7 @@ class World:
 
     def play(self, story: Callable[[Association], Awaitable[None]]) -> None:
         async def work() -> None:
-            association = Association(GATEWAY, self.said.append)
+            association = Association([GATEWAY], self.said.append)
             await association.begin()
             self.asked_at.clear()
             await story(association)
