@@ -153,7 +153,9 @@ def network(text: str) -> IPv4Network | IPv6Network:
             f"{quote(length_text)} is not a prefix length for {quote(address_text)}",
             f"write a number from 0 to {address.max_prefixlen}",
         )
-    return ip_network(f"{address}/{length_text}", strict=False)
+    # Of the address's number: the text would be read a second time.
+    prefix = (int(address), int(length_text))
+    return IPv4Network(prefix, strict=False) if address.version == 4 else IPv6Network(prefix, strict=False)
 
 
 def _short(text: str) -> str:
