@@ -117,7 +117,8 @@ def port_range(text: str, service_port: ServicePort) -> tuple[int, int]:
         BadValueError: A port is above 65535, the range runs backwards or the service is unknown.
     """
     if _DIGITS.fullmatch(text):
-        return _port(text), _port(text)
+        port = _port(text)
+        return port, port
     bounds = _RANGE.fullmatch(text)
     if bounds is None:
         port = _service(text, service_port)
