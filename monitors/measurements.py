@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from ipaddress import ip_address
+from typing import TypeGuard
 
 from monitors.events import FactMeasured
 from monitors.facts import Fact, FactType, Subject
@@ -45,12 +46,12 @@ def _wrong_value(event: FactMeasured, fact: Fact) -> str:
         return ""
     match fact.type:
         case FactType.NUMBER:
-            good = isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
+            good = _is_finite(value)
             expected = "a finite number"
         case FactType.FLAG:
             good, expected = isinstance(value, bool), "`True` or `False`"
         case FactType.TEXT:
-            good = isinstance(value, str) and (not fact.choices or value in fact.choices)
+            good = _is_text(value) and (not fact.choices or value in fact.choices)
             expected = f"one of {', '.join(fact.choices)}" if fact.choices else "a text"
     return "" if good else f"with the value {value!r:.80}; report {expected}, or `None` if it is not known"
 
@@ -59,7 +60,7 @@ def _wrong_subject(event: FactMeasured, fact: Fact) -> str:
     wanted = _FIELDS[fact.subject]
     for field in _ALL_FIELDS:
         text = getattr(event, field)
-        if not isinstance(text, str) or bool(text) != (field in wanted):
+        if not _is_text(text) or bool(text) != (field in wanted):
             verb = "needs" if field in wanted else "has no"
             return f"with {field}={text!r:.80}; a fact about a {fact.subject.value} {verb} `{field}`"
     if "peer" in wanted and not _is_canonical(event.peer):
@@ -77,5 +78,23 @@ def _is_canonical(address: str) -> bool:
 def _wrong_lifetime(lifetime_s: object) -> str:
     if lifetime_s is None:
         return ""
-    good = isinstance(lifetime_s, float | int) and math.isfinite(lifetime_s) and lifetime_s > 0
+    good = _is_finite(lifetime_s) and lifetime_s > 0
     return "" if good else f"with lifetime_s={lifetime_s!r:.80}; give seconds above 0, or `None` for ever"
+
+
+def _is_finite(value: object) -> TypeGuard[float]:
+    try:
+        return isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an `int` beyond all floats
+        return False
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Return whether a value is text that can be written down: without halves of surrogate pairs."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

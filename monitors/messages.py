@@ -110,7 +110,7 @@ class Book:
         for record in [record for record in self._addresses if record[0] == index]:
             yield _gone(self._addresses.pop(record))
         self._links.pop(index, None)
-        yield LinkGone(interface=message.get("ifname"), index=index)
+        yield LinkGone(interface=_name(message.get("ifname")), index=index)
 
     def _new_address(self, message: Message) -> Iterator[NetworkEvent]:
         link = self._links.get(message.get("index"))
@@ -133,13 +133,18 @@ class Book:
 def _link(message: Message) -> LinkState:
     flags = message.get("flags")
     return LinkState(
-        interface=message.get("ifname"),
+        interface=_name(message.get("ifname")),
         index=message.get("index"),
         up=bool(flags & IFF_UP),
         carrier=bool(message.get("carrier")),
         operstate=_OPERSTATES[message.get("operstate", "UNKNOWN")],
         loopback=bool(flags & IFF_LOOPBACK),
     )
+
+
+def _name(attribute: str | bytes | None) -> str:
+    """Return a name as text. The kernel takes nearly any bytes; those that are not UTF-8 come as they are."""
+    return attribute.decode(errors="backslashreplace") if isinstance(attribute, bytes) else attribute or ""
 
 
 def _text(message: Message) -> str:
@@ -157,7 +162,7 @@ def _address(message: Message, interface: str) -> AddressPresent:
     return AddressPresent(
         interface=interface,
         index=message.get("index"),
-        label=message.get("label") or interface,
+        label=_name(message.get("label")) or interface,
         address=_text(message),
         prefix_length=message.get("prefixlen"),
         family=4 if message.get("family") == AF_INET else 6,

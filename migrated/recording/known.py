@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final, Literal
 
@@ -31,6 +32,9 @@ MAX_FACTS: Final = 65_536
 
 FactKey = tuple[str, str, str, str, str]
 
+_Owner = tuple[str, str]
+"""With whom facts are forgotten: ``("interface", name)``, ``("peer", address)`` or ``("session", name)``."""
+
 
 class Known:
     """What is so now, as far as the entries that were taken in say it.
@@ -43,7 +47,9 @@ class Known:
         self._links: dict[int, LinkSeen] = {}
         self._addresses: dict[tuple[int, str], AddressSeen] = {}
         self._sessions: dict[str, SessionAdded] = {}
+        self._peers = Counter[str]()
         self._facts: dict[FactKey, FactSeen] = {}
+        self._owned: dict[_Owner, set[FactKey]] = {}
 
     def take_in(self, entry: Entry) -> None:
         """Take in what has happened."""
@@ -61,7 +67,7 @@ class Known:
             case FactSeen():
                 self._see_fact(entry)
             case SessionAdded():
-                self._sessions[entry.description.id] = entry
+                self._add(entry)
             case SessionRemoved():
                 self._remove(entry.session)
             case SessionMoved():
@@ -97,7 +103,7 @@ class Known:
         for index, other in list(self._links.items()):
             same = index == link.index
             if same != (other.event.interface == link.interface):
-                self._forget_facts(other.event.interface)
+                self._forget_facts(("interface", other.event.interface))
                 if not same:
                     self._lose_link(index)
         self._links[link.index] = entry
@@ -106,26 +112,41 @@ class Known:
         gone = self._links.pop(index, None)
         self._addresses = {key: seen for key, seen in self._addresses.items() if key[0] != index}
         if gone is not None:
-            self._forget_facts(gone.event.interface)
-
-    def _forget_facts(self, interface: str) -> None:
-        self._facts = {key: seen for key, seen in self._facts.items() if seen.event.interface != interface}
+            self._forget_facts(("interface", gone.event.interface))
 
     def _see_fact(self, entry: FactSeen) -> None:
         key = _key(entry.event)
         if entry.event.value is None:
-            self._facts.pop(key, None)
-        elif key in self._facts or len(self._facts) < MAX_FACTS:
+            self._forget_fact(key)
+        elif key in self._facts:
             self._facts[key] = entry
+        elif len(self._facts) < MAX_FACTS:
+            self._facts[key] = entry
+            for owner in _owners(entry.event):
+                self._owned.setdefault(owner, set()).add(key)
+
+    def _forget_facts(self, owner: _Owner) -> None:
+        for key in self._owned.get(owner, frozenset()).copy():
+            self._forget_fact(key)
+
+    def _forget_fact(self, key: FactKey) -> None:
+        gone = self._facts.pop(key, None)
+        for owner in _owners(gone.event) if gone is not None else ():
+            self._owned[owner].discard(key)
+            if not self._owned[owner]:
+                del self._owned[owner]
+
+    def _add(self, entry: SessionAdded) -> None:
+        self._sessions[entry.description.id] = entry
+        self._peers[entry.description.peer] += 1
 
     def _remove(self, session: str) -> None:
         peer = self._sessions.pop(session).description.peer
-        others = any(other.description.peer == peer for other in self._sessions.values())
-        self._facts = {
-            key: seen
-            for key, seen in self._facts.items()
-            if seen.event.session != session and (others or seen.event.peer != peer)
-        }
+        self._forget_facts(("session", session))
+        self._peers[peer] -= 1
+        if not self._peers[peer]:
+            del self._peers[peer]
+            self._forget_facts(("peer", peer))
 
     def _present_facts(self, wall: float, clock: float) -> Iterator[FactSeen]:
         """Return the facts that are known still, each with what is left of its lifetime."""
@@ -139,6 +160,11 @@ class Known:
 
 def _key(fact: FactMeasured) -> FactKey:
     return (fact.fact, fact.interface, fact.peer, fact.session, fact.connection)
+
+
+def _owners(fact: FactMeasured) -> tuple[_Owner, ...]:
+    named = (("interface", fact.interface), ("peer", fact.peer), ("session", fact.session))
+    return tuple(owner for owner in named if owner[1])
 
 
 def _lasting(fact: FactMeasured, lifetime_s: float) -> FactMeasured:

@@ -19,6 +19,7 @@ from monitors.facts import (
     RTT,
     STANDARD_FACTS,
     WEEKDAY,
+    WIFI_SSID,
     Fact,
     FactType,
     FactValue,
@@ -34,6 +35,7 @@ GOOD = {
     METERED: FactMeasured(fact="metered", value=None, interface="eth0"),
     RTT: FactMeasured(fact="rtt", value=0.1, interface="eth0", peer="2001:db8::1", lifetime_s=10),
     KEEPALIVE_AGE: FactMeasured(fact="keepalive-age", value=3.0, session="ab12"),
+    WIFI_SSID: FactMeasured(fact="wifi.ssid", value="home", interface="wlan0"),
     RTO: FactMeasured(fact="rto", value=0.2, session="ab12", connection="1"),
 }
 
@@ -59,6 +61,10 @@ def test_a_measurement_as_it_was_declared_is_good(fact: Fact) -> None:
         (KEEPALIVE_AGE, {"connection": "1"}, "a fact about a session has no `connection`"),
         (RTT, {"lifetime_s": 0}, "give seconds above 0"),
         (RTT, {"lifetime_s": "10s"}, "give seconds above 0"),
+        (RTT, {"lifetime_s": 10**400}, "give seconds above 0"),
+        (HOUR, {"value": 10**400}, "report a finite number"),
+        (WIFI_SSID, {"value": "caf\udce9"}, "report a text"),
+        (METERED, {"interface": "eth\udce9"}, "a fact about a link needs `interface`"),
     ],
 )
 def test_what_is_not_as_declared_is_said(fact: Fact, change: dict[str, Any], message: str) -> None:

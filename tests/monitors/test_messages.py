@@ -37,7 +37,7 @@ def link_message(
     family: int = AF_UNSPEC,
 ) -> bytes:
     body = struct.pack("BxHiII", family, 1, index, flags, 0)
-    body += attribute(IFLA_IFNAME, name.encode() + b"\0")
+    body += attribute(IFLA_IFNAME, name.encode(errors="surrogateescape") + b"\0")
     return message(
         kind, body + attribute(IFLA_OPERSTATE, bytes([operstate])) + attribute(IFLA_CARRIER, bytes([carrier]))
     )
@@ -60,7 +60,7 @@ def address_message(
     if family == AF_INET or peer:
         body += attribute(IFA_LOCAL, inet_pton(family, text))
     if family == AF_INET:
-        body += attribute(IFA_LABEL, label.encode() + b"\0")
+        body += attribute(IFA_LABEL, label.encode(errors="surrogateescape") + b"\0")
     return message(kind, body + attribute(IFA_FLAGS, struct.pack("I", flags)))
 
 
@@ -200,3 +200,15 @@ def test_a_snapshot_has_everything_once_in_order_of_appearance() -> None:
     )
     first, second = address(prefix_length=16), address("fd00::1")
     assert book.snapshot() == Snapshot(links=(link(), link(3, "ppp0")), addresses=(first, second))
+
+
+def test_names_that_are_not_utf_8_are_text_all_the_same() -> None:
+    book, name = Book(), b"\xffth0".decode(errors="surrogateescape")
+    told = [
+        link_message(name=name),
+        address_message(NEWADDR, "10.0.0.1", label=name),
+        link_message(DELLINK, name=name),
+    ]
+    events = play(book, told)
+    assert {event.interface for event in events} == {r"\xffth0"}
+    assert [type(event).__name__ for event in events][:2] == ["LinkState", "AddressPresent"]
