@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from time import process_time
 
 from _figures import Summary, progress, summary
-from _policy_engine import NOWHERE, Decider, session
+from _policy_engine import Decider, address_of, session
 from _policy_rules import last_one, rules
 
-from engine.judge import CALM, judge
+from engine.judge import CALM, Position, judge
 
 LOOPS = 500
+AT_HOME = Position(current=("eth0", address_of(0)))
+"""Where a session of `session` is: its best link is another one, the challenger that has yet to settle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +44,8 @@ def _parts(size: int, rounds: int) -> Parts:
     group = decider.rules.classify(described).variant(frozenset())
     works: tuple[Callable[[], object], ...] = (
         lambda: decider.rules.classify(described),
-        lambda: judge(group, NOWHERE, CALM, decider.world, 0.0),
-        lambda: decider.decide(described),
+        lambda: judge(group, AT_HOME, CALM, decider.world, 0.0),
+        lambda: decider.decide(described, AT_HOME),
         lambda: decider.engine.explain(described, 0.0),
     )
     times = [[_each_us(work) for work in works] for _ in range(rounds)]

@@ -94,10 +94,10 @@ class Decider:
             self.world.apply(event)
             self.engine.handle(event, 0.0)
 
-    def decide(self, description: SessionDescription) -> Judgement:
+    def decide(self, description: SessionDescription, position: Position = NOWHERE) -> Judgement:
         """Classify and judge, with nothing remembered of the session itself."""
         group = self.rules.classify(description).variant(frozenset())
-        return judge(group, NOWHERE, CALM, self.world, 0.0)
+        return judge(group, position, CALM, self.world, 0.0)
 
     def link(self, description: SessionDescription) -> str | None:
         """Return the link that is decided for, and nothing where no rule speaks for any."""

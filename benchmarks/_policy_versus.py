@@ -88,6 +88,7 @@ def _contest(size: int, rounds: int) -> list[Contest]:
 def _enter(peer: Peer | None, among: Sequence[Rule], requests: Sequence[Request]) -> _Contestant:
     """Load a system with the rules and let it answer the requests."""
     name = peer.package if peer else OURS
+    progress(f"{len(among)} rules into {name}")
     begun = process_time()
     loaded = peer.load(import_module(peer.module), among) if peer else _ours(among)
     load_s = process_time() - begun

@@ -6,6 +6,8 @@ processor's, so that other work on the machine counts little; that of a command 
 
 from __future__ import annotations
 
+import os
+import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from _figures import arguments, print_json
 from _policy_crowd import Crowd, crowd, print_crowd
 from _policy_decisions import Parts, parts, print_parts
-from _policy_texts import Text, command_ms, print_texts, texts
+from _policy_texts import Text, command, print_texts, texts
 from _policy_versus import contests, print_contests
 from _stage import BenchmarkError
 
@@ -94,10 +96,10 @@ def of_crowd(quick: bool, rounds: int) -> Topic:
 
 
 def of_texts(quick: bool, rounds: int) -> Topic:
-    found, command = texts(QUICK_LINES if quick else LINES, rounds), command_ms(rounds)
-    aims = [*text_aims(found), aim(COMMAND, "ms", command.median, AIM_COMMAND_MS)]
-    results = {"texts": found, "command_ms": command}
-    return Topic(results=results, aims=aims, show=lambda: print_texts(found, command))
+    found, took = texts(QUICK_LINES if quick else LINES, rounds), command(rounds)
+    aims = [*text_aims(found), aim(COMMAND, "ms", took.wall_ms.median, AIM_COMMAND_MS)]
+    results = {"texts": found, "command": took}
+    return Topic(results=results, aims=aims, show=lambda: print_texts(found, took))
 
 
 def of_parts(quick: bool, rounds: int) -> Topic:
@@ -110,6 +112,19 @@ def of_contests(quick: bool, rounds: int) -> Topic:
     return Topic(results={"contests": found}, aims=[], show=lambda: print_contests(found))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Where it was measured, and how many processors others wanted in the minute before."""
+
+    processors: int
+    busy: float
+    python: str
+
+
+def machine() -> Machine:
+    return Machine(processors=os.cpu_count() or 1, busy=os.getloadavg()[0], python=platform.python_version())
+
+
 # The crowd comes first, while the process has nothing else in its memory.
 TOPICS = {"crowd": of_crowd, "texts": of_texts, "parts": of_parts, "contests": of_contests}
 
@@ -120,6 +135,7 @@ def main() -> None:
     parser.add_argument("--only", choices=tuple(TOPICS), action="append", help="only this topic")
     options = parser.parse_args()
     rounds = 2 if options.quick else options.rounds
+    before = machine()
     topics = [
         measure(options.quick, rounds)
         for name, measure in TOPICS.items()
@@ -127,10 +143,10 @@ def main() -> None:
     ]
     aims = [row for topic in topics for row in topic.aims]
     if options.json:
-        print_json(
-            {name: found for topic in topics for name, found in topic.results.items()} | {"aims": aims}
-        )
+        found = {name: result for topic in topics for name, result in topic.results.items()}
+        print_json({"machine": before, **found, "aims": aims})
         return
+    print(f"{before.processors} processors, of which others want {before.busy:.1f}; Python {before.python}\n")
     for topic in topics:
         topic.show()
         print()
