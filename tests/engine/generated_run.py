@@ -16,7 +16,7 @@ from tests.engine.generated import SERVERS, Texts, policy_texts
 from tests.engine.generated_steps import Case, Step, case, description
 from tests.engine.naive import Naive
 
-CASES_PER_POLICY = 4
+CASES_PER_POLICY = 8
 
 STRANGER = description(Random(8), "a")
 """A session that is described and does not live, though one of its name may."""

@@ -285,6 +285,7 @@ class Naive:
         self.addresses: dict[tuple[int, str], AddressPresent] = {}
         self.sessions: dict[str, dict[str, Any]] = {}
         self.failures: dict[tuple[str, Point], tuple[float, float]] = {}  # (until, pause)
+        self.read: dict[tuple[str, bool, str | None], list[Statement]] = {}
 
     # What happens.
 
@@ -407,8 +408,12 @@ class Naive:
     def statements(
         self, description: SessionDescription, live: bool, interface: str | None = None
     ) -> list[Statement]:
-        lit = self.lit(description, live, interface)
-        return list(applicable(self.policy.statements, list(description.connections), description.id, lit))
+        """Return what applies; the same may be asked for again until time goes on."""
+        key = (description.id, live, interface)
+        if key not in self.read:
+            lit, connections = self.lit(description, live, interface), list(description.connections)
+            self.read[key] = list(applicable(self.policy.statements, connections, description.id, lit))
+        return self.read[key]
 
     def points(self) -> Iterator[tuple[Point, LinkState, AddressPresent]]:
         for address in self.addresses.values():
@@ -425,7 +430,7 @@ class Naive:
             # The links differ only where a condition is about links.
             where = link.interface if of_links else ""
             if where not in by_link:
-                by_link[where] = self.statements(state["d"], True, link.interface)
+                by_link[where] = self.statements(state["d"], True, where or None)
             current = point == state["current"]
             value, never = scored(by_link[where], ScoreInterface, address.label, current)
             until = self.failures.get((self.peer(name), point), (now, 0.0))[0]
@@ -480,6 +485,7 @@ class Naive:
     def tick(self, now: float) -> set[tuple[Any, ...]]:
         """Judge every session and return what is new: (session, action, target, urgent)."""
         self.facts.advance(now)
+        self.read.clear()
         news = set()
         for name, state in self.sessions.items():
             answer = self.decide(name, state, now)
