@@ -58,6 +58,13 @@ class UnixEndpoint:
 Destination = Endpoint | UnixEndpoint
 
 
+def seen_from(gateway: Endpoint, destination: Destination) -> Destination:
+    """Return a destination as a gateway sees it: a host that is its own gateway is ``localhost`` there."""
+    if isinstance(destination, Endpoint) and destination.host == gateway.host:
+        return Endpoint("localhost", destination.port)
+    return destination
+
+
 def quoted(text: str) -> str:
     """Return what somebody wrote in backticks, safe to print and of bounded length."""
     cropped = text if len(text) <= _QUOTED_MAX else text[: _QUOTED_MAX - 1] + "…"

@@ -7,14 +7,13 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from migrated.streams.addresses import Destination
+from migrated.streams.addresses import Destination, seen_from
 from migrated.streams.choosing import first_that_answers
 from migrated.streams.client import EXPIRE_S, Gateway, speaker, tell_outages
 from migrated.streams.network import network_changes
 from migrated.streams.outcomes import Outcome, StreamProgramError
 from migrated.streams.relay import first_error, until_broken
 from migrated.streams.stdio import Input, Output, nobody_there
-from migrated.streams.usage import seen_from
 from migrated.streams.words import reason
 from sessionlayer.aio import StreamRefusedError, StreamSession
 

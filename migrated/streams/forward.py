@@ -13,14 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from migrated.streams.addresses import Destination, Endpoint
+from migrated.streams.addresses import Destination, Endpoint, seen_from
 from migrated.streams.association import Association
 from migrated.streams.client import Gateway, Say, speaker
 from migrated.streams.listening import listening
 from migrated.streams.network import network_changes
 from migrated.streams.outcomes import Outcome, StreamProgramError
 from migrated.streams.relay import Ends, give_up, relay
-from migrated.streams.usage import seen_from
 from migrated.streams.words import reason
 from sessionlayer.aio import StreamError, StreamRefusedError
 
@@ -60,7 +59,8 @@ async def forward(gateways: Sequence[Gateway], forwardings: Sequence[Forwarding]
             await association.begin()
             forwarder = _Forwarder(association, say)
             for sock, forwarding in zip(sockets, forwardings, strict=True):
-                say(f"{_bound(sock, forwarding.local)} leads to {forwarding.remote}")
+                target = seen_from(association.gateway.place, forwarding.remote)
+                say(f"{_bound(sock, forwarding.local)} leads to {target}")
             try:
                 await forwarder.serve(sockets, [forwarding.remote for forwarding in forwardings])
             except asyncio.CancelledError:

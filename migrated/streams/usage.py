@@ -99,13 +99,6 @@ def read_gateways(text: str | None, destination: Destination) -> tuple[Endpoint,
     raise AddressError(f"{quoted(str(destination))} says no host; name the gateway with `--gateway HOST`")
 
 
-def seen_from(gateway: Endpoint, destination: Destination) -> Destination:
-    """Return a destination as a gateway sees it: a host that is its own gateway is ``localhost`` there."""
-    if isinstance(destination, Endpoint) and destination.host == gateway.host:
-        return Endpoint("localhost", destination.port)
-    return destination
-
-
 def read_forwardings(
     words: Sequence[str], gateway: str | None
 ) -> tuple[tuple[Endpoint, ...], list[tuple[Destination, Destination]]]:
