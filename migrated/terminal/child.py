@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -48,6 +49,7 @@ class Child:
         """
         self.path = path
         self._hushed = threading.Event()
+        self._reading = threading.Lock()
         # Its own session keeps the keys of the user's terminal from it.
         self._errors: IO[bytes] | None = None if attended else tempfile.TemporaryFile()  # noqa: SIM115
         self.sock, theirs = socket.socketpair()
@@ -65,6 +67,7 @@ class Child:
                 self._close_errors()
                 raise
         if self.process.stderr is not None:
+            os.set_blocking(self.process.stderr.fileno(), False)
             threading.Thread(target=self._pass_on, args=(self.process.stderr,), daemon=True).start()
 
     @property
@@ -80,7 +83,11 @@ class Child:
         return self._errors.read(_HEARD_MAX).decode(errors="replace").strip().splitlines()
 
     def hush(self) -> None:
-        """Show nothing more of its complaints."""
+        """Show nothing of its complaints from now on, but all that it has said until now."""
+        errors = self.process.stderr
+        with self._reading, suppress(BlockingIOError):
+            while errors is not None and not errors.closed and self._show(errors):
+                continue
         self._hushed.set()
 
     async def hear(self, word: bytes) -> None:
@@ -112,11 +119,23 @@ class Child:
             self._errors.close()
 
     def _pass_on(self, errors: IO[Any]) -> None:
-        with errors:
-            while piece := os.read(errors.fileno(), _HEARD_MAX):
-                if not self._hushed.is_set():
-                    sys.stderr.buffer.write(piece)
-                    sys.stderr.buffer.flush()
+        while select.select([errors], [], []):
+            with self._reading, suppress(BlockingIOError):  # which was read by `hush`
+                if not self._show(errors):
+                    errors.close()
+                    return
+
+    def _show(self, errors: IO[Any]) -> bool:
+        """Show what can be read, and return whether that was not the end.
+
+        Raises:
+            BlockingIOError: nothing can be read now.
+        """
+        piece = os.read(errors.fileno(), _HEARD_MAX)
+        if not self._hushed.is_set():
+            sys.stderr.buffer.write(piece)
+            sys.stderr.buffer.flush()
+        return bool(piece)
 
 
 def await_end(children: Iterable[Child]) -> None:

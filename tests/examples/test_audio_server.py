@@ -33,6 +33,9 @@ RECEIVE_BUFFER = 4096
 """Bytes, so that a listener who does not read is cut off soon."""
 
 ROOT = Path(__file__).parents[2]
+TRIES = 4
+"""The kernel takes whole pages, and one in fifteen ends where a frame ends, so that no frame is cut."""
+
 RISING = [tone(hertz) for hertz in range(200, 5000, 50)]
 SUSPEND = Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=True)
 
@@ -158,24 +161,33 @@ def test_a_listener_comes_back_to_what_is_live(daemon: FakeDaemon) -> None:
 
 
 def test_a_listener_who_takes_nothing_is_cut_off_and_goes_on_within_a_frame(daemon: FakeDaemon) -> None:
+    cut_off, heard = b"", list[int]()
     with radio("suspendable") as output, listening(port := joined(daemon, output)) as listener:
         accept(daemon)
         with listening(port) as other:
             daemon.grant_session(session=bytes(16))
             daemon.grant(daemon.expect(RegisterHandler).number)
             other.begin()
-            other.hear(150)
             listener.begin()
-            heard = listener.hear(60)  # there is room for a part of all that is late now
-            other.hear(50)
-        daemon.say(SUSPEND)
-        daemon.expect(KeepRunning)
-        record, descriptors = daemon.take_continuation()
-        daemon.invoke(record, descriptors)
-        daemon.grant(daemon.expect(RegisterHandler).number)
+            while (
+                not cut_off
+            ):  # the kernel takes whole pages, of which every fifteenth ends where a frame ends
+                other.hear(150)
+                heard += listener.hear(60)  # there is room for a part of all that is late now
+                other.hear(50)
+                cut_off = come_back(daemon)
         heard += listener.hear(200)
-    assert record.attributes["cut off"]
     assert jumps(heard) >= 1
+
+
+def come_back(daemon: FakeDaemon) -> bytes:
+    """Suspend and resume the listener; return the rest of the frame in which it was cut off."""
+    daemon.say(SUSPEND)
+    daemon.expect(KeepRunning)
+    record, descriptors = daemon.take_continuation()
+    daemon.invoke(record, descriptors)
+    daemon.grant(daemon.expect(RegisterHandler).number)
+    return record.attributes["cut off"]
 
 
 def test_another_process_of_the_server_takes_its_listeners_up(daemon: FakeDaemon) -> None:
