@@ -92,6 +92,7 @@ def test_a_custodian_that_is_killed_is_replaced_before_the_daemon_is(arena: Aren
     os.kill(first, signal.SIGKILL)
     arena.there.await_event("custody", since=mark)
     until(lambda: custodian(arena) not in (0, first))
+    await_sockets(arena, 1)
     arena.there.kill()
     await_sockets(arena, 1)
     arena.net.server.run(["nft", NO_TABLE], check=True)
