@@ -222,7 +222,7 @@ class _Loading:
     def file(self, file: PolicyFile) -> tuple[Statement, ...]:
         """Return the checked statements of a file."""
         self._context.layer = file.layer
-        return self._path(file.path, None)
+        return self._path(file.path, None, None)
 
     def text(self, text: str, file: str, folder: Path) -> tuple[Statement, ...]:
         """Return the checked statements of a text that stands in a folder."""
@@ -235,40 +235,41 @@ class _Loading:
             files=tuple(source.file for source in self._sources),
             statements=tuple(statement for part in parts for statement in part),
         )
-        failed = any(report.failed for report in self._reports)
         return LoadResult(
-            policy=None if failed else policy,
+            policy=None if any(report.failed for report in self._reports) else policy,
             diagnostics=tuple(d for report in self._reports for d in report.diagnostics()),
             sources=tuple(self._sources),
             patterns=tuple(self._patterns),
         )
 
-    def _path(self, path: Path, included_by: Span | None) -> tuple[Statement, ...]:
+    def _path(self, path: Path, included_by: Span | None, includer: Report | None) -> tuple[Statement, ...]:
         file = str(path)
         try:
-            text = self._decoded(self._read(path))
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            return self._unread(file, included_by, UNREADABLE, f"cannot read this file: {reason}")
+            text = self._text_of(path)
         except values.BadValueError as problem:
-            return self._unread(file, included_by, problem.code, problem.message, problem.hint)
+            own = self._begin(file, None, included_by)
+            message = f"{quote(path.name)}: {problem.message}" if includer else problem.message
+            place = included_by or whole_file(file)
+            (includer or own).error(place, problem.code, message, problem.hint)
+            return ()
         report = self._begin(file, text, included_by)
         self._open.append(_real(path))
         checked = self._checked(report, path.parent)
         self._open.pop()
         return checked
 
-    def _decoded(self, data: bytes) -> str:
+    def _text_of(self, path: Path) -> str:
+        try:
+            data = self._read(path)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise values.BadValueError(UNREADABLE, f"cannot read this file: {reason}") from None
         text = decode(data)
         self._bytes += len(data)
         if self._bytes > MAX_TOTAL_BYTES:
             hint = f"they have at most {MAX_TOTAL_BYTES // 1024} KiB, each counted as often as it is included"
             raise values.BadValueError("too-large", "the files of this policy are too large together", hint)
         return text
-
-    def _unread(self, file: str, included_by: Span | None, *problem: str) -> tuple[Statement, ...]:
-        self._begin(file, None, included_by).error(whole_file(file), *problem)
-        return ()
 
     def _begin(self, file: str, text: str | None, included_by: Span | None) -> Report:
         report = Report(file=file, text=text or "")
@@ -303,7 +304,7 @@ class _Loading:
         if obstacle:
             report.error(include.span, "bad-include", obstacle)
             return ()
-        return self._path(path, include.span)
+        return self._path(path, include.span, report)
 
     def _obstacle(self, path: Path) -> str:
         """Say why a file can't be included; the empty text if it can."""

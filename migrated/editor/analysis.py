@@ -8,13 +8,12 @@ of its folder.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from glob import glob
 from itertools import islice
 from pathlib import Path
 
 from migrated.editor.documents import overlay, real_path
-from policylang.ast import Span
 from policylang.diagnostics import Diagnostic
 from policylang.editing.scan import include_patterns
 from policylang.lint import lint_loaded
@@ -78,19 +77,10 @@ def analyse(texts: Mapping[Path, str], *, facts: FactSource, interfaces: frozens
 
 
 def _diagnostics(loaded: LoadResult, interfaces: frozenset[str]) -> Iterator[Diagnostic]:
-    """Yield what is wrong; what is wrong with a file that can't be read is said where it is included."""
-    places = {source.file: source.included_by for source in loaded.sources if source.text is None}
-    for diagnostic in loaded.diagnostics:
-        place = places.get(diagnostic.span.file)
-        yield _moved(diagnostic, place) if place and not diagnostic.span.line else diagnostic
+    yield from loaded.diagnostics
     size = sum(len(source.text or "") for source in loaded.sources)
     if loaded.policy is not None and size <= MAX_LINTED:
         yield from lint_loaded(loaded, interfaces=interfaces)
-
-
-def _moved(diagnostic: Diagnostic, place: Span) -> Diagnostic:
-    message = f"`{Path(diagnostic.span.file).name}`: {diagnostic.message}"
-    return replace(diagnostic, span=place, message=message)
 
 
 def policy_of(path: Path, texts: Mapping[Path, str], read: Reader) -> tuple[Path, ...]:

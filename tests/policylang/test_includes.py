@@ -70,8 +70,18 @@ def test_a_glob_that_matches_nothing_is_fine_and_is_watched(tmp_path: Path) -> N
 
 
 def test_a_plain_name_must_be_there(tmp_path: Path) -> None:
-    (problem,) = load_policy([written(tmp_path, a='include "none.policy"')]).diagnostics
-    assert (problem.code, problem.span.file) == ("unreadable", str(tmp_path / "none.policy"))
+    first = written(tmp_path, a='\n  include "none.policy"')
+    (problem,) = load_policy([first]).diagnostics
+    assert (str(problem.span), problem.code) == (f"{first}:2", "unreadable")
+    assert problem.message == "`none.policy`: cannot read this file: no such file or directory"
+    assert problem.source_line == '  include "none.policy"'
+
+
+def test_a_file_that_is_no_text_is_reported_where_it_is_included(tmp_path: Path) -> None:
+    first = written(tmp_path, a='include "b.policy"')
+    (tmp_path / "b.policy").write_bytes(b"\0")
+    (problem,) = load_policy([first]).diagnostics
+    assert (str(problem.span), problem.message) == (f"{first}:1", "`b.policy`: this is a binary file")
 
 
 def test_sources_say_who_included_them(tmp_path: Path) -> None:
