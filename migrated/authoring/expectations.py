@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from engine import Reason, SessionDescription
@@ -28,6 +28,7 @@ class Mismatch:
         expected: What it says.
         actual: What is so.
         why: The reasons for what is so, with ``(file:line)`` where a statement is behind one.
+        now: What is to be said of it at this moment, if ``why`` is about an earlier one.
     """
 
     session: str
@@ -35,6 +36,7 @@ class Mismatch:
     expected: str
     actual: str
     why: tuple[str, ...]
+    now: tuple[str, ...] = ()
 
 
 def compare(step: Step, stage: Stage) -> tuple[Mismatch, ...]:
@@ -67,7 +69,8 @@ def _whereabouts(step: Step, stage: Stage) -> Iterator[Mismatch]:
         if expected != SUSPENDED:
             stage.check_link(expected)
         if actual != expected:
-            yield _mismatch("expect", session, expected, actual, reasons(session, stage))
+            found = _mismatch("expect", session, expected, actual, reasons(session, stage))
+            yield replace(found, now=_now(session, stage))
 
 
 def _because(step: Step, stage: Stage) -> Iterator[Mismatch]:
@@ -153,6 +156,14 @@ def reasons(session: str, stage: Stage) -> tuple[Reason, ...]:
     """Return why a session is where it is: by the decision that brought it there, else as things are now."""
     came = stage.simulation.places[session].came
     return came.decision.reasons if came else stage.simulation.explain(session).reasons
+
+
+def _now(session: str, stage: Stage) -> tuple[str, ...]:
+    """Return what is to be said of a session at this moment, if `reasons` are those of an earlier one."""
+    simulation = stage.simulation
+    came = simulation.places[session].came
+    earlier = came is not None and came.at < simulation.now
+    return tuple(map(str, simulation.explain(session).reasons)) if earlier else ()
 
 
 def _asked(

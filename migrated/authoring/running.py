@@ -204,7 +204,14 @@ def _deeds(step: Step) -> Iterator[str]:
 
 def _measurements(facts: Mapping[str, object]) -> Iterator[str]:
     for what, value in facts.items():
-        yield f"{what} = {getattr(value, 'value', value)}"
+        yield f"{what} = {_as_written(getattr(value, 'value', value))}"
+
+
+def _as_written(value: object) -> str:
+    """Return the value of a fact as it would stand in a policy."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _decision(given: Given) -> str:

@@ -214,6 +214,7 @@ def _as_text(outcome: Outcome) -> str:
         what = "" if mismatch.what == "expect" else f" ({mismatch.what})"
         lines += [f"  {mismatch.session}{what}", f"    - {mismatch.expected}", f"    + {mismatch.actual}"]
         lines += [f"      because {reason}" for reason in mismatch.why]
+        lines += [f"      now {reason}" for reason in mismatch.now]
     if outcome.story:
         lines.append("  what happened:")
         lines += [f"    {f'{round(told.at, 6):g}s':>8}  {told.text}" for told in outcome.story]

@@ -38,6 +38,18 @@ steps = [
   { at = "5s", down = "eth0", expect = { shell = "eth0" } },
 ]
 """
+LATE = """policy = ["dock.policy"]
+
+[[test]]
+name = "back too late"
+links = { eth0 = "10.0.0.5", wlan0 = "10.1.0.5" }
+sessions = { shell = "tcp 10.0.0.5:40000 -> 18.31.0.9:22" }
+steps = [
+  { at = "5s", down = "eth0" },
+  { at = "6s", up = "eth0", facts = { "metered wlan0" = true, hour = 7.0 } },
+  { at = "7s", expect = { shell = "eth0" } },
+]
+"""
 
 
 @pytest.fixture
@@ -72,9 +84,21 @@ def test_a_mismatch_is_shown_with_its_reasons_and_what_happened(folder: Path) ->
         "    - eth0",
     ]
     assert "      because `wlan0` scores 10 (dock.policy:2)" in lines
+    assert not [line for line in lines if line.startswith("      now ")]  # the move was a moment ago
     assert "          5s  down eth0" in lines
     assert lines[-1].endswith(": 1 failed")
     assert lines[-1].startswith("2 tests in ")
+
+
+def test_a_mismatch_says_how_things_are_now_where_the_session_came_earlier(folder: Path) -> None:
+    (folder / "late.timeline.toml").write_text(LATE)
+    result = _run("late.timeline.toml")
+    assert result.exit_code == 1
+    lines = result.output.splitlines()
+    assert any("because `10.0.0.5` on `eth0`, in use, is not eligible" in line for line in lines)
+    assert any(line.startswith("      now the lead must last 2 s") for line in lines)
+    assert "          6s  metered wlan0 = yes" in lines
+    assert "          6s  hour = 7" in lines
 
 
 def test_a_folder_is_searched_and_tests_are_chosen_by_name(folder: Path) -> None:
