@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from migrated.commands import cli
 from migrated.control.client import RefusedError
 from migrated.control.messages import ServerList, Servers
 from migrated.lab import SERVER_V4
@@ -30,6 +33,14 @@ def ranked(daemon: Daemon, question: Servers) -> list[tuple[str, bool]]:
     return [(row.name, row.eligible) for row in answer.servers]
 
 
+def explained(daemon: Daemon, session: str, candidates: tuple[str, ...]) -> list[str]:
+    """Return the servers in the order in which `migrate policy explain` names them."""
+    servers = [word for name in candidates for word in ("--server", name)]
+    arguments = ["policy", "explain", "--json", "--socket", str(daemon.socket), "--live", session, *servers]
+    result = CliRunner().invoke(cli, arguments)
+    return [row["name"] for row in json.loads(result.output)["servers"]]
+
+
 def test_a_connection_is_adopted_by_the_name_of_its_host(tmp_path: Path) -> None:
     with Arena(tmp_path, policy=POLICY) as arena:
         talk = arena.adopted(arena.talk())
@@ -38,6 +49,7 @@ def test_a_connection_is_adopted_by_the_name_of_its_host(tmp_path: Path) -> None
         candidates = ("a.example", "b.example")
         of_session = Servers(candidates=candidates, session=talk.session[:6])
         assert ranked(arena.here, of_session) == [("b.example", True), ("a.example", True)]
+        assert explained(arena.here, talk.session, candidates) == ["b.example", "a.example"]
         to_come = Servers(candidates=candidates, destinations=("c.invalid:22",))
         assert ranked(arena.here, to_come) == [("a.example", True), ("b.example", False)]
         arena.here.stop()
