@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from engine.session import Connection, SessionDescription
 from migrated.recording.entries import (
     Entry,
@@ -32,8 +34,9 @@ def link(name: str, index: int) -> Entry:
     return event_entry(state, wall=1.0, clock=1.0)
 
 
-def fact(value: float | None = 1.0, name: str = "x.y", **about: str) -> Entry:
-    return event_entry(FactMeasured(fact=name, value=value, **about), wall=1.0, clock=1.0)
+def fact(value: float | None = 1.0, **about: Any) -> Entry:
+    event = FactMeasured(fact="x.y", value=value, **about)
+    return event_entry(event, wall=1.0, clock=1.0)
 
 
 def facts_after(*entries: Entry) -> list[tuple[str, ...]]:
