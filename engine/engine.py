@@ -13,6 +13,7 @@ from engine.attachment import AttachmentPoint, PointKey, canonical_address
 from engine.cohorts import Cohort
 from engine.decision import Decision, Verdict, decisions_for
 from engine.explain import Explanation, LinkRow, PointExplanation, explain, link_row, point_rows
+from engine.facts import HOST
 from engine.forks import ConditionRow, condition_rows
 from engine.judge import CALM, STAY, Position, Situation, judge, on_at, standings
 from engine.population import Population
@@ -23,6 +24,7 @@ from engine.servers import ServerRow, rank_servers
 from engine.session import SessionDescription
 from engine.world import USABLE, World
 from monitors.events import AddressGone, AddressPresent, Event, FactMeasured, LinkGone, NetworkEvent
+from monitors.facts import Subject
 from policylang.ast import ExpireRule, Policy, Span
 
 
@@ -193,6 +195,15 @@ class Engine:
         return tuple(
             link_row(point, self._world, groups[point.family], board.links) for point in self._world.points
         )
+
+    def measured(self) -> tuple[FactMeasured, ...]:
+        """Return what is known of this host and of its links, by fact and link."""
+        told = [
+            FactMeasured(fact=fact, value=value, interface=key[1] if key != HOST else "")
+            for fact, key, value in self._population.triggers.known()
+            if key == HOST or key[0] == Subject.LINK.value
+        ]
+        return tuple(sorted(told, key=lambda event: (event.fact, event.interface)))
 
     def scores(self, session: str) -> tuple[PointExplanation, ...]:
         """Return how every attachment point stands for a session.

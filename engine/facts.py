@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import isnan
 
 from engine.agenda import Agenda
@@ -95,6 +96,12 @@ class FactStore:
     def subjects(self, fact: str) -> tuple[Key, ...]:
         """Return what a fact is known about."""
         return tuple(self._values.get(fact, ()))
+
+    def known(self) -> Iterator[tuple[str, Key, FactValue]]:
+        """Yield every fact that is known, what it is about, and its value."""
+        for fact, values in self._values.items():
+            for key, value in values.items():
+                yield fact, key, value
 
     def set(self, fact: str, key: Key, value: FactValue | None, until: float | None = None) -> bool:
         """Take in a value that holds until a time, or for ever; return whether it is another than before."""

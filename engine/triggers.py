@@ -10,7 +10,7 @@ Source: "Conditions that change" in ``docs/semantics.md``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from engine.agenda import Agenda
 from engine.board import Board
@@ -125,6 +125,10 @@ class Triggers:
     def value(self, fact: str, key: Key) -> FactValue | None:
         """Return what a fact is measured to be, ``None`` if nobody knows."""
         return self._facts.get(fact, key)
+
+    def known(self) -> Iterator[tuple[str, Key, FactValue]]:
+        """Yield every fact that is known, what it is about, and its value."""
+        return self._facts.known()
 
     def connections(self, fact: str, session: str) -> tuple[Key, ...]:
         """Return the connections of a session of which a fact is known."""

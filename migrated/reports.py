@@ -23,6 +23,9 @@ from migrated.control.messages import (
     ExpireContinuation,
     Explain,
     ExplanationReport,
+    FactList,
+    FactReport,
+    Facts,
     ForgetPeer,
     LinkList,
     LinkReport,
@@ -97,6 +100,8 @@ class Reports:
                 return self._forget_peer(request, who)
             case Explain():
                 return self._explain(request, who)
+            case Facts():
+                return self._facts()
             case Servers():
                 return self._servers(request, who)
             case Continuations() | ShowContinuation() | ExpireContinuation():
@@ -165,6 +170,15 @@ class Reports:
             return chosen
         explanation = self._core.engine.explain(chosen.name, self._core.now())
         return ExplanationReport(explanation=msgspec.Raw(msgspec.json.encode(explanation)))
+
+    def _facts(self) -> FactList:
+        return FactList(
+            facts=tuple(
+                FactReport(fact=event.fact, value=event.value, interface=event.interface)
+                for event in self._core.engine.measured()
+                if event.value is not None
+            )
+        )
 
     def _servers(self, request: Servers, who: Credentials) -> ServerList | Refused:
         subject = self._subject(request, who)

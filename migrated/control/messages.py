@@ -96,6 +96,10 @@ class Servers(Struct, frozen=True, kw_only=True, tag="servers"):
     current: str = ""
 
 
+class Facts(Struct, frozen=True, kw_only=True, tag="facts"):
+    """Ask for what is measured of the host and its links."""
+
+
 Request = (
     Status
     | Sessions
@@ -109,6 +113,7 @@ Request = (
     | ShowContinuation
     | ExpireContinuation
     | Servers
+    | Facts
 )
 
 
@@ -303,6 +308,20 @@ class ExplanationReport(Struct, frozen=True, kw_only=True, tag="explanation"):
         return msgspec.json.decode(self.explanation, type=Explanation)
 
 
+class FactReport(Struct, frozen=True, kw_only=True):
+    """The value of a fact now, in the fact's own unit; ``interface`` is empty where it is about the host."""
+
+    fact: str
+    value: float | bool | str
+    interface: str = ""
+
+
+class FactList(Struct, frozen=True, kw_only=True, tag="fact-list"):
+    """What is measured of the host and its links."""
+
+    facts: tuple[FactReport, ...]
+
+
 class ServerReport(Struct, frozen=True, kw_only=True):
     """A candidate server: its score, whether it may be used at all, and the statements that say so."""
 
@@ -354,6 +373,7 @@ Answer = (
     | ContinuationList
     | ContinuationReport
     | ServerList
+    | FactList
     | Done
     | Refused
     | EventReport

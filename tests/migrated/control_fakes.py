@@ -21,6 +21,9 @@ from migrated.control.messages import (
     EventReport,
     ExpireContinuation,
     Explain,
+    FactList,
+    FactReport,
+    Facts,
     ForgetPeer,
     LinkList,
     LinkReport,
@@ -114,6 +117,17 @@ POLICY = PolicyReport(
 )
 
 
+FACTS = FactList(
+    facts=(
+        FactReport(fact="carrier", value=True, interface="eth0"),
+        FactReport(fact="carrier", value=False, interface="eth1"),
+        FactReport(fact="hour", value=7.0),
+        FactReport(fact="plugin.unheard-of", value=1.0),
+        FactReport(fact="weekday", value="friday"),
+        FactReport(fact="wifi.signal", value=-71.0, interface="wlan0"),
+    )
+)
+
 CONTINUATION = ContinuationReport(
     summary=ContinuationSummary(
         session="aa11" + "0" * 28,
@@ -199,6 +213,8 @@ class FakeHandler:
                 return CONTINUATION
             case ExpireContinuation():
                 return Done(message=f"session {request.session} is given up")
+            case Facts():
+                return FACTS
             case Servers():
                 self.asked.append(request)
                 rows = enumerate(reversed(request.candidates))

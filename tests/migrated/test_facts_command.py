@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from click.shell_completion import ShellComplete
@@ -10,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from migrated.commands import cli
 from monitors.facts import STANDARD_FACTS
+from tests.migrated.control_fakes import running_server
 
 
 def migrate(*arguments: str) -> Result:
@@ -45,6 +47,28 @@ def test_json_tells_all_of_a_fact() -> None:
         "choices": [],
         "summary": STANDARD_FACTS["wifi.signal"].summary,
     }
+
+
+def test_values_are_those_of_the_daemon(tmp_path: Path) -> None:
+    with running_server(tmp_path / "s", {}):
+        asked = ("--values", "--socket", str(tmp_path / "s"))
+        lines = [line.split() for line in migrate(*asked).output.splitlines()]
+        (found,) = json.loads(migrate(*asked, "--json", "carrier").output)
+    assert lines == [
+        ["FACT", "OF", "VALUE"],
+        ["carrier", "eth0", "yes"],
+        ["carrier", "eth1", "no"],
+        ["hour", "host", "7"],
+        ["weekday", "host", "friday"],
+        ["wifi.signal", "wlan0", "-71", "dbm"],
+    ]
+    assert found["values"] == [{"interface": "eth0", "value": True}, {"interface": "eth1", "value": False}]
+
+
+def test_values_need_a_daemon(tmp_path: Path) -> None:
+    result = migrate("--values", "--socket", str(tmp_path / "s"))
+    assert result.exit_code == 2
+    assert "no daemon is running" in result.stderr
 
 
 def test_a_name_that_no_fact_has_is_an_error() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from migrated.control.messages import Explain, ExplanationReport
+from migrated.control.messages import Explain, ExplanationReport, FactList, Facts
 from tests.migrated.e2e.arena import Arena
 
 POLICY = """\
@@ -26,4 +26,9 @@ def test_the_clock_and_the_links_are_measured(tmp_path: Path) -> None:
         held = {row.text: (row.subject, row.holds) for row in report.read().conditions}
         assert held["hour < 24"] == ("host", True)
         assert {m.name: m.failures for m in arena.here.status().monitors}["clock"] == 0
+        facts = arena.here.ask(Facts())
+        assert isinstance(facts, FactList)
+        values = {(row.fact, row.interface): row.value for row in facts.facts}
+        assert 0 <= float(values["hour", ""]) < 24
+        assert (values["carrier", "ppp0"], values["operstate", "ppp0"]) == (True, "up")
         talk.finish()
