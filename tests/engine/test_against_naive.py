@@ -38,6 +38,7 @@ def test_the_engine_agrees_with_the_naive_interpreter() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_they_agree_over_twenty_thousand_cases() -> None:
     blocks = range(BLOCK, BLOCK + CASES, BLOCK)
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
