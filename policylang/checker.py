@@ -117,10 +117,9 @@ class _Checker:
                 return self._context.include(statement, self._report)
         self._depends_on_links(statement)
         match statement:
-            case ScoreInterface():
-                return (replace(statement, pattern=self._pattern(statement.pattern)),)
-            case ScoreServer():
-                return (replace(statement, pattern=self._pattern(statement.pattern)),)
+            case ScoreInterface() | ScoreServer():
+                pattern = self._pattern(statement.pattern)
+                return (statement if pattern is statement.pattern else replace(statement, pattern=pattern),)
             case ExpireRule():
                 return (replace(statement, layer=self._context.layer),)
         return (statement,)
@@ -252,7 +251,7 @@ class _Checker:
             return PatternSet(name=pattern.name, globs=globs, span=pattern.span)
         if isinstance(pattern, Glob):
             try:
-                _glob(Name(text=pattern.text, span=pattern.span))
+                _check_glob(pattern.text)
             except values.BadValueError as problem:
                 self._report.error(pattern.span, problem.code, problem.message, problem.hint)
         return pattern
@@ -266,17 +265,22 @@ class _Checker:
 
 
 def _glob(name: Name) -> Glob:
-    """Return a name as a pattern.
+    """Return a name as a pattern; raise what `_check_glob` does."""
+    _check_glob(name.text)
+    return Glob(text=name.text, span=name.span)
+
+
+def _check_glob(text: str) -> None:
+    """Check that a text is a pattern.
 
     Raises:
         BadValueError: It is empty, or a `[` in it begins no character class.
     """
-    if not name.text:
+    if not text:
         raise values.BadValueError("empty-value", "this pattern is empty", "`*` matches everything")
-    if _unclosed_bracket(name.text):
-        message = f"the pattern {quote(name.text)} has a `[` without `]`"
+    if _unclosed_bracket(text):
+        message = f"the pattern {quote(text)} has a `[` without `]`"
         raise values.BadValueError("bad-pattern", message, "add the `]`")
-    return Glob(text=name.text, span=name.span)
 
 
 def _known_word(text: str, kind: str, known: frozenset[str]) -> None:
