@@ -145,7 +145,9 @@ class _Checker:
         """Check a `when`; one whose fact nobody can measure never holds, so its `else` takes its place."""
         table = self._facts()
         threshold = resolve_threshold(statement.threshold, table, self._report)
-        until = statement.until and resolve_threshold(statement.until, table, self._report)
+        until = statement.until and resolve_threshold(
+            statement.until, table, self._report, begun_by=statement.threshold
+        )
         if threshold is not None and until is not None and threshold.subject is not until.subject:
             self._two_subjects(statement, table)
         outer = self._context.link_fact

@@ -22,16 +22,20 @@ FLAGS = {"yes": True, "no": False, "true": True, "false": False}
 _EQUALITY = frozenset({"=", "!="})
 
 
-def resolve_threshold(threshold: Threshold, table: FactTable, report: Report) -> Threshold | None:
+def resolve_threshold(
+    threshold: Threshold, table: FactTable, report: Report, *, begun_by: Threshold | None = None
+) -> Threshold | None:
     """Return a threshold with its measure resolved, or ``None`` after a mistake, which goes to ``report``.
 
-    A fact that no installed monitor measures is a warning: its condition never holds.
+    A fact that no installed monitor measures is a warning: its condition never holds. Behind `until`,
+    ``begun_by`` is the threshold that begins the same `when`: one warning about a fact of both suffices.
     """
     fact = table.known.get(threshold.fact)
+    told = begun_by is not None and begun_by.fact == threshold.fact
     if fact is None:
-        _unknown(threshold, table, report)
+        _unknown(threshold, table, report, told=told)
         return None
-    if fact.name not in table.measured:
+    if fact.name not in table.measured and not told:
         message = f"no installed monitor measures `{fact.name}`: this condition never holds"
         hint = f"it needs the monitor `{fact.monitor}`"
         report.warning(threshold.span, "unmeasured-fact", message, hint)
@@ -44,15 +48,18 @@ def resolve_threshold(threshold: Threshold, table: FactTable, report: Report) ->
     return replace(threshold, value=measure, subject=fact.subject)
 
 
-def _unknown(threshold: Threshold, table: FactTable, report: Report) -> None:
+def _unknown(threshold: Threshold, table: FactTable, report: Report, *, told: bool) -> None:
     """Report a fact that nobody knows; one with a plugin's name in front may be that plugin's."""
     name = threshold.fact
     guess = closest(name, table.known)
     plugin, dot, _ = name.partition(".")
     families = {known.partition(".")[0] for known in table.known if "." in known}
-    if dot and plugin not in families and not guess:
+    # What another plugin calls its own facts says nothing: `modem.signal` is not `wifi.signal` misspelt.
+    if dot and plugin not in families and not closest(plugin, families):
         message = f"no installed monitor measures {quote(name)}: this condition never holds"
-        report.warning(threshold.span, "unmeasured-fact", message, f"is the plugin {quote(plugin)} missing?")
+        hint = f"is the plugin {quote(plugin)} missing?"
+        if not told:
+            report.warning(threshold.span, "unmeasured-fact", message, hint)
         return
     hint = question(guess) or "`migrate facts` lists the facts"
     report.error(_fact_span(threshold), "unknown-fact", f"there is no fact {quote(name)}", hint, guess)

@@ -86,6 +86,7 @@ def test_a_measure_is_in_the_unit_of_its_fact(text: str, value: FactValue, subje
         ("zzzzzz > 1s", "unknown-fact", "`migrate facts` lists the facts"),
         ("wifi.strength > 1", "unknown-fact", "there is no fact `wifi.strength`"),
         ("lab.qualty > 1%", "unknown-fact", "did you mean `lab.quality`?"),
+        ("lap.quality > 1%", "unknown-fact", "did you mean `lab.quality`?"),
         ("rtt > 1s for 2", "bad-duration", "no unit"),
         ("rtt > 1s until rtt < 1s for -1s", "bad-duration", "negative"),
     ],
@@ -97,7 +98,14 @@ def test_what_cannot_be_compared(text: str, code: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "monitor"), [("rtt > 1s", "the monitor `probe`"), ("acme.load > 5", "the plugin `acme`")]
+    ("text", "monitor"),
+    [
+        ("rtt > 1s", "the monitor `probe`"),
+        ("rtt > 1s until rtt < 100ms", "the monitor `probe`"),
+        ("acme.load > 5", "the plugin `acme`"),
+        ("acme.load > 5 until acme.load < 3", "the plugin `acme`"),
+        ("modem.signal < -80dbm", "the plugin `modem`"),
+    ],
 )
 def test_a_fact_that_nobody_measures_is_a_warning(text: str, monitor: str) -> None:
     ((code, severity, said),) = problems(f"when {text} score-interface * 1", FactTable.of([]))
