@@ -154,3 +154,11 @@ def test_a_failing_pip_ends_it(machine: Machine) -> None:
     pip_in(machine, "venv", 'case "$*" in *install*) exit 1 ;; esac')
     done = machine.setup("environment", "python3", "venv")
     assert (done.returncode, "pip failed" in done.stderr) == (1, True)
+
+
+def test_what_benchmarks_compare_with_comes_from_a_lock_of_its_own(machine: Machine) -> None:
+    pip_in(machine, "venv", f'echo "$*" >> {machine.folder}/pip.log')
+    done = machine.setup("peers", "venv")
+    assert (done.returncode, "requirements-bench.lock" in done.stderr) == (0, True)
+    (line,) = (machine.folder / "pip.log").read_text().splitlines()
+    assert line.endswith("install --require-hashes -r requirements-bench.lock")
