@@ -9,8 +9,9 @@ from msgspec import Struct
 from engine.classes import SessionClass
 from engine.facts import HOST, Key
 from engine.triggers import Triggers
+from engine.wording import condition
 from monitors.facts import FactValue, Subject
-from policylang.ast import Measure, Span, Threshold, When
+from policylang.ast import Span, When
 
 
 class ConditionRow(Struct, frozen=True, kw_only=True):
@@ -76,21 +77,10 @@ def _asked(
 
 def _row(when: When, number: int, triggers: Triggers, subject: str, key: Key) -> ConditionRow:
     return ConditionRow(
-        text=_text(when),
+        text=condition(when),
         span=when.span,
         subject=subject,
         value=triggers.value(when.threshold.fact, key),
         holds=triggers.is_on(number, key),
         due=triggers.due(number, key),
     )
-
-
-def _text(when: When) -> str:
-    text = _threshold(when.threshold)
-    return text if when.until is None else f"{text} until {_threshold(when.until)}"
-
-
-def _threshold(threshold: Threshold) -> str:
-    assert isinstance(threshold.value, Measure), "the checker resolves what a fact is compared with"
-    text = f"{threshold.fact} {threshold.operator} {threshold.value.text}"
-    return f"{text} for {threshold.hold_s:g}s" if threshold.hold_s else text

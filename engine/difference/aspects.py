@@ -16,6 +16,7 @@ from itertools import combinations, product
 
 from engine.difference.cases import Asked
 from engine.difference.reading import Candidate, Reading, Scoring, shape
+from engine.wording import duration
 from policylang.ast import (
     Adopt,
     Delay,
@@ -375,11 +376,3 @@ def _spans(found: Statement | Span | None) -> tuple[Span, ...]:
     if found is None:
         return ()
     return (found,) if isinstance(found, Span) else (found.span,)
-
-
-def duration(seconds: float) -> str:
-    """Return a number of seconds as a policy would say it."""
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g}{unit}"
-    return f"{seconds * 1000:g}ms" if 0 < seconds < 1 else f"{seconds:g}s"

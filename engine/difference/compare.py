@@ -10,88 +10,37 @@ from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from engine.difference.aspects import Answer, Aspect, aspects, duration
+from engine.difference.aspects import Answer, Aspect, aspects
 from engine.difference.cases import MAX_CASES, Case, Kinds, assignment_of, cases
+from engine.difference.causes import each_cause_first
 from engine.difference.feasible import Trigger, measured_for
+from engine.difference.found import Circumstance, Decided, Difference
 from engine.difference.reading import Reading
-from monitors.facts import FactValue
+from engine.wording import condition
 from policylang.ast import (
     Glob,
-    Measure,
     On,
     PatternSet,
     Policy,
     ScoreInterface,
     ScoreServer,
-    Span,
     Statement,
-    Threshold,
     When,
 )
 from policylang.globs import Alphabet, names_of
-from policylang.regions import Example, Region, Space, conditions_in
+from policylang.regions import Region, Space, conditions_in
 
 _LIKELY_LINKS = ("eth0", "wlan0", "ppp0", "wwan0", "usb0", "enp3s0")
 _LIKELY_SERVERS = ("a.example.org", "b.example.org", "192.0.2.80")
 _LINK_NAMES = Alphabet(forbidden=" /\t\n\r\x0b\x0c")
 
 
-class Decided(Struct, frozen=True, kw_only=True):
-    """What one policy decides, in words, and the statements that make it so."""
-
-    text: str
-    spans: tuple[Span, ...]
-
-
-class Circumstance(Struct, frozen=True, kw_only=True):
-    """A `when` that bears on a difference.
-
-    Attributes:
-        about: ``host``, ``session``, ``connection`` or a link of the example.
-        text: What it asks.
-        holds: Whether it does.
-        fact: The fact it asks about first.
-        value: What that may be then; ``None`` where nobody knows it, or where connections differ.
-    """
-
-    about: str
-    text: str
-    holds: bool
-    fact: str
-    value: FactValue | None
-
-
-class Difference(Struct, frozen=True, kw_only=True):
-    """Sessions that two policies decide differently, by one of them.
-
-    Attributes:
-        topic: What is decided: ``links``, ``servers`` or the name of a setting.
-        session: For each connection of the example what is special about it, in words of the policy.
-        connections: The connections of the example in full.
-        candidates: The links or servers that are compared; the one in use is ``in_use``.
-        in_use: Which of them the session uses; empty if none.
-        circumstances: Conditions that must hold, or not.
-        old: What the first policy decides.
-        new: What the second does.
-        count: How many kinds of sessions, links and conditions the same statements decide differently.
-    """
-
-    topic: str
-    session: tuple[tuple[str, ...], ...]
-    connections: tuple[Example, ...]
-    candidates: tuple[str, ...]
-    in_use: str
-    circumstances: tuple[Circumstance, ...]
-    old: Decided
-    new: Decided
-    count: int = 1
-
-
 def compare(old: Policy, new: Policy, *, limit: int = MAX_CASES) -> tuple[Difference, ...]:
     """Return all that two checked policies decide differently, what the same statements decide as one.
+
+    Each thing that only one of the policies says comes once before any comes again.
 
     Args:
         old: One policy, as `policylang.load_policy` makes it.
@@ -111,7 +60,7 @@ def compare(old: Policy, new: Policy, *, limit: int = MAX_CASES) -> tuple[Differ
         else:
             simpler = min(known, difference, key=_size)
             grouped[key] = replace(simpler, count=known.count + 1)
-    return tuple(grouped.values())
+    return each_cause_first(tuple(grouped.values()), old, new)
 
 
 def _size(difference: Difference) -> tuple[int, int]:
@@ -226,11 +175,4 @@ def _globs(statement: ScoreInterface | ScoreServer) -> tuple[Glob, ...]:
 def _trigger_texts(statements: Iterable[Statement]) -> Iterator[tuple[Trigger, str]]:
     for statement in _walk(statements):
         if isinstance(statement, When):
-            until = f" until {_threshold_text(statement.until)}" if statement.until else ""
-            yield Trigger.of(statement), _threshold_text(statement.threshold) + until
-
-
-def _threshold_text(threshold: Threshold) -> str:
-    assert isinstance(threshold.value, Measure), "the checker resolves what a fact is compared with"
-    hold = f" for {duration(threshold.hold_s)}" if threshold.hold_s else ""
-    return f"{threshold.fact} {threshold.operator} {threshold.value.text}{hold}"
+            yield Trigger.of(statement), condition(statement)
