@@ -76,12 +76,13 @@ def main() -> None:
         if "footprints" in only:
             with Stage() as stage:
                 footprints[name] = measure_footprint(stage, subject)
-        with Stage() as stage:
-            if "stages" in only:
-                stages[name] = measure_stages(stage, name, subject, 1 if quick else options.runs)
-            if "crowds" in only:
-                counts, rounds = ((QUICK_CROWD,), 1) if quick else (subject.at_once, options.rounds)
-                crowds[name] = [measure_crowd(stage, name, subject, count, rounds) for count in counts]
+        if not {"stages", "crowds"}.isdisjoint(only):
+            with Stage() as stage:
+                if "stages" in only:
+                    stages[name] = measure_stages(stage, name, subject, 1 if quick else options.runs)
+                if "crowds" in only:
+                    counts, rounds = ((QUICK_CROWD,), 1) if quick else (subject.at_once, options.rounds)
+                    crowds[name] = [measure_crowd(stage, name, subject, count, rounds) for count in counts]
     multitude = QUICK_MULTITUDE if quick else options.multitude
     multitudes = [measure_alone(multitude)] if "multitudes" in only else []
     sums = {name: sum_of(found, SUBJECTS[name].paper) for name, found in stages.items()}

@@ -20,6 +20,8 @@ from policylang.loader import PolicyFile
 from tests.migrated.watching.follower import IN_FORCE_S, Follower, following
 from tests.migrated.watching.styles import in_place, policy, replaced_folder, write_and_rename
 
+pytestmark = pytest.mark.alone
+
 A_WHILE_S = 0.6
 """Longer than a save takes to be in force."""
 

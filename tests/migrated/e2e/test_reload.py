@@ -13,6 +13,8 @@ from migrated.lab import Lab
 from tests.migrated.e2e.arena import Arena
 from tests.migrated.e2e.daemons import POLICY, Daemon
 
+pytestmark = pytest.mark.alone
+
 IN_FORCE_S = 0.5
 LATE_S = 0.2
 """What starting programs and reading the log may add on a busy host."""

@@ -115,7 +115,7 @@ def test_a_unix_socket_can_be_a_destination(perform: Perform, tmp_path: Path) ->
 
     async def play(scene: Scene) -> None:
         path = tmp_path / "x.sock"
-        with pytest.raises(StreamRefusedError, match="`unix:.*`: no such file or directory"):
+        with pytest.raises(StreamRefusedError, match=r"`unix:.*`: no such file or directory"):
             await scene.session.open_connection(f"unix:{path}".encode())
         async with await asyncio.start_unix_server(serve, path):
             reader, writer = await scene.session.open_connection(f"unix:{path}".encode())

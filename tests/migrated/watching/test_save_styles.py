@@ -12,6 +12,8 @@ from tests.migrated.watching import styles
 from tests.migrated.watching.follower import IN_FORCE_S, following
 from tests.migrated.watching.styles import ConfigMap, policy
 
+pytestmark = pytest.mark.alone
+
 STYLES: dict[str, Callable[[Path, str], None]] = {
     "in place": styles.in_place,
     "write and rename": styles.write_and_rename,
