@@ -19,10 +19,11 @@ from policylang.ast import (
     ScoreServer,
     Span,
     Value,
+    When,
 )
 from policylang.cells import meaning
 from policylang.globs import ANY_NAME, Alphabet, pattern_text
-from policylang.lint.layout import PlacedHead
+from policylang.lint.layout import PlacedHead, without_places
 from policylang.lint.material import Finding, Material
 from policylang.lint.patterns import glob_covers, host_name, may_meet
 
@@ -178,9 +179,11 @@ def _straddle(first: Value, second: Value) -> bool:
 
 
 def _disagree(first: object, second: object) -> bool:
-    """Return whether two statements set different numbers for something that both score."""
+    """Return whether two statements say different things about what both are about."""
+    if type(first) is not type(second) or isinstance(first, On | When):
+        return False
     for kind in (ScoreInterface, ScoreServer):
         if isinstance(first, kind) and isinstance(second, kind):
             sets = first.effect is second.effect is ScoreEffect.SET
             return sets and first.amount != second.amount and may_meet(first, second)
-    return False
+    return without_places(first) != without_places(second)

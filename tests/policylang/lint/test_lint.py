@@ -105,6 +105,8 @@ def test_the_shipped_policy_is_without_fault_and_never_overridden() -> None:
 
 
 RIGHT = [
+    "on port 80-443\nmigrate never\non port 22-100\nmigrate never",
+    "on port 80-443\nmigrate never\non port 22-100\nsettle 1s",
     "settle 5s on proto tcp settle 2s",
     "score-interface eth* 1 score-interface eth0 5",
     "score-interface eth0 5 score-interface eth* +5",
@@ -161,6 +163,9 @@ WRONG = [
     ("on remote-ip 0.0.0.0/0, ::/0\nsettle 3s\nelse\nsettle 1s", [(5, "P003")]),
     ("when rtt > 2s {\nwhen rtt > 1s\nscore-interface a 1\nelse\nscore-interface a 2\n}", [(6, "P003")]),
     ("on user ann, bob\nscore-interface a 1\non user bob, eve\nscore-interface a 2", [(4, "P006")]),
+    ("on port 80-443\nmigrate never\non port 22-100\nmigrate always", [(4, "P006")]),
+    ("on port ssh, imaps\nsettle 5s\non port imaps, https\n{ delay 1s settle 2s }", [(4, "P006")]),
+    ("on user ann, bob\nexpire after 1d\non user bob, eve\nexpire never", [(4, "P006")]),
     ("score-interface a 1\nscore-interface * never", [(2, "P009")]),
     ("when hour >= 22 until hour >= 6\nsettle 5s", [(2, "P010")]),
     ("on port http,\n80\nsettle 5s", [(3, "P012")]),
