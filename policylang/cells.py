@@ -7,7 +7,7 @@ A set of values is a number with one bit for each cell.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from ipaddress import IPv4Address, IPv6Address, ip_network
@@ -112,10 +112,8 @@ def name_cells(
     patterns = sorted({text for found in texts.values() for text in found})
     number = {pattern: i for i, pattern in enumerate(patterns)}
     names = names_of(patterns, likely, alphabet)
-    masks = {
-        key: _union(1 << i for i, signature in enumerate(names) if signature & {number[t] for t in found})
-        for key, found in texts.items()
-    }
+    cells = _masks(range(len(patterns)), list(names))
+    masks = {key: _union(cells[number[text]] for text in found) for key, found in texts.items()}
     return Cells((*names.values(), *((None,) if unknown else ())), masks)
 
 
@@ -159,10 +157,14 @@ def address_cells(asked: Iterable[Values]) -> tuple[Cells, int]:
     return Cells(tuple(witnesses), _masks(prefixes, signatures)), (1 << of_four) - 1
 
 
-def _masks(asked: Iterable[object], signatures: Sequence[frozenset[object]]) -> dict[object, int]:
-    return {
-        key: _union(1 << i for i, signature in enumerate(signatures) if key in signature) for key in asked
-    }
+def _masks(asked: Iterable[object], signatures: Sequence[Collection[object]]) -> dict[object, int]:
+    """Return the cells in whose signature each key is."""
+    masks = dict.fromkeys(asked, 0)
+    for i, signature in enumerate(signatures):
+        for key in signature:
+            if key in masks:
+                masks[key] |= 1 << i
+    return masks
 
 
 def _span_cells(

@@ -69,9 +69,10 @@ def names_of(
         TooComplexError: The automaton has more than `MAX_STATES` states.
     """
     found: dict[frozenset[int], str] = {}
+    match = _Matcher(patterns, alphabet)
     for name in (*likely, *(_filled(pattern) for pattern in patterns)):
         if name and not set(name) & set(alphabet.forbidden):
-            found.setdefault(_matching(patterns, name, alphabet), name)
+            found.setdefault(match(name), name)
     for signature, name in _Automaton(patterns, alphabet).names():
         found.setdefault(signature, name)
     return found
@@ -82,11 +83,25 @@ def _filled(pattern: str) -> str:
     return "" if "[" in pattern else pattern.replace("*", "0").replace("?", "0")
 
 
-def _matching(patterns: Sequence[str], name: str, alphabet: Alphabet) -> frozenset[int]:
-    names = (name, name.rpartition("/")[2]) if alphabet.paths else (name,)
-    return frozenset(
-        number for number, pattern in enumerate(patterns) if any(fnmatchcase(n, pattern) for n in names)
-    )
+class _Matcher:
+    """Tells which patterns match a name; those that say one name alone are looked up."""
+
+    def __init__(self, patterns: Sequence[str], alphabet: Alphabet) -> None:
+        self._paths = alphabet.paths
+        self._plain: dict[str, list[int]] = {}
+        self._globs: list[tuple[int, str]] = []
+        for number, pattern in enumerate(patterns):
+            if _MAGIC.isdisjoint(pattern):
+                self._plain.setdefault(pattern, []).append(number)
+            else:
+                self._globs.append((number, pattern))
+
+    def __call__(self, name: str) -> frozenset[int]:
+        """Return the numbers of the patterns."""
+        names = (name, name.rpartition("/")[2]) if self._paths else (name,)
+        plain = (number for n in names for number in self._plain.get(n, ()))
+        globs = (number for number, pattern in self._globs if any(fnmatchcase(n, pattern) for n in names))
+        return frozenset((*plain, *globs))
 
 
 class _Automaton:

@@ -175,10 +175,11 @@ class _Printer:
 def _unbroken(words: Sequence[Word], index: int) -> int:
     """Return how many columns the words from one on take up to the next place for a break."""
     columns = len(words[index].text)
-    for word in words[index + 1 :]:
-        if word.breakable:
+    # A slice would be copied for each of the words.
+    for following in range(index + 1, len(words)):
+        if words[following].breakable:
             break
-        columns += 1 + len(word.text)
+        columns += 1 + len(words[following].text)
     return columns
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from policylang.ast import Span, Statement
 from policylang.diagnostics import quote
@@ -43,13 +44,18 @@ class Material:
     def line(self, span: Span) -> str:
         """Return the text of the line in which a span begins."""
         source = self.sources.get(span.file)
-        lines = (source.text or "").split("\n") if source else []
+        lines = _lines(source.text or "") if source else []
         return lines[span.line - 1].rstrip("\r") if 1 <= span.line <= len(lines) else ""
 
     def words(self, span: Span) -> str:
         """Return what the author wrote at a place, in backticks, of what stands on its first line."""
         end = span.end_column - 1 if span.end_line == span.line else None
         return quote(" ".join(self.line(span)[span.column - 1 : end].split()))
+
+
+@lru_cache(maxsize=8)
+def _lines(text: str) -> list[str]:
+    return text.split("\n")
 
 
 Rule = Callable[[Material], Iterator[Finding]]

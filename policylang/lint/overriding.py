@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 
 from policylang.ast import ExpireRule, ScoreEffect, ScoreInterface, ScoreServer
@@ -135,14 +136,19 @@ def _same(first: Leaf, second: Leaf) -> bool:
         return (
             alike and first.effect is not ScoreEffect.ADD and covers(first, second) and covers(second, first)
         )
-    return without_places(first) == without_places(second)
+    return _meaning(first) == _meaning(second)
 
 
 def _may_change(between: Leaf, leaf: Leaf) -> bool:
     """Return whether a statement may change what another of its kind has said."""
     if isinstance(between, _Scoring) and isinstance(leaf, _Scoring):
         return not _is_never(between) and may_meet(between, leaf) and not _same(between, leaf)
-    return without_places(between) != without_places(leaf)
+    return _meaning(between) != _meaning(leaf)
+
+
+@lru_cache(maxsize=4 * MAX_COMPARED)
+def _meaning(leaf: Leaf) -> object:
+    return without_places(leaf)
 
 
 def _is_never(leaf: Leaf) -> bool:

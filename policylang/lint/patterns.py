@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from policylang.ast import Current, Glob, PatternSet, ScoreInterface, ScoreServer
 from policylang.globs import ANY_NAME, Alphabet, TooComplexError, names_of
 
 Scoring = ScoreInterface | ScoreServer
+
+_MAGIC = frozenset("*?[")
 
 
 def covers(wide: Scoring, narrow: Scoring) -> bool:
@@ -29,9 +32,36 @@ def glob_covers(wide: str, narrow: str, alphabet: Alphabet = ANY_NAME) -> bool:
     return wide in ("*", narrow) or _related(narrow, wide, alphabet)[0]
 
 
-@lru_cache(maxsize=8192)
 def _related(first: str, second: str, alphabet: Alphabet = ANY_NAME) -> tuple[bool, bool]:
     """Return whether all that the first pattern matches is matched by the second, and whether any is."""
+    if alphabet == ANY_NAME and "[" not in first and "[" not in second:
+        if _MAGIC.isdisjoint(first):
+            matched = first == second or fnmatchcase(first, second)
+            return matched, matched
+        if _MAGIC.isdisjoint(second):
+            return False, fnmatchcase(second, first)  # a star and a `?` match more than one name
+        if not _ends_agree(first, second):
+            return False, False
+    return _compared(first, second, alphabet)
+
+
+def _ends_agree(first: str, second: str) -> bool:
+    """Return whether what two patterns say of the beginning and the end of a name can both be so."""
+    return all(
+        a.startswith(b) or b.startswith(a)
+        for a, b in (
+            (_before_magic(first), _before_magic(second)),
+            (_before_magic(first[::-1]), _before_magic(second[::-1])),
+        )
+    )
+
+
+def _before_magic(pattern: str) -> str:
+    return pattern.partition("*")[0].partition("?")[0]
+
+
+@lru_cache(maxsize=8192)
+def _compared(first: str, second: str, alphabet: Alphabet) -> tuple[bool, bool]:
     try:
         found = names_of((first, second), alphabet=alphabet)
     except TooComplexError:

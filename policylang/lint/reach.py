@@ -31,7 +31,9 @@ class Reach:
         self._space = Space(condition for on in ons for condition in on.conditions)
         self._regions: dict[tuple[int, bool], Region] = {}
         self._keys: dict[tuple[int, bool], frozenset[str]] = {}
-        self._single: dict[Condition, Region] = {}
+        # By identity: the layout holds the conditions, and to hash one takes longer than to look it up.
+        self._single: dict[int, Region] = {}
+        self._always: dict[int, bool] = {}
 
     def region(self, path: Path) -> Region:
         """Return the connections with which a path may be taken, or more."""
@@ -53,7 +55,7 @@ class Reach:
 
     def everywhere(self, on: On) -> bool:
         """Return whether an `on` holds for every session there is."""
-        return all(self._space.everything <= self.where(condition) for condition in on.conditions)
+        return all(map(self._holds_always, on.conditions))
 
     def dead(self, path: Path) -> bool:
         """Return whether nothing gets through this path: an `on` or `when` of it says so already."""
@@ -74,17 +76,22 @@ class Reach:
 
     def where(self, condition: Condition) -> Region:
         """Return the connections that satisfy a condition."""
-        known = self._single.get(condition)
+        known = self._single.get(id(condition))
         if known is None:
-            known = self._single[condition] = self._space.where([condition])
+            known = self._single[id(condition)] = self._space.where([condition])
+        return known
+
+    def _holds_always(self, condition: Condition) -> bool:
+        known = self._always.get(id(condition))
+        if known is None:
+            known = self._always[id(condition)] = self._space.everything <= self.where(condition)
         return known
 
     def _certain(self, condition: Condition, path: Path) -> bool:
         """Return whether a condition is satisfied by every connection that gets through a path."""
-        where = self.where(condition)
         if _RELATED.get(condition.key, condition.key) in self._spoken_of(path):
-            return self.region(path) <= where
-        return self._space.everything <= where
+            return self.region(path) <= self.where(condition)
+        return self._holds_always(condition)
 
     def _spoken_of(self, path: Path) -> frozenset[str]:
         """Return the keys that the conditions of a path speak of: all others it leaves as they are."""
