@@ -159,6 +159,12 @@ def load_configuration(file: Path | None = None) -> Configuration:
     return _convert(file, text, {**_defaults(file), **table})
 
 
+def named_file() -> Path | None:
+    """Return the configuration that ``MIGRATE_CONFIG`` names, for commands; ``None`` if it names none."""
+    file = os.environ.get("MIGRATE_CONFIG")
+    return Path(file) if file else None
+
+
 def default_file() -> Path:
     """Return where the configuration is when nobody says otherwise.
 

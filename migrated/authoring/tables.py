@@ -24,6 +24,17 @@ WrittenT = TypeVar("WrittenT", bound=Written)
 _PROBLEM: Final = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<place>[^`]*)`)?", re.DOTALL)
 _UNKNOWN_KEY: Final = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
 _MISSING_KEY: Final = re.compile(r"Object missing required field `(?P<name>.*)`")
+_WRONG_TYPE: Final = re.compile(r"Expected `(?P<expected>.*)`, got `(?P<found>.*)`")
+
+_PLAINLY: Final = {
+    "str": "text in quotes",
+    "array": "a list in brackets",
+    "object": "a table",
+    "int": "a number",
+    "float": "a number",
+    "bool": "`true` or `false`",
+}
+"""What msgspec calls the types of TOML, and what people call them."""
 
 
 def read_table(raw: object, kind: type[WrittenT], where: str, inner: type[Written] | None = None) -> WrittenT:
@@ -57,4 +68,13 @@ def _in_plain_words(what: str, table: type[Written]) -> str:
         return f"there is no key {quote(unknown['name'])}; {hint}"
     if missing := _MISSING_KEY.fullmatch(what):
         return f"the key `{missing['name']}` is missing"
+    if wrong := _WRONG_TYPE.fullmatch(what):
+        return f"expected {_plainly(wrong['expected'])}, found {_plainly(wrong['found'])}"
     return what[0].lower() + what[1:]
+
+
+def _plainly(types: str) -> str:
+    """Name types in the words of people: `str | array` is text in quotes or a list in brackets."""
+    # What is missing in TOML is never written, so nobody needs to hear of `null`.
+    named = [_PLAINLY.get(one, one) for one in types.split(" | ") if one != "null"]
+    return " or ".join(dict.fromkeys(named))

@@ -160,7 +160,8 @@ def parse_timelines(data: bytes, path: Path) -> TimelineFile:
         text = data.decode("utf-8-sig")
         raw = tomllib.loads(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise TimelineError(f"{path}: this is not TOML: {error}") from None
+        hint = "" if path.name.endswith(SUFFIX) else f"; timelines are in files such as `dock{SUFFIX}`"
+        raise TimelineError(f"{path}: this is not TOML: {error}{hint}") from None
     file = read_table(raw, _FileTable, str(path))
     if not file.test:
         raise TimelineError(f"{path}: there is no test in it; write `[[test]]`")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -116,13 +115,12 @@ def control_socket(given: Path | None) -> Path:
     Raises:
         CannotReachError: the configuration has a mistake.
     """
-    from migrated.config import ConfigurationError, find_socket, load_configuration
+    from migrated.config import ConfigurationError, find_socket, load_configuration, named_file
 
     if given is not None:
         return given
-    file = os.environ.get("MIGRATE_CONFIG")
     try:
-        return find_socket(load_configuration(Path(file) if file else None))
+        return find_socket(load_configuration(named_file()))
     except ConfigurationError as error:
         raise CannotReachError(str(error)) from error
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from migrated.commands.wording import counted
 from policylang import UNREADABLE, Diagnostic, Severity, render_text, to_github, to_json
 
 format_option = click.option(
@@ -53,7 +54,7 @@ def unreadable(found: Sequence[Diagnostic]) -> bool:
 def _print_text(files: Sequence[str], found: Sequence[Diagnostic], done: str) -> None:
     for diagnostic in found:
         click.echo(render_text(diagnostic))
-    click.echo(f"{_counted(len(files), 'file')} {done}: {_verdict(found)}")
+    click.echo(f"{counted(len(files), 'file')} {done}: {_verdict(found)}")
 
 
 def _print_json(files: Sequence[str], found: Sequence[Diagnostic], ok: bool) -> None:
@@ -71,9 +72,5 @@ def _print_github(found: Sequence[Diagnostic]) -> None:
 
 def _verdict(found: Sequence[Diagnostic]) -> str:
     count = Counter(diagnostic.severity for diagnostic in found)
-    parts = [_counted(count[severity], severity.value) for severity in Severity if count[severity]]
+    parts = [counted(count[severity], severity.value) for severity in Severity if count[severity]]
     return ", ".join(parts) or "no problems"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -249,14 +249,11 @@ def _configured() -> Sequence[PolicyFile]:
     Raises:
         CannotReachError: it has a mistake.
     """
-    import os
-
     from migrated.commands.client import CannotReachError
-    from migrated.config import ConfigurationError, load_configuration
+    from migrated.config import ConfigurationError, load_configuration, named_file
 
-    file = os.environ.get("MIGRATE_CONFIG")
     try:
-        return load_configuration(Path(file) if file else None).policy_files()
+        return load_configuration(named_file()).policy_files()
     except ConfigurationError as error:
         raise CannotReachError(str(error)) from error
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from migrated.commands.client import PlainError, json_option
+from migrated.commands.wording import counted
 from migrated.log import printable
 
 if TYPE_CHECKING:
@@ -141,10 +142,10 @@ def _files(name: str) -> Sequence[Path | PolicyFile]:
 
 
 def _installed() -> Sequence[PolicyFile]:
-    from migrated.config import ConfigurationError, load_configuration
+    from migrated.config import ConfigurationError, load_configuration, named_file
 
     try:
-        return load_configuration().policy_files()
+        return load_configuration(named_file()).policy_files()
     except ConfigurationError as problem:
         raise _CannotCompareError(str(problem)) from problem
 
@@ -173,7 +174,7 @@ def _print_differences(found: Sequence[Difference], most: int, *, as_json: bool)
         click.echo()
     if found:
         hidden = f"; {len(found) - most} of them are not shown (`--most`)" if len(found) > most else ""
-        click.echo(f"{_counted(len(found), 'difference')}{hidden}")
+        click.echo(f"{counted(len(found), 'difference')}{hidden}")
     return bool(found)
 
 
@@ -194,7 +195,7 @@ def _as_text(number: int, difference: Difference) -> Iterator[str]:
     yield f"   old: {_decided(difference.old)}"
     yield f"   new: {_decided(difference.new)}"
     if difference.count > 1:
-        yield f"   the same lines decide {_counted(difference.count - 1, 'other case')} differently too"
+        yield f"   the same lines decide {counted(difference.count - 1, 'other case')} differently too"
 
 
 def _session(connections: Sequence[Sequence[str]]) -> str:
@@ -216,10 +217,6 @@ def _decided(decided: Decided) -> str:
     return f"{decided.text} ({lines})"
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 # What a log says there was.
 
 
@@ -237,7 +234,7 @@ def _print_over_log(
     for mark, decision in islice(rows, most):
         click.echo("\n".join(map(printable, _decision_text(mark, decision))))
     if not rows:
-        click.echo(f"both policies decide alike over the log: {_counted(len(old), 'decision')}")
+        click.echo(f"both policies decide alike over the log: {counted(len(old), 'decision')}")
     elif len(rows) > most:
         click.echo(f"{len(rows) - most} more are not shown (`--most`)")
     return bool(rows)

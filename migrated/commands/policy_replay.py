@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -137,12 +136,11 @@ def _parts(logs: Iterable[Path]) -> list[Path]:
 
 def _configured() -> Path:
     """Return the folder of the daemon's log."""
-    from migrated.config import ConfigurationError, load_configuration
+    from migrated.config import ConfigurationError, load_configuration, named_file
     from migrated.recording.engine import FOLDER
 
-    file = os.environ.get("MIGRATE_CONFIG")
     try:
-        return load_configuration(Path(file) if file else None).state_folder / FOLDER
+        return load_configuration(named_file()).state_folder / FOLDER
     except ConfigurationError as error:
         raise _CannotReplayError(str(error)) from error
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from migrated.commands.progress import progress
+from migrated.commands.wording import counted
 from migrated.log import printable
 
 if TYPE_CHECKING:
@@ -239,12 +240,14 @@ def _coverage_table(covered: Sequence[FileCoverage]) -> str:
 def _summary(results: _Results) -> str:
     every = results.every()
     took_s = sum(took for outcomes in results.outcomes.values() for _, took in outcomes)
-    noun = "test" if len(every) == 1 else "tests"
-    parts = [f"{results.count(status)} {status}" for status in ("failed", "error") if results.count(status)]
+    failed, errors = results.count("failed"), results.count("error")
+    parts = [f"{failed} failed"] if failed else []
+    if errors:
+        parts.append(counted(errors, "error"))
     if results.broken:
-        parts.append(f"{len(results.broken)} not run" if len(results.broken) > 1 else "1 file not run")
+        parts.append(f"{counted(len(results.broken), 'file')} not run")
     verdict = ", ".join(parts) or "all passed"
-    return f"{len(every)} {noun} in {took_s:.2f} s: {verdict}"
+    return f"{counted(len(every), 'test')} in {took_s:.2f} s: {verdict}"
 
 
 def _print_json(results: _Results, covered: Sequence[FileCoverage], *, verbose: bool) -> None:

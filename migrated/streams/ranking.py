@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from migrated.config import Configuration, ConfigurationError, find_socket, load_configuration
+from migrated.config import Configuration, ConfigurationError, find_socket, load_configuration, named_file
 from migrated.control.client import RefusedError, UnreachableError, request
 from migrated.control.messages import ServerList, ServerReport, Servers
 from migrated.streams.addresses import Destination, Endpoint
@@ -106,9 +106,8 @@ def _is_address(text: str) -> bool:
 def _judged(
     names: tuple[str, ...], destinations: Sequence[Destination], say: Say
 ) -> tuple[ServerReport, ...]:
-    named = os.environ.get("MIGRATE_CONFIG")
     try:
-        configuration = load_configuration(Path(named) if named else None)
+        configuration = load_configuration(named_file())
     except ConfigurationError as error:
         raise StreamProgramError(str(error), Outcome.USAGE) from error
     own = os.environ.get("MIGRATE_SOCKET")

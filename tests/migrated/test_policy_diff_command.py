@@ -106,6 +106,8 @@ def test_installed_is_the_policy_of_this_host(
     configuration = write(tmp_path / "migrated.toml", f'policy = ["{old}"]\n')
     monkeypatch.setattr("migrated.config.default_file", lambda: configuration)
     assert diff("installed", old).exit_code == 0
+    monkeypatch.setenv("MIGRATE_CONFIG", str(write(tmp_path / "other.toml", "policy = []\n")))
+    assert diff("installed", old).exit_code == 1
 
 
 def test_what_is_not_shown_is_counted(old: Path, tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_what_can_not_be_run_is_told_and_the_others_are_run(folder: Path) -> Non
     assert "a.timeline.toml: there is no key `polcy`; did you mean `policy`?" in result.output
     assert "b.timeline.toml: its policy has mistakes:\nnone.policy: error" in result.output
     assert "at 5s: there is no link `eht0`; did you mean `eth0`?" in result.output
-    assert result.output.splitlines()[-1].endswith(": 1 error, 2 not run")
+    assert result.output.splitlines()[-1].endswith(": 1 error, 2 files not run")
 
 
 def test_a_folder_without_timelines_is_a_mistake(folder: Path) -> None:

@@ -87,11 +87,13 @@ def _step(fields: str) -> str:
             _step('dwon = "eth0"'),
             "dock.timeline.toml:5: test `t`, step 1 (5s): there is no key `dwon`; did you mean `down`?",
         ),
-        (_step("down = 5"), "test `t`, step 1 (5s): `down`: expected `str | array`, got `int`"),
+        (_step("down = 5"), "step 1 (5s): `down`: expected text in quotes or a list in brackets, found"),
+        (_step('moves = { shell = "2" }'), "`moves[...]`: expected a number, found text in quotes"),
+        (_step("facts = 5"), "`facts`: expected a table, found a number"),
         (_step('open = { s = { conections = ["x"] } }'), "there is no key `conections`; did you mean `conn"),
         (_step("open = { s = { } }"), "`open[...]`: the key `connections` is missing"),
         (GOOD.replace("second", "first"), "two tests of the name `first`"),
-        (HEAD + "[[test]]\nname = 1", "dock.timeline.toml:2: test 1: `name`: expected `str`, got `int`"),
+        (HEAD + "[[test]]\nname = 1", "dock.timeline.toml:2: test 1: `name`: expected text in quotes, found"),
     ],
 )
 def test_mistakes_are_told_with_their_place(text: str, message: str) -> None:
@@ -104,6 +106,11 @@ def test_mistakes_are_told_with_their_place(text: str, message: str) -> None:
 def test_what_is_no_text_is_told(data: bytes) -> None:
     with pytest.raises(TimelineError, match="not TOML"):
         parse_timelines(data, PATH)
+
+
+def test_a_policy_is_no_file_of_timelines() -> None:
+    with pytest.raises(TimelineError, match=r"; timelines are in files such as `dock\.timeline\.toml`$"):
+        parse_timelines(b"monitor-policy { }", Path("dock.policy"))
 
 
 def test_a_file_is_read_up_to_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
