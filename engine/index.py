@@ -27,6 +27,7 @@ _PREFERENCE = (
 _ADDRESS_KEYS = ("remote-ip", "local-ip")
 
 _Positions = dict[Subject, list[int]]
+_NO_PREFIXES: dict[int, dict[int, list[int]]] = {}
 
 
 class ConnectionIndex:
@@ -39,7 +40,8 @@ class ConnectionIndex:
     def __init__(self) -> None:
         self._always: list[int] = []
         self._exact: dict[str, _Positions] = {}
-        self._prefixes: dict[tuple[str, int, int], dict[int, list[int]]] = {}
+        # By key and family, a dictionary for each prefix length: by how many bits a number is shifted.
+        self._prefixes: dict[tuple[str, int], dict[int, dict[int, list[int]]]] = {}
 
     def add(self, position: int, conditions: Sequence[Condition]) -> None:
         """Enter the `on` at ``position``."""
@@ -62,10 +64,10 @@ class ConnectionIndex:
             for key, bucket in self._exact.items():
                 for subject in SUBJECTS[key](traits):
                     found.update(bucket.get(subject, ()))
-            for (key, family, shift), networks in self._prefixes.items():
-                of_family, number = traits.remote if key == "remote-ip" else traits.local
-                if of_family == family and (positions := networks.get(number >> shift)):
-                    found.update(positions)
+            for key, (family, number) in (("remote-ip", traits.remote), ("local-ip", traits.local)):
+                for shift, networks in self._prefixes.get((key, family), _NO_PREFIXES).items():
+                    if positions := networks.get(number >> shift):
+                        found.update(positions)
         return sorted(found)
 
     def _add_prefixes(self, position: int, condition: Condition) -> None:
@@ -74,7 +76,8 @@ class ConnectionIndex:
             assert isinstance(value, Prefix)
             network = value.network
             shift = network.max_prefixlen - network.prefixlen
-            bucket = self._prefixes.setdefault((condition.key, network.version, shift), {})
+            lengths = self._prefixes.setdefault((condition.key, network.version), {})
+            bucket = lengths.setdefault(shift, {})
             bucket.setdefault(int(network.network_address) >> shift, []).append(position)
 
 

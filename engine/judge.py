@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from engine.attachment import AttachmentPoint, PointKey
 from engine.board import NO_PATHS, NOTHING
 from engine.scoring import Score, Variant
-from engine.world import USABLE, Place, World
+from engine.world import USABLE, World
 
 
 class Position(Struct, frozen=True, kw_only=True):
@@ -69,7 +69,7 @@ class Situation(Struct, frozen=True, kw_only=True):
 CALM = Situation()
 
 
-class Standing(Struct, frozen=True, kw_only=True, gc=False):
+class Standing(Struct, frozen=True, gc=False):
     """How one attachment point stands: its score, and why it is not eligible (empty if it is)."""
 
     point: AttachmentPoint
@@ -103,7 +103,19 @@ def standings(
     group: Variant, position: Position, world: World, links: OnLinks = MappingProxyType({})
 ) -> tuple[Standing, ...]:
     """Return how every attachment point stands for a group of sessions; ``links``: as for `judge`."""
-    return tuple([_standing(place, group, position, links) for place in world.places])
+    # One loop without calls for the common case: this is half of the time that a decision takes.
+    in_use, family, guards, on = position.current, group.family, group.guards, NOTHING
+    table = []
+    for point, key, status in world.places:
+        current = key == in_use
+        if guards:
+            on = on_at(point.interface, group, position, links)
+        score = group.score(point.name, current, on)
+        why_not = status
+        if status == USABLE and (point.family != family or score.never is not None or position.barred):
+            why_not = _why_not(point, group, position, score)
+        table.append(Standing(point, score, current, why_not))
+    return tuple(table)
 
 
 def on_at(interface: str, group: Variant, position: Position, links: OnLinks) -> frozenset[int]:
@@ -114,24 +126,14 @@ def on_at(interface: str, group: Variant, position: Position, links: OnLinks) ->
     return on & group.guards
 
 
-def _standing(place: Place, group: Variant, position: Position, links: OnLinks) -> Standing:
-    point, key, why_not = place
-    current = key == position.current
-    on = on_at(point.interface, group, position, links) if group.guards else NOTHING
-    score = group.score(point.name, current=current, on=on)
-    if why_not == USABLE:
-        why_not = _why_not(place, group, position, score)
-    return Standing(point=point, score=score, current=current, why_not=why_not)
-
-
-def _why_not(place: Place, group: Variant, position: Position, score: Score) -> str:
+def _why_not(point: AttachmentPoint, group: Variant, position: Position, score: Score) -> str:
     """Say why a usable point is not eligible; the empty text if it is."""
-    if place.point.family != group.family:
+    if point.family != group.family:
         return f"the peer is reached by IPv{group.family}"
     if score.never is not None:
         return NEVER
     # A failed move bars the way to a point; it is no reason to leave a point that works.
-    if place.key in position.barred and (position.suspended or place.key != position.current):
+    if point.key in position.barred and (position.suspended or point.key != position.current):
         return BARRED
     return ""
 

@@ -18,6 +18,7 @@ from engine.index import ConnectionIndex
 from engine.scoring import Guard, Guarded, PlainStatement
 from engine.session import SessionDescription
 from policylang.ast import Condition, Define, Include, On, Policy, Statement, When
+from policylang.collecting import collector_paused
 
 MAX_CLASSES = 4096
 """Classes remembered; when there are more, all are forgotten and compiled anew as they are asked for."""
@@ -192,7 +193,8 @@ class CompiledPolicy:
 
     def __init__(self, policy: Policy) -> None:
         compiler = _Compiler()
-        self._body = compiler.body(policy.statements, compiler.root)
+        with collector_paused():
+            self._body = compiler.body(policy.statements, compiler.root)
         self._root = compiler.root
         self._keys = compiler.keys
         self._classes: dict[tuple[int, tuple[int, ...]], SessionClass] = {}

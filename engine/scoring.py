@@ -149,7 +149,7 @@ class Variant:
         others = tuple(rule for layer, rule in self._expire.items() if layer is not Layer.DEFAULT)
         return others or tuple(self._expire.values())
 
-    def score(self, name: str, *, current: bool, on: frozenset[int] = NOTHING) -> Score:
+    def score(self, name: str, current: bool, on: frozenset[int] = NOTHING) -> Score:
         """Return the score of an attachment point.
 
         Args:
