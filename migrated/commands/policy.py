@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-
 import click
 
 from migrated.commands.diagnostics_output import format_option, has_errors, print_diagnostics, unreadable
 from migrated.commands.lazy import LazyGroup, Subcommand
-from migrated.facts import known_facts
-from policylang import Diagnostic, load_policy, parse_policy_bytes
-from policylang.loader import MAX_POLICY_BYTES
-
-_STDIN = "-"
+from migrated.commands.policy_files import files_argument, json_form_option, loaded, together_option
 
 _SUBCOMMANDS = {
     "diff": Subcommand(
@@ -48,32 +40,24 @@ def policy() -> None:
 
 
 @policy.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(readable=False))
+@files_argument
 @format_option
+@json_form_option
+@together_option
 @click.pass_context
-def check(ctx: click.Context, files: tuple[str, ...], form: str) -> None:
+def check(ctx: click.Context, files: tuple[str, ...], form: str, as_json: bool, together: bool) -> None:
     """Check policy files and show every mistake.
 
-    `-` reads the standard input. The exit status is 0 if all files are fine, 1 if one
-    has errors, and 2 if one could not be read.
+    Each file is read with those that it includes, and by itself; `-` reads the standard input. The exit
+    status is 0 if all files are fine, 1 if one has errors, and 2 if one could not be read.
 
     \b
     Examples:
       migrate policy check examples/figure10.policy
-      migrate policy check --format json /etc/migrate/policy.d/*.policy
+      migrate policy check --together /etc/migrate/policy.d/*.policy
+      migrate policy check --json my.policy | jq -r '.diagnostics[].message'
       cat my.policy | migrate policy check -
     """  # noqa: D301
-    found = [diagnostic for file in files for diagnostic in _diagnostics(file)]
-    print_diagnostics(form, files, found, done="checked", ok=not has_errors(found))
-    ctx.exit(_exit_status(found))
-
-
-def _diagnostics(file: str) -> tuple[Diagnostic, ...]:
-    if file == _STDIN:
-        data = sys.stdin.buffer.read(MAX_POLICY_BYTES + 1)
-        return parse_policy_bytes(data, "<stdin>", facts=known_facts).diagnostics
-    return load_policy([Path(file)], facts=known_facts).diagnostics
-
-
-def _exit_status(found: Sequence[Diagnostic]) -> int:
-    return 2 if unreadable(found) else int(has_errors(found))
+    found = [diagnostic for policy in loaded(files, together=together) for diagnostic in policy.diagnostics]
+    print_diagnostics("json" if as_json else form, files, found, done="checked", ok=not has_errors(found))
+    ctx.exit(2 if unreadable(found) else int(has_errors(found)))

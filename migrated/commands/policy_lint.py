@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import socket
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 import policylang.lint
 from migrated.commands.diagnostics_output import format_option, print_diagnostics, unreadable
-from migrated.facts import known_facts
-from policylang import Diagnostic, LoadResult, Severity, load_policy, parse_policy_bytes
+from migrated.commands.policy_files import files_argument, json_form_option, loaded, together_option
+from policylang import Diagnostic, Severity
 from policylang.lint import RULES, UNKNOWN_CODE, lint_loaded
-from policylang.loader import MAX_POLICY_BYTES
 
-_STDIN = "-"
 _LOOPBACK = "lo"
 _CODES = click.Choice([UNKNOWN_CODE, *RULES], case_sensitive=False)
 
@@ -46,15 +43,16 @@ def _explain(ctx: click.Context, _parameter: click.Parameter, code: str | None) 
 @click.command(
     epilog="The rules are " + ", ".join(f"{code} {rule.name}" for code, rule in RULES.items()) + "."
 )
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(readable=False))
+@files_argument
 @format_option
+@json_form_option
 @click.option(
     "--select", type=_CODES, multiple=True, metavar="CODE", help="Use this rule; may be given again."
 )
 @click.option(
     "--ignore", type=_CODES, multiple=True, metavar="CODE", help="Leave this rule out; may be given again."
 )
-@click.option("--together", is_flag=True, help="Read the files as one policy, in this order.")
+@together_option
 @click.option("--no-host", is_flag=True, help="Compare no pattern with the interfaces of this host.")
 @click.option(
     "--interface",
@@ -77,6 +75,7 @@ def lint(
     ctx: click.Context,
     files: tuple[str, ...],
     form: str,
+    as_json: bool,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
     together: bool,
@@ -99,25 +98,12 @@ def lint(
     """  # noqa: D301
     if no_host and interfaces:
         raise click.UsageError("`--no-host` and `--interface` exclude each other")
-    if together and _STDIN in files:
-        raise click.UsageError("`--together` needs files: it can't read the standard input")
     present = None if no_host else frozenset(interfaces or _interfaces_of_host())
-    every = (d for loaded in _loaded(files, together) for d in lint_loaded(loaded, interfaces=present))
+    policies = loaded(files, together=together)
+    every = (d for policy in policies for d in lint_loaded(policy, interfaces=present))
     found = [d for d in dict.fromkeys(every) if _wanted(d, select, ignore)]
-    print_diagnostics(form, files, found, done="judged", ok=not found)
+    print_diagnostics("json" if as_json else form, files, found, done="judged", ok=not found)
     ctx.exit(2 if unreadable(found) else int(bool(found)))
-
-
-def _loaded(files: Sequence[str], together: bool) -> Iterator[LoadResult]:
-    if together:
-        yield load_policy([Path(file) for file in files], facts=known_facts)
-        return
-    for file in files:
-        if file == _STDIN:
-            data = sys.stdin.buffer.read(MAX_POLICY_BYTES + 1)
-            yield parse_policy_bytes(data, "<stdin>", facts=known_facts)
-        else:
-            yield load_policy([Path(file)], facts=known_facts)
 
 
 def _wanted(diagnostic: Diagnostic, select: Sequence[str], ignore: Sequence[str]) -> bool:

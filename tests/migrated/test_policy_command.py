@@ -40,6 +40,27 @@ def test_a_policy_with_a_mistake(bad: str) -> None:
     assert result.output.endswith("2 files checked: 1 error\n")
 
 
+def test_files_are_judged_by_themselves_or_together(tmp_path: Path) -> None:
+    first, second = tmp_path / "10.policy", tmp_path / "20.policy"
+    first.write_text("define STAFF = ann, bob\n")
+    second.write_text("monitor-policy { on user $STAFF adopt }\n")
+    alone = migrate("policy", "check", str(first), str(second))
+    assert alone.exit_code == 1
+    assert "the set `$STAFF` is not defined" in alone.output
+    assert migrate("policy", "check", "--together", str(first), str(second)).exit_code == 0
+    assert migrate("policy", "check", "--together", str(second), str(first)).exit_code == 1
+    refused = migrate("policy", "check", "--together", str(first), "-")
+    assert refused.exit_code == 2
+    assert "it can't read the standard input" in refused.output
+
+
+def test_json_has_a_short_form(bad: str) -> None:
+    for command in ("check", "lint"):
+        short, long = (migrate("policy", command, *form, bad) for form in (("--json",), ("--format", "json")))
+        assert (short.exit_code, short.output) == (long.exit_code, long.output)
+        assert json.loads(short.output)["ok"] is False
+
+
 def test_a_file_that_cannot_be_read_outranks_errors(bad: str, tmp_path: Path) -> None:
     result = migrate("policy", "check", bad, str(tmp_path / "missing"))
     assert result.exit_code == 2
