@@ -69,6 +69,12 @@ _PHRASES = {
     "_COMMA": "`,`",
 }
 
+_CONNECTIVES = {
+    "and": "there is no `and`: conditions nest, one in the body of the other, and keys follow one `on`",
+    "or": "there is no `or`: list the values with commas, or write the statement once for each condition",
+}
+"""What to do without the words by which other languages join conditions."""
+
 _OTHER_FORMS = frozenset({"RANGE", "REFERENCE", "STRING", "QUANTITY"})
 """Terminals that go without saying where a value or a pattern is expected."""
 
@@ -120,6 +126,9 @@ class Expectation:
         if word == "else":
             hint = "`else` stands directly behind the body of an `on` or `when`, without `;` between them"
             return "unexpected", "this `else` belongs to nothing", hint, ""
+        connective = _CONNECTIVES.get(word) if "on" in self.words else None
+        if connective:
+            return "unexpected", f"expected {self.phrase}, found {shown}", connective, ""
         guess = closest(word, self.words)
         hint = question(guess) or self._glued(word) or self._listing()
         return "unexpected", f"expected {self.phrase}, found {shown}", hint, guess

@@ -221,6 +221,22 @@ def test_one_mistake_is_one_error(text: str, line: int, message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("when rto > 2s and rto < 3s settle 1s", "conditions nest"),
+        ("on port ssh and user ann adopt", "keys follow one `on`"),
+        ("on port ssh or http adopt", "list the values with commas"),
+    ],
+)
+def test_there_are_no_words_between_conditions(text: str, hint: str) -> None:
+    assert hint in only_error(f"monitor-policy {{ {text} }}").hint
+
+
+def test_a_name_may_be_such_a_word() -> None:
+    assert parse_policy("monitor-policy { on user and, or adopt }").diagnostics == ()
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "onproto tcp margin 1",
