@@ -1,4 +1,4 @@
-"""The cookbook: its files are what the document says, and they are as policies should be."""
+"""The cookbook: its files are what the document says, and right; so are the policies to start with."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.docs.blocks import ROOT, sections
 FOLDER = ROOT / "examples" / "cookbook"
 POLICIES = sorted(FOLDER.glob("*.policy"))
 TIMELINES = sorted(FOLDER.glob("*.timeline.toml"))
+TO_START_WITH = [ROOT / "examples" / "laptop.policy", ROOT / "examples" / "server.policy"]
 DOCUMENT = ROOT / "docs" / "cookbook.md"
 SITUATIONS = 10
 
@@ -26,14 +27,18 @@ def name(path: Path) -> str:
     return path.name
 
 
-@pytest.mark.parametrize("path", POLICIES, ids=name)
+def timelines_of(policy: Path) -> Path:
+    return policy.with_suffix(".timeline.toml")
+
+
+@pytest.mark.parametrize("path", [*POLICIES, *TO_START_WITH], ids=name)
 def test_a_policy_is_right_canonical_and_without_fault(path: Path) -> None:
     assert load_policy([path], with_defaults=True, facts=every_fact).diagnostics == ()
     assert format_policy(path.read_text()).text == path.read_text()
     assert lint_policy([path]) == ()
 
 
-@pytest.mark.parametrize("path", TIMELINES, ids=name)
+@pytest.mark.parametrize("path", [*TIMELINES, *map(timelines_of, TO_START_WITH)], ids=name)
 def test_a_policy_behaves_as_its_timelines_say_and_they_reach_every_statement(path: Path) -> None:
     file = read_timelines(path)
     shelf = PolicyShelf(file)
