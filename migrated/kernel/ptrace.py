@@ -42,16 +42,20 @@ def _ptrace(request: int, thread: int, data: int = 0) -> None:
 
 
 _late: set[int] = set()
-"""Threads that would not stop in time and are still to be let go: they stop when they leave the kernel."""
+"""Threads that are still to be let go.
+
+They did not stop in time and will when they leave the kernel; or they were killed, and their parent hears of it
+only when we have. A program's first thread ends last.
+"""
 
 
 def let_late_ones_go() -> None:
-    """Let those threads go on that stopped only after their move had failed.
+    """Let those threads go on that stopped only after their move had failed, or end that were killed in it.
 
     Call it now and then from the thread that holds programs still, as long as this process lives.
     """
     for thread in tuple(_late):
-        if _is_over(thread) or _detached(thread, 0):
+        if _detached(thread, 0):
             _late.discard(thread)
 
 
@@ -72,7 +76,7 @@ class _Held:
     def release(self) -> None:
         """Let every thread go on, with the signal that it was about to receive."""
         for thread, number in self._threads.items():
-            if not _detached(thread, number) and not _is_over(thread):
+            if not _detached(thread, number):
                 _late.add(thread)
         self._threads.clear()
 
@@ -82,6 +86,8 @@ class _Held:
             self._threads[thread] = 0
             _ptrace(_PTRACE_INTERRUPT, thread)
         except ProcessLookupError:
+            if thread in self._threads:
+                _late.add(thread)  # it was killed between the two calls
             self._forget(thread)
             return False
         except PermissionError as error:
@@ -152,14 +158,18 @@ def held_still(
 
 
 def _detached(thread: int, number: int) -> bool:
-    """Let a stopped thread go on; return whether that could be done."""
-    with suppress(ChildProcessError):
-        os.waitpid(thread, os.WNOHANG | _WALL)  # a stop that was not waited for would come back
+    """Let a stopped thread go on; return whether that could be done, or it has ended."""
     try:
+        # A stop that was not waited for would come back; an end is kept from the parent until it was.
+        waited, status = os.waitpid(thread, os.WNOHANG | _WALL)
+    except ChildProcessError:
+        return True
+    if waited and not os.WIFSTOPPED(status):
+        return True
+    with suppress(ProcessLookupError):
         _ptrace(_PTRACE_DETACH, thread, number)
-    except ProcessLookupError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _threads(pid: int) -> set[int]:

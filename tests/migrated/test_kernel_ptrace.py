@@ -135,3 +135,35 @@ with held_still([{process.pid}]):
     assert subprocess.run([sys.executable, "-c", code]).returncode == -9
     wait_for_running(process.pid)
     assert process.poll() is None
+
+
+@pytest.mark.parametrize("process", [THREADS], indirect=True)
+def test_the_parent_of_a_program_that_is_killed_meanwhile_hears_of_its_end(
+    process: subprocess.Popen[str],
+) -> None:
+    """A tracer that does not wait for the end of a tracee keeps it from the parent for as long as it lives."""
+    code = f"""
+import sys; sys.path[:0] = {sys.path!r}
+from migrated.kernel.ptrace import held_still, let_late_ones_go
+with held_still([{process.pid}]):
+    print("ready", flush=True)
+    sys.stdin.readline()
+while sys.stdin.readline():
+    let_late_ones_go()
+"""
+    tracer = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert tracer.stdin is not None
+    assert tracer.stdout is not None
+    with tracer:
+        assert tracer.stdout.readline() == "ready\n"
+        process.kill()
+        deadline = time.monotonic() + 5
+        while states(process.pid) != {"Z"}:
+            assert time.monotonic() < deadline
+        while process.poll() is None:
+            assert time.monotonic() < deadline
+            tracer.stdin.write("\n")
+            tracer.stdin.flush()
+            time.sleep(0.01)
