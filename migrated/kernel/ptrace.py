@@ -44,8 +44,8 @@ def _ptrace(request: int, thread: int, data: int = 0) -> None:
 _late: set[int] = set()
 """Threads that are still to be let go.
 
-They did not stop in time and will when they leave the kernel; or they were killed, and their parent hears of it
-only when we have. A program's first thread ends last.
+They did not stop in time and will when they leave the kernel; or they were killed, and their parent hears of
+it only when we have. A program's first thread ends last.
 """
 
 

@@ -141,7 +141,7 @@ with held_still([{process.pid}]):
 def test_the_parent_of_a_program_that_is_killed_meanwhile_hears_of_its_end(
     process: subprocess.Popen[str],
 ) -> None:
-    """A tracer that does not wait for the end of a tracee keeps it from the parent for as long as it lives."""
+    """A tracer that does not wait for the end of a tracee keeps it from the parent while it lives."""
     code = f"""
 import sys; sys.path[:0] = {sys.path!r}
 from migrated.kernel.ptrace import held_still, let_late_ones_go
