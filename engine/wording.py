@@ -15,8 +15,8 @@ def duration(seconds: float) -> str:
     """Return a number of seconds as a policy would say it."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g}{unit}"
-    return f"{seconds * 1000:g}ms" if 0 < seconds < 1 else f"{seconds:g}s"
+            return f"{seconds / size:.12g}{unit}"
+    return f"{seconds * 1000:.12g}ms" if 0 < seconds < 1 else f"{seconds:.12g}s"
 
 
 def _threshold(threshold: Threshold) -> str:

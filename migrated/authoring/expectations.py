@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from engine import Reason, SessionDescription
+from engine.wording import duration
 from migrated.authoring.described import DescriptionError
 from migrated.authoring.stage import Stage, seconds
 from migrated.authoring.timeline_file import Step, several
@@ -198,4 +199,4 @@ def _yes(value: bool) -> str:
 
 
 def _after(after_s: float | None) -> str:
-    return "never" if after_s is None else f"after {after_s:.12g} s"
+    return "never" if after_s is None else f"after {duration(after_s)}"

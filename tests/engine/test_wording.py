@@ -28,7 +28,16 @@ def test_a_condition_is_told_as_it_is_written(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0s"), (0.3, "300ms"), (90, "90s"), (120, "2m"), (7200, "2h"), (172800, "2d"), (5400, "90m")],
+    [
+        (0, "0s"),
+        (0.3, "300ms"),
+        (90, "90s"),
+        (120, "2m"),
+        (7200, "2h"),
+        (172800, "2d"),
+        (5400, "90m"),
+        (1234567, "1234567s"),
+    ],
 )
 def test_durations_have_the_largest_unit_that_leaves_a_whole_number(seconds: float, text: str) -> None:
     assert duration(seconds) == text

@@ -126,7 +126,7 @@ def test_all_is_as_expected(tmp_path: Path, steps: tuple[str, ...]) -> None:
             "",
         ),
         ("adopted = { shell = true }", "shell: adopted: expected yes, found no", "no"),
-        ('expires = { shell = "never" }', "shell: expires: expected never, found after 2592000 s", ""),
+        ('expires = { shell = "never" }', "shell: expires: expected never, found after 30d", ""),
         ("eager = { shell = false }", "shell: eager: expected no, found yes", "yes"),
         ("notified = { shell = false }", "shell: notified: expected no, found yes", "yes"),
     ],
