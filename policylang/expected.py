@@ -129,6 +129,9 @@ class Expectation:
         connective = _CONNECTIVES.get(word) if "on" in self.words else None
         if connective:
             return "unexpected", f"expected {self.phrase}, found {shown}", connective, ""
+        if word in STATEMENTS and "monitor-policy" in self.words:
+            hint = "statements stand inside of `monitor-policy { … }`"
+            return "unexpected", f"expected {self.phrase}, found {shown}", hint, ""
         guess = closest(word, self.words)
         hint = question(guess) or self._glued(word) or self._listing()
         return "unexpected", f"expected {self.phrase}, found {shown}", hint, guess

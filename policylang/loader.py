@@ -263,7 +263,8 @@ class _Loading:
             data = self._read(path)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise values.BadValueError(UNREADABLE, f"cannot read this file: {reason}") from None
+            hint = "name the files in it" if isinstance(error, IsADirectoryError) else ""
+            raise values.BadValueError(UNREADABLE, f"cannot read this file: {reason}", hint) from None
         text = decode(data)
         self._bytes += len(data)
         if self._bytes > MAX_TOTAL_BYTES:

@@ -162,6 +162,7 @@ def test_a_folder(tmp_path: Path) -> None:
     diagnostic = failure(tmp_path)
     assert diagnostic.code == UNREADABLE
     assert "is a directory" in diagnostic.message
+    assert diagnostic.hint == "name the files in it"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -232,6 +232,13 @@ def test_there_are_no_words_between_conditions(text: str, hint: str) -> None:
     assert hint in only_error(f"monitor-policy {{ {text} }}").hint
 
 
+@pytest.mark.parametrize(
+    "text", ["settle 5s", "monitor-policy { settle 5s } margin 1", "on port ssh { adopt }"]
+)
+def test_statements_stand_in_a_block(text: str) -> None:
+    assert only_error(text).hint == "statements stand inside of `monitor-policy { … }`"
+
+
 def test_a_name_may_be_such_a_word() -> None:
     assert parse_policy("monitor-policy { on user and, or adopt }").diagnostics == ()
 
