@@ -259,6 +259,8 @@ class _Loading:
         return checked
 
     def _text_of(self, path: Path) -> str:
+        if not _nameable(str(path)):
+            raise values.BadValueError(UNREADABLE, "no file can have this name")
         try:
             data = self._read(path)
         except OSError as error:
@@ -339,8 +341,7 @@ def service_port(name: str) -> int | None:
 def _real(path: Path) -> Path:
     try:
         return Path(os.path.realpath(path))
-    except OSError:
-        # Where a link leads may be a secret (`/proc/1/cwd`); opening the file says so.
+    except OSError:  # where a link leads may be a secret (`/proc/1/cwd`); opening the file says so
         return Path(_absolute(str(path)))
 
 
@@ -356,9 +357,7 @@ def _is_special(path: Path) -> bool:
 def _matching(pattern: str) -> list[str] | None:
     """Return the files that a pattern matches, by name; ``None`` if there is too much to look through.
 
-    Of too many it returns one more than there may be.
-
-    As `glob.glob`, which would follow links in a circle, and walk the whole disk, for as long as it takes.
+    As `glob.glob`, which would follow links in a circle for ever; of too many, one more than there may be.
     """
     found, left = [""], MAX_NAMES
     for step in pattern.split("/"):

@@ -110,17 +110,18 @@ def _delivered(outcome: _Outcome) -> _Outcome:
         click.echo(outcome.after, nl=False)
     elif outcome.status == "changed":
         try:
-            _rewrite(Path(outcome.file).resolve(), outcome.after)
+            _rewrite(Path(outcome.file).resolve(), outcome.before, outcome.after)
         except OSError as error:
             return _failed(outcome, _UNWRITABLE, f"cannot write this file: {_reason(error)}")
     return outcome
 
 
-def _rewrite(file: Path, content: bytes) -> None:
+def _rewrite(file: Path, before: bytes, content: bytes) -> None:
     """Put another file in the place of one, with its owner and mode.
 
     Args:
         file: The file itself: a symbolic link in its place would be lost.
+        before: What it held when it was read.
         content: What it is to hold.
 
     Raises:
@@ -129,6 +130,8 @@ def _rewrite(file: Path, content: bytes) -> None:
     status = file.stat()
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
+    if not os.access(file, os.W_OK):  # its folder alone would do for what follows
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     # A name that neither `*` nor `*.policy` matches: whoever includes this folder must not read the draft.
     descriptor, draft = mkstemp(prefix=f".{file.name}.", dir=file.parent)
     try:
@@ -137,6 +140,8 @@ def _rewrite(file: Path, content: bytes) -> None:
             writer.flush()
             _dress(writer.fileno(), status)
             os.fsync(writer.fileno())
+        if read_bytes(file) not in (before, content):
+            raise OSError(errno.EBUSY, "somebody has changed it meanwhile")
         Path(draft).replace(file)
     finally:
         Path(draft).unlink(missing_ok=True)

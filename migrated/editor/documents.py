@@ -79,7 +79,8 @@ def path_of(uri: str) -> Path:
     A text that has no file yet is as one in the working folder.
     """
     parts = urlsplit(uri)
-    return real_path(unquote(parts.path) if parts.scheme == "file" else unquote(uri))
+    path = unquote(parts.path) if parts.scheme == "file" else unquote(uri)
+    return real_path(path.replace("\0", "%00"))  # no file has a null character in its name
 
 
 def real_path(path: str | Path) -> Path:

@@ -8,6 +8,7 @@ file of a rotated log can be replayed alone. ``docs/recording.md`` describes the
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Final, Literal
 
 import msgspec
@@ -23,6 +24,12 @@ from sessionlayer.decoding import decoded
 
 VERSION: Final[Literal[1]] = 1
 """The version of the format: of the first, and so far the only one."""
+
+LAST_WALL_S: Final = 253_370_764_800.0
+"""Latest time of a line, in seconds since the epoch: the year 9998, which all time zones can show."""
+
+LAST_CLOCK_S: Final = 1e12
+"""Largest time on the engine's clock, in seconds, before or after its start: some 30,000 years."""
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 """Longest line that is read: a policy of many files stands in one line, everything else is short."""
@@ -244,9 +251,33 @@ def decode_line(line: bytes) -> Entry:
     if len(line) > MAX_LINE_BYTES:
         raise BadLineError(f"the line is longer than {MAX_LINE_BYTES // 1024**2} MiB")
     try:
-        return decoded(_decoder, line)
+        entry = decoded(_decoder, line)
     except msgspec.DecodeError as error:
         raise BadLineError(_why(line, error)) from None
+    if not 0 <= entry.wall <= LAST_WALL_S or abs(entry.clock) > LAST_CLOCK_S:
+        raise BadLineError("the line has a time at which nobody can have written it")
+    address = _address(entry)
+    if address is not None and not _is_address(address):
+        raise BadLineError(f"the line is not as it should be: {quote(address)} is not an IP address")
+    return entry
+
+
+def _address(entry: Entry) -> str | None:
+    """Return the local address that an entry names, if it does."""
+    match entry:
+        case SessionAdded() | SessionMoved() | MoveFailed():
+            return entry.attachment[1]
+        case AddressSeen() | AddressLost():
+            return entry.event.address
+    return None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _action(decision: Decision) -> Literal["move", "suspend", "resume"]:

@@ -194,3 +194,28 @@ def test_two_things_on_standard_output_are_one_too_many(arguments: tuple[str, ..
 
 def test_the_help_has_examples() -> None:
     assert "migrate policy fmt --check" in fmt("--help").stdout
+
+
+def test_what_somebody_saves_meanwhile_is_not_lost(ugly: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dressed(*_: object) -> None:
+        ugly.write_text(WRONG)
+
+    monkeypatch.setattr("migrated.commands.policy_fmt._dress", dressed)
+    result = fmt(ugly)
+    assert result.exit_code == 2
+    assert "somebody has changed it meanwhile" in result.stderr
+    assert ugly.read_text() == WRONG
+    assert list(ugly.parent.iterdir()) == [ugly]
+
+
+def test_a_file_named_twice_is_laid_out_once(ugly: Path) -> None:
+    assert fmt(ugly, ugly).exit_code == 0
+    assert ugly.read_text() == CANONICAL
+
+
+def test_a_file_that_its_owner_protects_is_not_replaced(ugly: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: (str(path), mode) != (str(ugly), os.W_OK))
+    result = fmt(ugly)
+    assert result.exit_code == 2
+    assert "permission denied" in result.stderr
+    assert ugly.read_text() == UGLY

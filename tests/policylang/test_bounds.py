@@ -139,3 +139,7 @@ def test_among_very_many_names_none_is_guessed() -> None:
     (problem,) = parse_policy(f"{sets}\nmonitor-policy {{ on port $sett1 margin 1 }}").diagnostics
     assert problem.code == "undefined"
     assert problem.replacement == ""
+
+
+def test_a_file_that_can_have_no_name_is_a_diagnostic() -> None:
+    assert codes(load_policy([Path("a\0b.policy")])) == {"unreadable"}

@@ -106,6 +106,7 @@ def test_what_is_no_text_gets_one_message(tmp_path: Path, text: str) -> None:
     [
         ("file:///etc/a%20b.policy", Path("/etc/a b.policy")),
         ("untitled:Untitled-1", Path.cwd() / "untitled:Untitled-1"),
+        ("file:///etc/a%00b.policy", Path("/etc/a%00b.policy")),
     ],
 )
 def test_names_of_files(uri: str, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -182,3 +183,25 @@ def test_no_bytes_make_another_error(line: bytes) -> None:
     except BadLineError:
         return
     assert decode_line(encode_line(entry)) == entry
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        (SessionSuspended(wall=1e300, clock=0.5, session="00ff"), "a time at which nobody"),
+        (SessionSuspended(wall=-1.0, clock=0.5, session="00ff"), "a time at which nobody"),
+        (SessionSuspended(wall=1.5, clock=-1e300, session="00ff"), "a time at which nobody"),
+        (
+            SessionMoved(wall=1.5, clock=0.5, session="00ff", attachment=("10.0.0.5", "eth0")),
+            "`eth0` is not an",
+        ),
+        (
+            SessionAdded(wall=1.5, clock=0.5, description=SESSION, attachment=("eth0", "")),
+            "is not an IP address",
+        ),
+        (event_entry(replace(ADDRESS, address="\0"), wall=1.5, clock=0.5), "is not an IP address"),
+    ],
+)
+def test_what_no_engine_can_take_in_is_a_bad_line(entry: Entry, why: str) -> None:
+    with pytest.raises(BadLineError, match=why):
+        decode_line(encode_line(entry))
