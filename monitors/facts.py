@@ -68,7 +68,9 @@ class Fact:
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
-            raise ValueError(f"fact `{self.name}`: `{self.unit}` is not one of the units {', '.join(UNITS)}")
+            units = ", ".join(f"`{unit}`" for unit in UNITS if unit)
+            problem = f"`{self.unit}` is no unit; use {units}, or none for a bare number"
+            raise ValueError(f"fact `{self.name}`: {problem}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,3 +107,8 @@ def test_the_host_refuses_what_is_not_declared(caplog: pytest.LogCaptureFixture)
         "monitor `liar` failed: ValueError: it reported the fact `metered` with the value 'very'"
         in caplog.text
     )
+
+
+def test_a_unit_that_does_not_exist_is_told_with_those_that_do() -> None:
+    with pytest.raises(ValueError, match=r"^fact `wifi\.ssid`: `dB` is no unit; use `s`, `%`.* or none"):
+        replace(WIFI_SSID, unit="dB")
