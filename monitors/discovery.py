@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 import pluggy
 
 from monitors import spec
+from monitors.facts import is_redefined
 from monitors.spec import ENTRY_POINT_GROUP, PROJECT, Monitor
 
 _log = logging.getLogger(__name__)
@@ -86,6 +87,10 @@ def _checked(offer: object) -> Monitor:
         raise PluginError(f"it offers the class `{offer.__name__}`; offer an object, `{offer.__name__}()`")
     if not isinstance(offer, Monitor):
         raise PluginError(f"it offers a `{type(offer).__name__}`, which lacks `name`, `facts` or `run`")
+    redefined = next((fact.name for fact in offer.facts if is_redefined(fact)), None)
+    if redefined is not None:
+        advice = "take it from `monitors.facts.STANDARD_FACTS`, or choose another name"
+        raise PluginError(f"its fact `{redefined}` is not that of the language; {advice}")
     return offer
 
 

@@ -187,3 +187,17 @@ STANDARD_FACTS: Mapping[str, Fact] = MappingProxyType(
     }
 )
 """The facts that have a fixed meaning in every policy, whether or not a monitor for them is installed."""
+
+
+def is_redefined(fact: Fact) -> bool:
+    """Return whether the language has a fact of this name whose values are others.
+
+    Policies are written for many hosts: a name of the language means the same on all of them.
+    """
+    fixed = STANDARD_FACTS.get(fact.name, fact)
+    return (fact.type, fact.unit, fact.subject, fact.choices) != (
+        fixed.type,
+        fixed.unit,
+        fixed.subject,
+        fixed.choices,
+    )

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 
 from monitors.events import Event, FactMeasured
-from monitors.facts import Fact, FactType
+from monitors.facts import Fact, FactType, is_redefined
 from monitors.mailbox import MailboxFullError
 from monitors.measurements import fault_of
 from monitors.spec import Monitor
@@ -97,6 +97,8 @@ def check_facts(facts: tuple[Fact, ...]) -> None:
         _expect(_one_line(fact.summary), f"the summary of the fact `{fact.name}` is one line of text")
     names = [fact.name for fact in facts]
     _expect(len(names) == len(set(names)), f"two facts have the same name: {', '.join(sorted(names))}")
+    for fact in facts:
+        _expect(not is_redefined(fact), f"the fact `{fact.name}` of the language has other values")
 
 
 async def check_monitor(make: Callable[[], Monitor], *, run_s: float = 0.2) -> Recorder:

@@ -3,13 +3,14 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from types import ModuleType
 
 import pytest
 
 from monitors.discovery import discover
-from monitors.facts import Fact
+from monitors.facts import METERED, RTT, Fact, Subject
 from monitors.spec import ENTRY_POINT_GROUP, Report, hookimpl
 
 Plugin = Callable[..., EntryPoint]
@@ -23,6 +24,12 @@ class Quiet:
 
     async def run(self, report: Report) -> None:
         raise NotImplementedError
+
+
+class Measuring(Quiet):
+    def __init__(self, *facts: Fact) -> None:
+        super().__init__()
+        self.facts = facts
 
 
 def point(name: str, value: str) -> EntryPoint:
@@ -87,6 +94,11 @@ def exits() -> object:
         (lambda: [object()], "it offers a `object`, which lacks `name`, `facts` or `run`"),
         (lambda: [Quiet("carrier")], "there is already a monitor named `carrier`"),
         (lambda: [Quiet(), Quiet()], "there is already a monitor named `quiet`"),
+        (
+            lambda: [Measuring(METERED, replace(RTT, subject=Subject.LINK))],
+            "its fact `rtt` is not that of the language; "
+            "take it from `monitors.facts.STANDARD_FACTS`, or choose another name",
+        ),
         (lambda: 5, "TypeError: 'int' object is not iterable"),
     ],
 )
@@ -124,3 +136,9 @@ def test_a_plugin_without_hooks_is_told_what_to_do(monkeypatch: pytest.MonkeyPat
 def test_monitors_of_a_plugin_come_all_or_not_at_all(plugin: Plugin) -> None:
     found = discover(points=[plugin("pair", lambda: [Quiet("one"), Quiet("carrier")]), *BUILT_IN])
     assert [monitor.name for monitor in found.monitors] == ["address", "carrier"]
+
+
+def test_whoever_measures_may_declare_a_fact_of_the_language(plugin: Plugin) -> None:
+    own = replace(METERED, summary="what the operator says", monitor="modem")
+    found = discover(points=[plugin("modem", lambda: [Measuring(RTT, own)])])
+    assert found.failures == ()

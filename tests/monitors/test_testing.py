@@ -164,6 +164,7 @@ def test_a_good_monitor_passes() -> None:
         ((replace(CARRIER, summary="two\nlines"),), "one line"),
         ((CARRIER, replace(ADDRESSES, name="carrier")), "same name: carrier, carrier"),
         ((replace(CARRIER, name="a.b.c"),), "`a.b.c` needs a name"),
+        ((replace(ADDRESSES, unit="%"),), "the fact `addresses` of the language has other values"),
     ],
 )
 def test_bad_facts_are_caught(facts: Any, message: str) -> None:
