@@ -6,8 +6,10 @@ it includes, is what layers and includes are for.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 
@@ -20,24 +22,30 @@ from policylang.lint.reach import Reach
 MAX_COMPARED = 128
 """How many statements of its kind a statement is compared with: the nearest, and as many in no `on`."""
 
+MAX_FORKS = 16
+"""How many `on`s and `when`s with an `else` a statement is compared with, and statements in each way."""
+
 _Scoring = ScoreInterface | ScoreServer
 _Peers = Sequence[PlacedLeaf]
+_Way = list[tuple[int, PlacedLeaf]]
+"""Statements right in a body: their positions, and what they are if the body is read in any case."""
 
 
 def shadowed(material: Material) -> Iterator[Finding]:
     """Find statements that a later one always overrides."""
     reach = material.reach
     for peers in _by_kind(material):
+        forks = _forks(peers)
         for at, placed in enumerate(peers):
-            found = next((n for n in _later(peers, at) if _overrides(reach, peers[n], placed)), None)
+            found = next(((n,) for n in _later(peers, at) if _overrides(reach, peers[n], placed)), None)
+            winners = found or _both_ways(reach, forks, placed)
             # Of two that say the same, the second is reported.
-            if found is None or _said_already(reach, peers, found) is placed:
+            if not winners or any(_said_already(reach, peers, n) is placed for n in winners):
                 continue
-            winner = peers[found]
+            words = " or ".join(f"{material.words(peers[n].span)} at {peers[n].span}" for n in winners)
             yield Finding(
                 span=placed.span,
-                message=f"this has no effect: whenever it applies, {material.words(winner.span)}"
-                f" at {winner.span} overrides it",
+                message=f"this has no effect: whenever it applies, {words} overrides it",
                 hint="the last statement wins: take one of them out, or write the general one first",
             )
 
@@ -92,6 +100,40 @@ def _later(peers: _Peers, at: int) -> Iterator[int]:
     near = at + 1 + MAX_COMPARED
     yield from range(at + 1, min(near, len(peers)))
     yield from islice((n for n in range(near, len(peers)) if not peers[n].path), MAX_COMPARED)
+
+
+def _forks(peers: _Peers) -> Sequence[tuple[_Way, _Way]]:
+    """Return the statements right in the body and the `else` of each `on` or `when`, where both have some."""
+    ways: dict[int, tuple[_Way, _Way]] = defaultdict(lambda: ([], []))
+    for at, placed in enumerate(peers):
+        if placed.path:
+            *before, step = placed.path
+            ways[step.number][step.body].append((at, replace(placed, path=tuple(before))))
+    return sorted((fork for fork in ways.values() if all(fork)), key=_end)
+
+
+def _end(fork: tuple[_Way, _Way]) -> int:
+    """Return where the reading of both ways has come to."""
+    return max(way[-1][1].order for way in fork)
+
+
+def _both_ways(reach: Reach, forks: Sequence[tuple[_Way, _Way]], placed: PlacedLeaf) -> Sequence[int]:
+    """Return the positions of two statements, one of which overrides this one in any case; else nothing.
+
+    Of a body and its `else` always exactly one is read.
+    """
+    first = bisect_right(forks, placed.order, key=_end)
+    for fork in forks[first : first + MAX_FORKS]:
+        winners = [n for way in fork for n in _overriding(reach, way, placed)]
+        if len(winners) == len(fork):
+            return sorted(winners)
+    return ()
+
+
+def _overriding(reach: Reach, way: _Way, placed: PlacedLeaf) -> Iterator[int]:
+    """Yield the position of the first later statement that overrides this one, if there is one."""
+    later = (pair for pair in way[-MAX_FORKS:] if pair[1].order > placed.order)
+    yield from islice((n for n, other in later if _overrides(reach, other, placed)), 1)
 
 
 def _comparable(first: PlacedLeaf, second: PlacedLeaf) -> bool:

@@ -105,6 +105,11 @@ def test_the_shipped_policy_is_without_fault_and_never_overridden() -> None:
 
 
 RIGHT = [
+    "settle 5s on proto tcp settle 3s else margin 2",
+    "on proto tcp { settle 5s on port 22 settle 1s } else settle 2s",
+    "score-interface a 5 when loss > 5% score-interface a 1 else score-interface b 2",
+    "on port 22 { on user ann settle 1s else settle 2s } on port 80 settle 5s",
+    "on port 80 settle 5s on port 22 { on user ann settle 1s else settle 2s }",
     "on port 80-443\nmigrate never\non port 22-100\nmigrate never",
     "on port 80-443\nmigrate never\non port 22-100\nsettle 1s",
     "settle 5s on proto tcp settle 2s",
@@ -116,7 +121,7 @@ RIGHT = [
     "on user ann settle 5s else on user not ann settle 4s else settle 3s",
     # Another connection of the session may be the one that satisfies the second `on`.
     "on port 22 on remote-ip 10.0.0.0/8 settle 5s on port not 22 settle 1s",
-    "on port 22 settle 5s on port 80 settle 1s else settle 2s",
+    "on port 22 settle 5s on port 80 settle 1s else margin 2",
     "on app ssh settle 5s on app /usr/bin/ssh settle 3s",
     "on remote-host *.mit.edu on remote-host not www.mit.edu settle 5s",
     "when rtt > 300ms until rtt < 300ms score-interface eth* 1",
@@ -155,6 +160,13 @@ WRONG = [
     ("score-interface current 5\nscore-interface * 3", [(2, "P001")]),
     ("when loss > 9% for 5s\nscore-interface a 5\nwhen loss > 5%\nscore-interface a 6", [(3, "P001")]),
     ("score-server a* 5\nscore-server * 3", [(2, "P001")]),
+    ("settle 5s\non proto tcp\nsettle 3s\nelse settle 2s", [(2, "P001")]),
+    ("on port 80\nmigrate never\nwhen hour >= 22\nmigrate never\nelse migrate always", [(3, "P001")]),
+    ("on port 22\nsettle 5s\non port 80\nsettle 1s\nelse settle 2s", [(3, "P001")]),
+    (
+        "score-server a 5\nwhen hour < 8 { score-server b 1\nscore-server a 1 } else score-server * 2",
+        [(2, "P001")],
+    ),
     ("on port 22\non port not 22, 80\nsettle 5s", [(3, "P002")]),
     ("on port 22\non remote-ip 10.0.0.0/8\nlocal-ip 2001:db8::/32\nsettle 5s", [(3, "P002")]),
     ("on port 22\nsettle 5s\nelse {\non port 20-22\nsettle 1s\non port 22\nsettle 2s\n}", [(7, "P002")]),
