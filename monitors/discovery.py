@@ -89,7 +89,7 @@ def _checked(offer: object) -> Monitor:
         raise PluginError(f"it offers a `{type(offer).__name__}`, which lacks `name`, `facts` or `run`")
     redefined = next((fact.name for fact in offer.facts if is_redefined(fact)), None)
     if redefined is not None:
-        advice = "take it from `monitors.facts.STANDARD_FACTS`, or choose another name"
+        advice = "import that of `monitors.facts`, or rename it"
         raise PluginError(f"its fact `{redefined}` is not that of the language; {advice}")
     return offer
 

@@ -96,8 +96,7 @@ def exits() -> object:
         (lambda: [Quiet(), Quiet()], "there is already a monitor named `quiet`"),
         (
             lambda: [Measuring(METERED, replace(RTT, subject=Subject.LINK))],
-            "its fact `rtt` is not that of the language; take it from `monitors.facts.STANDARD_FACTS`, "
-            + "or choose another name",
+            "its fact `rtt` is not that of the language; import that of `monitors.facts`, or rename it",
         ),
         (lambda: 5, "TypeError: 'int' object is not iterable"),
     ],
