@@ -19,6 +19,9 @@ from policylang.ast import Glob, Name
 MAX_STATES = 20_000
 """Most states of an automaton that are looked at; only patterns such as `*a????????????????` reach it."""
 
+MAX_STEPS = 10_000_000
+"""Most places in patterns that are looked at in all states, for each character: some seconds of work."""
+
 _MAGIC = frozenset("*?[")
 _NICE = (
     "0" + string.ascii_lowercase + string.digits + "-_." + string.ascii_uppercase + string.punctuation + " "
@@ -66,7 +69,7 @@ def names_of(
         alphabet: What names are made of.
 
     Raises:
-        TooComplexError: The automaton has more than `MAX_STATES` states.
+        TooComplexError: It would take more than `MAX_STATES` states or `MAX_STEPS` steps.
     """
     found: dict[frozenset[int], str] = {}
     match = _Matcher(patterns, alphabet)
@@ -118,8 +121,10 @@ class _Automaton:
         start = self._closed((number, 0, False) for number in range(len(self._stars)))
         reached: set[frozenset[_Item]] = set()  # by a name, which is never empty
         waiting = deque([(start, "")])
+        steps = 0
         while waiting:
             state, name = waiting.popleft()
+            steps += len(state) * len(self._letters)
             for letter in self._letters:
                 following = self._step(state, letter)
                 if following in reached:
@@ -127,8 +132,8 @@ class _Automaton:
                 reached.add(following)
                 waiting.append((following, name + letter))
                 yield frozenset(n for n, at, _ in following if at == len(self._stars[n])), name + letter
-            if len(reached) > MAX_STATES:
-                raise TooComplexError(f"the patterns have more than {MAX_STATES} ways to match together")
+            if len(reached) > MAX_STATES or steps > MAX_STEPS:
+                raise TooComplexError("the patterns have too many ways to match together")
 
     def _accepted(self, part: str) -> frozenset[str]:
         return frozenset(letter for letter in self._letters if fnmatchcase(letter, part))

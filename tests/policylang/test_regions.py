@@ -208,3 +208,15 @@ def test_conditions_are_found_in_every_body() -> None:
     assert isinstance(policy.statements[0], On)
     texts = [str(getattr(v, "text", "")) for c in conditions_in(policy.statements) for v in c.values]
     assert texts == ["1", "2", "3", "4", "5"]
+
+
+def test_work_for_patterns_is_bounded_also_where_states_are_few_and_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("policylang.globs.MAX_STEPS", 100_000)
+    with pytest.raises(TooComplexError, match="ways to match"):
+        names_of(["*a" * stars + "?" * stars for stars in range(1, 18)])
+
+
+def test_very_many_plain_names_are_no_matter() -> None:
+    assert len(names_of([f"user-number-{number}" for number in range(4000)])) == 4001
