@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+import os
+from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -26,25 +27,55 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that run alone at the end, where the workers have to wait for each other only once."""
-    items.sort(key=_runs_alone)
+    """Put the tests that run alone first, so that the workers have to wait for each other only once."""
+    items.sort(key=_runs_alone, reverse=True)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
     """Let a test marked `alone` wait until the other workers of pytest-xdist run none, and them for it."""
     if not hasattr(item.config, "workerinput"):
         return (yield)
-    with _turn(Path(item.config.option.basetemp).parent / "turn", alone=_runs_alone(item)):
+    room = item.config.stash.setdefault(_ROOM, Room(Path(item.config.option.basetemp).parent))
+    room.enter(alone=_runs_alone(item))
+    try:
         return (yield)
+    finally:
+        if not (_runs_alone(item) and nextitem is not None and _runs_alone(nextitem)):
+            room.leave()
 
 
 def _runs_alone(item: pytest.Item) -> bool:
     return item.get_closest_marker("alone") is not None
 
 
-@contextmanager
-def _turn(path: Path, *, alone: bool) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        yield
+class Room:
+    """Where many workers are at once, or one alone; whoever wants to be alone lets nobody in any more.
+
+    Source: flock(2).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._door, self._inside = (
+            os.open(folder / name, os.O_CREAT | os.O_RDWR) for name in ("door", "inside")
+        )
+        self._alone = False
+
+    def enter(self, *, alone: bool) -> None:
+        if self._alone:
+            return
+        fcntl.flock(self._door, fcntl.LOCK_EX)
+        fcntl.flock(self._inside, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        if not alone:
+            fcntl.flock(self._door, fcntl.LOCK_UN)
+        self._alone = alone
+
+    def leave(self) -> None:
+        fcntl.flock(self._inside, fcntl.LOCK_UN)
+        fcntl.flock(self._door, fcntl.LOCK_UN)
+        self._alone = False
+
+
+_ROOM = pytest.StashKey[Room]()
