@@ -9,6 +9,7 @@ from migrated.facts import known_facts
 from monitors.facts import FactTable
 from policylang import Diagnostic, Severity, load_policy, render_text
 from policylang.ast import Policy
+from policylang.loader import PolicyFile
 
 
 class BadPolicyError(ValueError):
@@ -25,7 +26,7 @@ def every_fact() -> FactTable:
     return FactTable(known, frozenset(known))
 
 
-def read_policy(files: Sequence[Path], *, with_defaults: bool) -> Policy:
+def read_policy(files: Sequence[Path | PolicyFile], *, with_defaults: bool) -> Policy:
     """Return the policy that these files make.
 
     Raises:

@@ -14,7 +14,8 @@ from migrated.authoring.policies import read_policy
 from migrated.authoring.simulation import EndlessError, Given
 from migrated.authoring.stage import OF_SESSIONS, OF_THE_HOST, Stage, seconds
 from migrated.authoring.timeline_file import Step, Timeline, TimelineFile, several
-from policylang.ast import Policy, Span
+from policylang.ast import Layer, Policy, Span
+from policylang.loader import PolicyFile
 
 MAX_TOLD: Final = 1000
 """Events of a test that are kept for people."""
@@ -59,21 +60,28 @@ class PolicyShelf:
     """The policies that a file of timelines names, each read once."""
 
     def __init__(self, file: TimelineFile) -> None:
-        self._folder = file.path.parent
-        self._defaults = file.defaults
+        self._file = file
         self._read: dict[tuple[str, ...], Policy] = {}
 
     def policy(self, names: Sequence[str]) -> Policy:
-        """Return the policy that these files make, relative to the timelines' folder.
+        """Return the policy that these files of the system make with those of the user and of applications.
 
         Raises:
             BadPolicyError: it has mistakes, or a file can't be read.
         """
         key = tuple(names)
         if key not in self._read:
-            paths = [self._folder / name for name in key]
-            self._read[key] = read_policy(paths, with_defaults=self._defaults)
+            self._read[key] = read_policy(list(self._files(key)), with_defaults=self._file.defaults)
         return self._read[key]
+
+    def _files(self, names: Sequence[str]) -> Iterator[PolicyFile]:
+        layers = {
+            Layer.SYSTEM: names,
+            Layer.USER: self._file.user_policy,
+            Layer.APPLICATION: self._file.application_policy,
+        }
+        for layer, listed in layers.items():
+            yield from (PolicyFile(path=self._file.path.parent / name, layer=layer) for name in listed)
 
     def policies(self) -> Iterator[Policy]:
         """Return those read so far."""

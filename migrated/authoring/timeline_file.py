@@ -117,6 +117,9 @@ class _FileTable(Written, frozen=True, kw_only=True):
 
     policy: list[str]
     test: list[dict[str, Any]]
+    # Named as in the daemon's configuration.
+    user_policy: list[str] = field(default_factory=list, name="user_policy")
+    application_policy: list[str] = field(default_factory=list, name="application_policy")
     defaults: bool = True
 
 
@@ -125,13 +128,17 @@ class TimelineFile(Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: Where it is.
-        policy: The policy files, relative to the file's folder.
+        policy: The policy files, relative to the file's folder: the system's.
+        user_policy: Those of the user.
+        application_policy: Those of applications.
         defaults: Whether the policy that is shipped with the program is read first.
         tests: The tests in the order in which they are written.
     """
 
     path: Path
     policy: tuple[str, ...]
+    user_policy: tuple[str, ...] = ()
+    application_policy: tuple[str, ...] = ()
     defaults: bool
     tests: tuple[Timeline, ...]
 
@@ -171,7 +178,14 @@ def parse_timelines(data: bytes, path: Path) -> TimelineFile:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise TimelineError(f"{path}: there are two tests of the name {quote(twice)}; give each its own")
-    return TimelineFile(path=path, policy=tuple(file.policy), defaults=file.defaults, tests=tests)
+    return TimelineFile(
+        path=path,
+        policy=tuple(file.policy),
+        user_policy=tuple(file.user_policy),
+        application_policy=tuple(file.application_policy),
+        defaults=file.defaults,
+        tests=tests,
+    )
 
 
 def several(names: Names) -> Sequence[str]:

@@ -39,6 +39,20 @@ def outcome(folder: Path, *steps: str, head: str = HEAD, policy: str = POLICY) -
     return run(file.tests[0], file, PolicyShelf(file))
 
 
+def test_layers(tmp_path: Path) -> None:
+    (tmp_path / "mine.policy").write_text("monitor-policy { expire after 2h score-interface wlan* 200 }")
+    (tmp_path / "app.policy").write_text("monitor-policy { expire after 3h settle 3s }")
+    layers = 'user_policy = ["mine.policy"]\napplication_policy = ["app.policy"]\n'
+    steps = (
+        'at = "2.9s", expect = { shell = "eth0" }, expires = { shell = "1h" }',
+        'at = "3s", expect = { shell = "wlan0" }, because = { shell = ["mine.policy:1", "app.policy:1"] }',
+        'at = "4s", policy = ["other.policy"], expires = { shell = "2h" }',
+    )
+    policy = POLICY.replace("}\n", "} expire after 1h\n", 1)
+    result = outcome(tmp_path, *steps, head=layers + HEAD, policy=policy)
+    assert (result.status, result.message) == ("passed", "")
+
+
 @pytest.mark.parametrize(
     "steps",
     [
