@@ -144,7 +144,9 @@ def echo_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     console = Console(highlight=False)
-    console.print(table, width=None if console.is_terminal else _WIDE, crop=False)
+    if not console.is_terminal:
+        console.width = _WIDE  # `print` takes no greater width than that of its console
+    console.print(table, crop=False)
 
 
 def short_ids(ids: Sequence[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from migrated.commands import cli
-from monitors.facts import STANDARD_FACTS
+from monitors.facts import OPERSTATE, STANDARD_FACTS
 from tests.migrated.control_fakes import running_server
 
 
@@ -25,6 +25,11 @@ def test_every_standard_fact_is_listed_with_who_measures_it() -> None:
     assert rows.keys() >= STANDARD_FACTS.keys()
     assert rows["hour"][1:5] == ["number", "host", "yes", "clock"]
     assert rows["rtt"][1:6] == ["number", "s", "path", "no", "probe"]
+
+
+def test_a_fact_has_one_line_where_nobody_looks_at_it_on_a_terminal() -> None:
+    (_, line) = migrate("operstate").output.splitlines()
+    assert line.split()[-1] == OPERSTATE.choices[-1]
 
 
 def test_names_choose() -> None:
