@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -12,10 +13,15 @@ import policylang.lint
 from migrated.commands.diagnostics_output import format_option, print_diagnostics, unreadable
 from migrated.commands.policy_files import files_argument, json_form_option, loaded, together_option
 from policylang import Diagnostic, Severity
+from policylang.diagnostics import did_you_mean, quote
 from policylang.lint import RULES, UNKNOWN_CODE, lint_loaded
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 _LOOPBACK = "lo"
-_CODES = click.Choice([UNKNOWN_CODE, *RULES], case_sensitive=False)
+_CODES: Final = {rule.name: code for code, rule in RULES.items()}
+"""The code of each rule by its name."""
 
 # The pages stand in the package where that was installed, else in the checkout.
 _PACKAGE = Path(policylang.lint.__file__).parent
@@ -26,6 +32,33 @@ class _NotInstalledError(click.ClickException):
     """End the command with status 2: the program has not all its files."""
 
     exit_code = 2
+
+
+class _Rule(click.ParamType[str]):
+    """A rule by its code, in capitals or not, or by its name."""
+
+    name = "code"
+
+    def __init__(self, *extra: str) -> None:
+        """Take also what is in ``extra`` for a code."""
+        self._codes = (*extra, *RULES)
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the code."""
+        code = _CODES.get(value.lower(), value.upper())
+        if code not in self._codes:
+            hint = did_you_mean(value, (*self._codes, *_CODES)) or "`migrate policy lint --help` lists them"
+            self.fail(f"there is no rule {quote(value)}; {hint}", param, ctx)
+        return code
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the codes that begin so, with the names of their rules."""
+        from click.shell_completion import CompletionItem
+
+        found = (code for code in RULES if code.startswith(incomplete.upper()))
+        return [CompletionItem(code, help=RULES[code].name) for code in found]
 
 
 def _explain(ctx: click.Context, _parameter: click.Parameter, code: str | None) -> None:
@@ -47,10 +80,18 @@ def _explain(ctx: click.Context, _parameter: click.Parameter, code: str | None) 
 @format_option
 @json_form_option
 @click.option(
-    "--select", type=_CODES, multiple=True, metavar="CODE", help="Use this rule; may be given again."
+    "--select",
+    type=_Rule(UNKNOWN_CODE),
+    multiple=True,
+    metavar="CODE",
+    help="Use this rule; may be given again.",
 )
 @click.option(
-    "--ignore", type=_CODES, multiple=True, metavar="CODE", help="Leave this rule out; may be given again."
+    "--ignore",
+    type=_Rule(UNKNOWN_CODE),
+    multiple=True,
+    metavar="CODE",
+    help="Leave this rule out; may be given again.",
 )
 @together_option
 @click.option("--no-host", is_flag=True, help="Compare no pattern with the interfaces of this host.")
@@ -63,7 +104,7 @@ def _explain(ctx: click.Context, _parameter: click.Parameter, code: str | None) 
 )
 @click.option(
     "--explain",
-    type=click.Choice([*RULES], case_sensitive=False),
+    type=_Rule(),
     metavar="CODE",
     is_eager=True,
     expose_value=False,

@@ -7,6 +7,7 @@ import re
 import socket
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -108,6 +109,29 @@ def test_what_two_files_include_is_shown_once(file: Path, tmp_path: Path) -> Non
 def test_the_page_of_every_rule_is_printed(code: str) -> None:
     result = lint("--explain", code.lower())
     assert (result.exit_code, result.output.split("\n")[0]) == (0, f"# {code}: {RULES[code].name}")
+
+
+def test_a_rule_goes_by_its_name_too() -> None:
+    assert lint("--explain", "shadowed-statement").output.startswith("# P001: shadowed-statement\n")
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("shadowed-statment", "there is no rule `shadowed-statment`; did you mean `shadowed-statement`?"),
+        ("x", "there is no rule `x`; `migrate policy lint --help` lists them"),
+        ("P000", "there is no rule `P000`; did you mean"),
+    ],
+)
+def test_a_rule_that_does_not_exist(written: str, said: str) -> None:
+    assert said in lint("--explain", written).stderr
+
+
+def test_codes_are_completed() -> None:
+    context = click.Context(policy_lint.lint)
+    (parameter,) = (p for p in policy_lint.lint.params if p.opts == ["--ignore"])
+    found = parameter.type.shell_complete(context, parameter, "p01")
+    assert [item.value for item in found] == [code for code in RULES if code.startswith("P01")]
 
 
 def test_a_page_that_was_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
