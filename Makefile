@@ -7,7 +7,7 @@ PEERS := $(VENV)/.peers
 RUN := $(VENV)/bin
 
 # Many tests wait for networks and clocks: more workers than cores are sooner done.
-WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
+WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
 PYTEST := $(RUN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --durations 15
 
 # Debian keeps ip, nft and sshd where ordinary users don't look.

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 from migrated.lab.errors import LabError
@@ -87,4 +88,5 @@ class Keeper:
 
     def close(self) -> None:
         """End every program in the namespaces, then the keeper."""
-        self._process.communicate("end\n")
+        with suppress(BrokenPipeError), self._process:  # one that has died is told nothing
+            self._process.communicate("end\n")

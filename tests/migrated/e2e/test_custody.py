@@ -57,9 +57,10 @@ def sockets_of(pid: int) -> set[int]:
     found = set()
     tcp = {line.split()[9] for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]}
     for entry in Path(f"/proc/{pid}/fd").iterdir():
-        kind, _, inode = str(entry.readlink()).partition(":")
-        if kind == "socket" and inode.strip("[]") in tcp:
-            found.add(int(inode.strip("[]")))
+        with suppress(FileNotFoundError):  # it was closed just now
+            kind, _, inode = str(entry.readlink()).partition(":")
+            if kind == "socket" and inode.strip("[]") in tcp:
+                found.add(int(inode.strip("[]")))
     return found
 
 
