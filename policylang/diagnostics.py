@@ -98,6 +98,7 @@ class Report:
     failed: bool = False
     _found: list[Diagnostic] = field(default_factory=list)
     _lines: list[str] = field(default_factory=list)
+    _explained: set[tuple[int, int]] = field(default_factory=set)
 
     @property
     def hopeless(self) -> bool:
@@ -112,6 +113,10 @@ class Report:
     def warning(self, span: Span, code: str, message: str, hint: str = "", replacement: str = "") -> None:
         """Add a warning; its arguments are those of `error`."""
         self._add(span, code, message, hint, replacement, Severity.WARNING)
+
+    def explained(self, span: Span) -> None:
+        """Pass over whatever is found later where this span begins: it follows from what was said there."""
+        self._explained.add((span.line, span.column))
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Return what was found in the order of the text."""
@@ -131,7 +136,7 @@ class Report:
     def _add(
         self, span: Span, code: str, message: str, hint: str, replacement: str, severity: Severity
     ) -> None:
-        if len(self._found) > MAX_DIAGNOSTICS:
+        if len(self._found) > MAX_DIAGNOSTICS or (span.line, span.column) in self._explained:
             return
         self._found.append(
             Diagnostic(

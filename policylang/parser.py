@@ -16,6 +16,7 @@ from lark.lexer import LineCounter
 from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from grammar import policy_grammar
+from monitors.facts import UNITS
 from policylang.ast import Span, Statement
 from policylang.build import build
 from policylang.diagnostics import MAX_DIAGNOSTICS, Report, quote
@@ -26,6 +27,8 @@ MAX_RECOVERIES = MAX_DIAGNOSTICS + 1
 
 SCRAP = re.compile(r'#[^\n]*|"[^"\n]*"?|[{};,]|[=<>]+|[^\s{};,#"=<>]+|\s+')
 """A text of any content cut into comments, quoted text, delimiters, words and blanks."""
+
+_UNIT_WORDS = frozenset(word for words in UNITS.values() for word in words)
 
 
 def parse(text: str, report: Report) -> tuple[Statement, ...]:
@@ -138,7 +141,8 @@ class _Session:
         braces = self._open_braces()
         if braces and found in ("", "monitor-policy"):
             return self._close_blocks(braces, position, found)
-        self._report_unexpected(found, position, outside=not braces)
+        if not self._report_lone_unit(found, position):
+            self._report_unexpected(found, position, outside=not braces)
         self._put_invalid(position)
         if not found:
             return self._end(position)
@@ -252,6 +256,23 @@ class _Session:
             )
             return
         self._report.error(self._span(position, len(found)), *expectation.complaint(found, _shown(found)))
+
+    def _report_lone_unit(self, found: str, position: int) -> bool:
+        """Report a number and its unit as one mistake if there are blanks between them; return whether so."""
+        number = self._last_token() if found in _UNIT_WORDS else None
+        if number is None or number.type != "QUANTITY" or not number[-1].isdigit():
+            return False
+        start = number.start_pos or 0
+        written = self._text[start : position + len(found)]
+        if "\n" in written:
+            return False
+        joined = number + found
+        span = self._span(start, len(written))
+        self._report.error(
+            span, "lone-unit", "a number and its unit are one word", f"write `{joined}`", joined
+        )
+        self._report.explained(span)
+        return True
 
     def _in_run_of_braces(self, found: str, position: int) -> bool:
         """Note a `{` that nothing expects and return whether it follows directly upon another."""

@@ -239,6 +239,28 @@ def test_statements_stand_in_a_block(text: str) -> None:
     assert only_error(text).hint == "statements stand inside of `monitor-policy { … }`"
 
 
+@pytest.mark.parametrize(
+    ("text", "column", "written"),
+    [
+        ("settle 5 s", 8, "5s"),
+        ("settle 5  s # soon", 8, "5s"),
+        ("expire after 7 d; margin 2", 14, "7d"),
+        ("when rto > 300 ms settle 1s", 12, "300ms"),
+        ("when rto > 1s for 1.5 m margin 2", 19, "1.5m"),
+        ("when loss > 5 % score-interface * 1", 13, "5%"),
+    ],
+)
+def test_a_unit_that_stands_alone_is_one_mistake(text: str, column: int, written: str) -> None:
+    (found,) = parse_policy(f"monitor-policy {{\n{text}\n}}").diagnostics
+    assert (found.code, found.span.line, found.span.column) == ("lone-unit", 2, column)
+    assert (found.hint, found.replacement) == (f"write `{written}`", written)
+
+
+@pytest.mark.parametrize("text", ["score-interface a 5 s", "margin 5 s", "settle 5s s", "settle 5s\nm"])
+def test_other_words_after_numbers_are_no_units(text: str) -> None:
+    assert only_error(f"monitor-policy {{ {text} }}").code == "unexpected"
+
+
 def test_a_name_may_be_such_a_word() -> None:
     assert parse_policy("monitor-policy { on user and, or adopt }").diagnostics == ()
 
