@@ -26,6 +26,7 @@ INSTALLED: Final = "installed"
 """The word for the policy files of this host's configuration."""
 
 _SUFFIX: Final = "*.policy"
+_CONFIGURATION: Final = ".toml"
 _SHOWN: Final = 20
 
 
@@ -95,17 +96,19 @@ def diff(
 ) -> None:
     """Say which sessions two policies decide differently.
 
-    OLD and NEW are policy files, folders whose `*.policy` files are read by name, or the word
-    `installed` for the policy of this host. The shipped defaults are read before each. All kinds
-    of sessions, links and conditions are compared, with an example for each difference: policies
-    that are only written differently show none. The exit status is 0 if both decide
-    everything alike, 1 if they do not, 2 if they could not be compared.
+    OLD and NEW are policy files, folders whose `*.policy` files are read by name, configurations of the
+    daemon (`*.toml`) that name the files of each layer, or the word `installed` for that of this
+    host. The shipped defaults are read before each. All kinds of sessions, links and conditions
+    are compared, with an example for each difference: policies that are only written
+    differently show none. The exit status is 0 if both decide everything alike, 1 if they
+    do not, 2 if they could not be compared.
 
     \b
     Examples:
       migrate policy diff old.policy new.policy
       migrate policy diff installed /etc/migrate/policy.d.new
       migrate policy diff system.policy system.policy --new laptop.policy
+      migrate policy diff installed with-a-user-policy.toml
       migrate policy diff installed new.policy --log /var/log/migrate
     """  # noqa: D301
     policies = (_read((old, *more_old)), _read((new, *more_new)))
@@ -130,9 +133,9 @@ def _read(names: Sequence[str]) -> Policy:
 
 
 def _files(name: str) -> Sequence[Path | PolicyFile]:
-    if name == INSTALLED:
-        return _installed()
     path = Path(name)
+    if name == INSTALLED or path.suffix == _CONFIGURATION:
+        return _configured(None if name == INSTALLED else path)
     if not path.is_dir():
         return (path,)
     found = sorted(path.glob(_SUFFIX))
@@ -141,11 +144,12 @@ def _files(name: str) -> Sequence[Path | PolicyFile]:
     return found
 
 
-def _installed() -> Sequence[PolicyFile]:
+def _configured(file: Path | None) -> Sequence[PolicyFile]:
+    """Return the policy files of a configuration, that of this host if none is named, with their layers."""
     from migrated.config import ConfigurationError, load_configuration, named_file
 
     try:
-        return load_configuration(named_file()).policy_files()
+        return load_configuration(file or named_file()).policy_files()
     except ConfigurationError as problem:
         raise _CannotCompareError(str(problem)) from problem
 

@@ -100,6 +100,17 @@ def test_a_folder_is_its_policy_files_by_name(old: Path, tmp_path: Path) -> None
     assert f"new: is never moved ({folder}/2.policy:1)" in result.output
 
 
+def test_a_configuration_says_which_files_are_a_users(tmp_path: Path) -> None:
+    host = write(tmp_path / "host.policy", "monitor-policy { expire after 1h }")
+    mine = write(tmp_path / "mine.policy", "monitor-policy { expire after 2h }")
+    both = write(tmp_path / "both.toml", 'policy = ["host.policy"]\nuser_policy = ["mine.policy"]\n')
+    assert diff(host, host, "--new", mine).exit_code == 1  # as a file of the host it has the last word
+    assert diff(host, both).exit_code == 0
+    wrong = diff(host, write(tmp_path / "wrong.toml", "polcy = []"))
+    assert wrong.exit_code == 2
+    assert "did you mean `policy`?" in wrong.output
+
+
 def test_installed_is_the_policy_of_this_host(
     old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
