@@ -14,6 +14,7 @@ from monitors.facts import FactTable, Subject
 from policylang import values
 from policylang.ast import (
     Condition,
+    Current,
     Define,
     ExpireRule,
     Glob,
@@ -25,6 +26,7 @@ from policylang.ast import (
     Pattern,
     PatternSet,
     Prefix,
+    ScoreEffect,
     ScoreInterface,
     ScoreServer,
     SetReference,
@@ -118,6 +120,7 @@ class _Checker:
         self._depends_on_links(statement)
         match statement:
             case ScoreInterface() | ScoreServer():
+                self._never_at_rest(statement)
                 pattern = self._pattern(statement.pattern)
                 return (statement if pattern is statement.pattern else replace(statement, pattern=pattern),)
             case ExpireRule():
@@ -132,6 +135,17 @@ class _Checker:
         self._report.error(
             statement.span, "link-fact", message, "only `score-interface` can, and what leads to it"
         )
+
+    def _never_at_rest(self, statement: ScoreInterface | ScoreServer) -> None:
+        """Report what would make a session leave every link as soon as it is there, without a pause."""
+        if isinstance(statement, ScoreServer) or not isinstance(statement.pattern, Current):
+            return
+        if statement.effect is ScoreEffect.NEVER:
+            message = (
+                "this rules out whatever link a session is on: it would leave each of them at once"
+            )
+            hint = "name the link, write `*` in a `when` about links, or lower the score: `current -10`"
+            self._report.error(statement.span, "never-at-rest", message, hint)
 
     def _on(self, statement: On) -> On:
         return On(

@@ -1,4 +1,4 @@
-"""Rules about attachment points: patterns that match none, and points that drive every session away."""
+"""Rules about attachment points: patterns that match none, and scores that drive every session away."""
 
 from __future__ import annotations
 
@@ -30,15 +30,16 @@ def no_such_interface(material: Material) -> Iterator[Finding]:
 
 
 def never_at_rest(material: Material) -> Iterator[Finding]:
-    """Find `score-interface current never` outside of every `when`: no session ever comes to rest."""
+    """Find `score-interface current -N` outside of every `when`: links of equal score take turns for ever."""
     for placed in material.layout.leaves:
         leaf = placed.leaf
-        if not isinstance(leaf, ScoreInterface) or leaf.effect is not ScoreEffect.NEVER:
+        if not isinstance(leaf, ScoreInterface) or not isinstance(leaf.pattern, Current):
             continue
-        if isinstance(leaf.pattern, Current) and not any(isinstance(s.head, When) for s in placed.path):
+        lowers = leaf.effect is ScoreEffect.ADD and leaf.amount < 0
+        if lowers and not any(isinstance(step.head, When) for step in placed.path):
             yield Finding(
                 span=leaf.span,
-                message="this rules out whatever link a session is on: it leaves each as soon as it is there",
+                message="this makes whatever link a session is on the worse one: equal ones take turns",
                 hint="put it into a `when` that says what is wrong with the link, or name the link",
             )
 

@@ -186,7 +186,8 @@ def statement(random: Random, depth: int = 0, links: bool = False) -> str:
     if depth < 3 and kind < 0.5:
         return _when(random, depth, links)
     if links or kind < 0.75:
-        return f"score-interface {random.choice(PATTERNS)} {random.choice(AMOUNTS)}"
+        score = f"score-interface {random.choice(PATTERNS)} {random.choice(AMOUNTS)}"
+        return score.replace("current never", "current -4")  # which no policy may say
     return _plain(random)
 
 

@@ -19,7 +19,7 @@ monitor-policy {
     on remote-ip $office {
       on proto tcp score-interface eth* 10
     }
-    when rtt > 300ms score-interface current never
+    when rtt > 300ms score-interface current -5
 }
 """
 

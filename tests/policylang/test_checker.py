@@ -86,6 +86,8 @@ def test_names(key: str) -> None:
         ("margin " + "9" * 5000, "bad-number", "too large"),
         ("score-interface eth0 +01", "bad-number", "write `1`"),
         ("score-interface eth[0 5", "bad-pattern", "`[` without `]`"),
+        ("score-interface current never", "never-at-rest", "leave each of them at once"),
+        ("when rto > 3s score-interface current never", "never-at-rest", "leave each of them at once"),
         ('score-interface "" 5', "empty-value", "`*` matches everything"),
     ],
 )

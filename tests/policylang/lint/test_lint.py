@@ -57,7 +57,7 @@ monitor-policy {
         migrate never
     on session backup
         settle 5s                                   #! P014
-    score-interface current never                   #! P015
+    score-interface current -5                      #! P015
     when battery > 120%                             #! P016
         migrate always
     # lint: allow P999                              #! P000

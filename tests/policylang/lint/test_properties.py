@@ -24,7 +24,7 @@ SCORES = st.builds(
     "score-interface {} {}".format,
     st.sampled_from(["*", "eth*", "eth0", "eth[01]", "eth?", "eth0:1", "wlan0", "current", "$LINKS"]),
     st.sampled_from(["1", "1", "2", "2", "+3", "-1", "never"]),
-)
+).filter(lambda statement: statement != "score-interface current never")
 SETTINGS = st.sampled_from(
     [
         *("settle 1s", "settle 5s", "margin 1", "margin 4", "delay 0s", "delay 3s", "migrate never"),
