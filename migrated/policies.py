@@ -66,6 +66,7 @@ class PolicyInForce:
         self._last_error_at = 0.0
         self._loaded_at = time.time()
         self._read_last = shipped.result
+        self._told: frozenset[tuple[str, ...]] = frozenset()
         self._patterns_in_force: frozenset[str] = frozenset()
 
     @property
@@ -84,7 +85,8 @@ class PolicyInForce:
     def take(self, reading: Reading, *, forced: bool = False) -> Outcome:
         """Put what was read in force if it is right and new.
 
-        A mistake is logged in full, and the policy before it stays in force.
+        A mistake is logged in full, and the policy before it stays in force. A warning is logged when it is
+        new, and again after it was gone.
 
         Args:
             reading: what `read` returned.
@@ -94,8 +96,7 @@ class PolicyInForce:
         if result.sources == self._read_last.sources and not forced:
             return Outcome.UNCHANGED
         self._read_last = result
-        for diagnostic in result.diagnostics:
-            _tell(diagnostic)
+        self._tell_news(result.diagnostics)
         if reading.compiled is None:
             self._refuse(result)
             return Outcome.REFUSED
@@ -119,6 +120,16 @@ class PolicyInForce:
             last_error_at=self._last_error_at if self.last_error else None,
         )
 
+    def _tell_news(self, diagnostics: Sequence[Diagnostic]) -> None:
+        """Log all errors, and the warnings that were not there before, wherever in its file each stands."""
+        warnings = {_gist(d) for d in diagnostics if d.severity is Severity.WARNING}
+        for diagnostic in diagnostics:
+            if diagnostic.severity is Severity.ERROR or _gist(diagnostic) not in self._told:
+                _tell(diagnostic)
+        # Behind an error there may be warnings that were not come to.
+        refused = any(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics)
+        self._told = self._told.union(warnings) if refused else frozenset(warnings)
+
     def _refuse(self, result: LoadResult) -> None:
         first = next(d for d in result.diagnostics if d.severity is Severity.ERROR)
         self.last_error = f"{_place(first)}: {first.message}"
@@ -129,6 +140,11 @@ def _text(source: PolicySource) -> PolicyText:
     assert source.text is not None, "a policy with a file that could not be read is not in force"
     included_by = "" if source.included_by is None else str(source.included_by)
     return PolicyText(file=source.file, text=source.text, layer=source.layer.value, included_by=included_by)
+
+
+def _gist(diagnostic: Diagnostic) -> tuple[str, ...]:
+    """Return what a warning says of which file: an edit elsewhere in the file moves its place."""
+    return diagnostic.span.file, diagnostic.code, diagnostic.message, diagnostic.hint
 
 
 def _tell(diagnostic: Diagnostic) -> None:

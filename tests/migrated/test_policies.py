@@ -3,7 +3,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from migrated.policies import Outcome, PolicyInForce
+from monitors.facts import FactTable
 from policylang.ast import Layer
 from policylang.loader import PolicyFile, standard_facts
 
@@ -69,6 +72,32 @@ def test_a_mistake_is_told_once_as_long_as_it_is_the_same(tmp_path: Path) -> Non
     write(tmp_path, "a.policy", "margin 3")
     assert policies.take(policies.read([file])) is Outcome.LOADED
     assert (policies.last_error, policies.generation) == ("", 1)
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the facts that the warnings since the last call are about."""
+    told = [record.getMessage().split("`")[1] for record in caplog.records]
+    caplog.clear()
+    return told
+
+
+def test_a_warning_is_told_when_it_is_new(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    policies = PolicyInForce(FactTable)
+    file = PolicyFile(path=tmp_path / "a.policy")
+    rtt, loss = "when acme.rtt > 1 migrate never", "when acme.loss > 1 adopt"
+
+    def told_of(body: str) -> list[str]:
+        write(tmp_path, "a.policy", body)
+        policies.take(policies.read([file]), forced=True)
+        return warned(caplog)
+
+    assert told_of(rtt) == ["acme.rtt"]
+    assert told_of(f"margin 2\n\n{rtt}") == []
+    assert told_of(f"{rtt} {loss}") == ["acme.loss"]
+    assert told_of(f"margin -2 {rtt}") == ["-2"]
+    assert told_of(f"{rtt} {loss}") == []
+    assert told_of(loss) == []
+    assert told_of(rtt) == ["acme.rtt"]
 
 
 def test_a_pipe_among_the_files_is_refused_and_holds_nothing_up(tmp_path: Path) -> None:
