@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 import pluggy
 
 from monitors import spec
-from monitors.facts import is_redefined
+from monitors.facts import is_redefined, own_name
 from monitors.spec import ENTRY_POINT_GROUP, PROJECT, Monitor
 
 _log = logging.getLogger(__name__)
@@ -91,6 +91,9 @@ def _checked(offer: object) -> Monitor:
     if redefined is not None:
         advice = "import that of `monitors.facts`, or rename it"
         raise PluginError(f"its fact `{redefined}` is not that of the language; {advice}")
+    for fact in offer.facts:
+        if fact.name != own_name(fact, offer.name):
+            raise PluginError(f"its fact `{fact.name}` must be named `{own_name(fact, offer.name)}`")
     return offer
 
 

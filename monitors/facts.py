@@ -49,7 +49,7 @@ class Fact:
     """A named, typed measurement.
 
     Attributes:
-        name: How policies call it; a plugin's facts begin with the plugin's name and a dot.
+        name: How policies call it; all but `STANDARD_FACTS` begin with their monitor's name and a dot.
         type: What its values are.
         unit: A key of `UNITS`: the unit of the values; empty where they have none.
         subject: What it is about.
@@ -201,3 +201,14 @@ def is_redefined(fact: Fact) -> bool:
         fixed.subject,
         fixed.choices,
     )
+
+
+def own_name(fact: Fact, monitor: str) -> str:
+    """Return what a fact is to be called: a name of the language, or one with its monitor's in front.
+
+    Names of the language mean the same everywhere. Of others, two monitors could mean different things by
+    one, and a later version of the language a third.
+    """
+    if fact.name in STANDARD_FACTS or fact.name.startswith(f"{monitor}."):
+        return fact.name
+    return f"{monitor}.{fact.name.rpartition('.')[2]}"

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 
 from monitors.events import Event, FactMeasured
-from monitors.facts import Fact, FactType, is_redefined
+from monitors.facts import Fact, FactType, is_redefined, own_name
 from monitors.mailbox import MailboxFullError
 from monitors.measurements import fault_of
 from monitors.spec import Monitor
@@ -120,6 +120,9 @@ async def check_monitor(make: Callable[[], Monitor], *, run_s: float = 0.2) -> R
     _expect(isinstance(monitor, Monitor), "a monitor has `name`, `facts` and `run`")
     _expect(_well_formed(monitor.name), f"`{monitor.name}` is no good name; use one like `my-monitor`")
     check_facts(monitor.facts)
+    for fact in monitor.facts:
+        wanted = own_name(fact, monitor.name)
+        _expect(fact.name == wanted, f"the fact `{fact.name}` is none of the language's: name it `{wanted}`")
     recorder = Recorder()
     for _ in range(2):
         await _run(monitor, recorder, run_s)

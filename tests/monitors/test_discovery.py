@@ -98,6 +98,14 @@ def exits() -> object:
             lambda: [Measuring(METERED, replace(RTT, subject=Subject.LINK))],
             "its fact `rtt` is not that of the language; import that of `monitors.facts`, or rename it",
         ),
+        (
+            lambda: [Measuring(METERED, replace(RTT, name="quality"))],
+            "its fact `quality` must be named `quiet.quality`",
+        ),
+        (
+            lambda: [Measuring(replace(RTT, name="loud.quality"))],
+            "its fact `loud.quality` must be named `quiet.quality`",
+        ),
         (lambda: 5, "TypeError: 'int' object is not iterable"),
     ],
 )
@@ -139,5 +147,5 @@ def test_monitors_of_a_plugin_come_all_or_not_at_all(plugin: Plugin) -> None:
 
 def test_whoever_measures_may_declare_a_fact_of_the_language(plugin: Plugin) -> None:
     own = replace(METERED, summary="what the operator says", monitor="modem")
-    found = discover(points=[plugin("modem", lambda: [Measuring(RTT, own)])])
+    found = discover(points=[plugin("modem", lambda: [Measuring(RTT, own, replace(RTT, name="quiet.rtt"))])])
     assert found.failures == ()

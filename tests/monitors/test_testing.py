@@ -176,6 +176,24 @@ def test_the_fact_of_a_plugin_may_begin_with_its_name() -> None:
     check_facts((WIFI_SIGNAL,))
 
 
+@pytest.mark.parametrize("name", ["signal", "bad.signal", "goodness.signal"])
+def test_a_fact_of_its_own_needs_the_name_of_the_monitor(name: str) -> None:
+    class Measures(Good):
+        facts = (METERED, replace(WIFI_SIGNAL, name=name))
+
+    with pytest.raises(
+        ConformanceError, match=rf"`{name}` is none of the language's: name it `good\.signal`"
+    ):
+        asyncio.run(check_monitor(Measures, run_s=0.01))
+
+
+def test_a_fact_of_its_own_may_be_measured() -> None:
+    class Measures(Good):
+        facts = (WIFI_SIGNAL, replace(WIFI_SIGNAL, name="good.signal"))
+
+    asyncio.run(check_monitor(Measures, run_s=0.01))
+
+
 def test_the_recorder_waits_for_what_is_still_to_come() -> None:
     async def play() -> None:
         recorder = Recorder()
