@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from migrated.commands.client import ask, complete_session, json_option, socket_option
+from migrated.commands.policy_named import INSTALLED, complete_named, named_files
 
 if TYPE_CHECKING:
     from engine import Connection, Engine, Explanation, SessionDescription
     from migrated.control.messages import ServerReport
     from monitors.events import Event, FactMeasured
     from policylang.ast import Policy
-    from policylang.loader import PolicyFile
 
 _SESSION_EXAMPLE: Final = "tcp 10.0.0.5:40000 -> 18.31.0.9:22"
 _DESCRIBED: Final = "described"
 
 
 @click.command()
-@click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(readable=False, path_type=Path))
+@click.argument("files", nargs=-1, metavar="[FILE]...", shell_complete=complete_named)
 @click.option(
     "--session",
     "sessions",
@@ -73,7 +73,7 @@ _DESCRIBED: Final = "described"
 @click.pass_context
 def explain(
     ctx: click.Context,
-    files: tuple[Path, ...],
+    files: tuple[str, ...],
     sessions: tuple[str, ...],
     live: str | None,
     links: tuple[str, ...],
@@ -90,9 +90,11 @@ def explain(
 
     The session is one that you describe with `--session`, or a live one of the daemon's. The link
     in use is the one that has the session's local address. The policy that is shipped with the
-    program is read first, as the daemon does; without a FILE the files of the configuration
-    follow. The exit status is 0 if there is an answer, 1 if the policy has errors or the daemon
-    refuses, 2 if something could not be read or the daemon can't be reached.
+    program is read first, as the daemon does. A FILE is a policy file of the host's, a folder of
+    them, a configuration of the daemon (`*.toml`) that names the files of each layer, or the word
+    `installed` for that of this host, which is also what is read without a FILE. The exit status
+    is 0 if there is an answer, 1 if the policy has errors or the daemon refuses, 2 if something
+    could not be read or the daemon can't be reached.
 
     \b
     Examples:
@@ -100,6 +102,7 @@ def explain(
       migrate policy explain examples/figure10.policy \\
         --session "tcp 10.0.0.5:40000 -> 18.31.0.9:22" \\
         --link eth0=10.0.0.5 --link ppp0=10.2.0.5 --fact "rtt ppp0=300ms"
+      migrate policy explain with-a-user-policy.toml --session "tcp 10.0.0.5:40000 -> 18.31.0.9:22"
       migrate policy explain --live 3fa9
       migrate policy explain --live 3fa9 --server a.example.org --server b.example.org
     """  # noqa: D301
@@ -125,7 +128,7 @@ def explain(
     click.echo(_as_json(explanation, ranked) if as_json else _as_text(title, explanation, ranked, now))
 
 
-def _check_alone(given: dict[str, tuple[object, ...]], user: str | None, app: str | None) -> None:
+def _check_alone(given: Mapping[str, tuple[object, ...]], user: str | None, app: str | None) -> None:
     """Make sure that nothing is described of a session that is live.
 
     Raises:
@@ -229,33 +232,18 @@ def _fact(text: str, session: SessionDescription) -> FactMeasured:
     return replace(event, session=session.id) if event.session else event
 
 
-def _policy(ctx: click.Context, files: tuple[Path, ...]) -> Policy:
+def _policy(ctx: click.Context, files: tuple[str, ...]) -> Policy:
     """Load the policy; if it has errors, print them and end with the status that says so."""
     from migrated.authoring.policies import every_fact
     from policylang import UNREADABLE, load_policy, render_text
 
-    result = load_policy(files or _configured(), with_defaults=True, facts=every_fact)
+    result = load_policy(named_files(files or (INSTALLED,)), with_defaults=True, facts=every_fact)
     for diagnostic in result.diagnostics:
         click.echo(render_text(diagnostic), err=True)
     if result.policy is None:
         unreadable = any(diagnostic.code == UNREADABLE for diagnostic in result.diagnostics)
         ctx.exit(2 if unreadable else 1)
     return result.policy
-
-
-def _configured() -> Sequence[PolicyFile]:
-    """Return the policy files of the configuration, with their layers.
-
-    Raises:
-        CannotReachError: it has a mistake.
-    """
-    from migrated.commands.client import CannotReachError
-    from migrated.config import ConfigurationError, load_configuration, named_file
-
-    try:
-        return load_configuration(named_file()).policy_files()
-    except ConfigurationError as error:
-        raise CannotReachError(str(error)) from error
 
 
 def _engine(

@@ -11,22 +11,15 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from migrated.commands.client import PlainError, json_option
+from migrated.commands.policy_named import complete_named, named_files
 from migrated.commands.wording import counted
 from migrated.log import printable
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from engine.difference import Circumstance, Decided, Difference
     from migrated.recording.entries import DecisionGiven
     from policylang.ast import Policy
-    from policylang.loader import PolicyFile
 
-INSTALLED: Final = "installed"
-"""The word for the policy files of this host's configuration."""
-
-_SUFFIX: Final = "*.policy"
-_CONFIGURATION: Final = ".toml"
 _SHOWN: Final = 20
 
 
@@ -36,26 +29,15 @@ class _CannotCompareError(PlainError):
     exit_code = 2
 
 
-def _complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from click.shell_completion import CompletionItem
-
-    words = (
-        [CompletionItem(INSTALLED, help="the policy of this host")]
-        if INSTALLED.startswith(incomplete)
-        else []
-    )
-    return [*words, CompletionItem(incomplete, type="file")]
-
-
 @click.command()
-@click.argument("old", shell_complete=_complete)
-@click.argument("new", shell_complete=_complete)
+@click.argument("old", shell_complete=complete_named)
+@click.argument("new", shell_complete=complete_named)
 @click.option(
     "--old",
     "more_old",
     multiple=True,
     metavar="FILE",
-    shell_complete=_complete,
+    shell_complete=complete_named,
     help="A further file of OLD, read after it; may be given again.",
 )
 @click.option(
@@ -63,7 +45,7 @@ def _complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[Co
     "more_new",
     multiple=True,
     metavar="FILE",
-    shell_complete=_complete,
+    shell_complete=complete_named,
     help="A further file of NEW, read after it; may be given again.",
 )
 @click.option(
@@ -124,34 +106,11 @@ def _read(names: Sequence[str]) -> Policy:
     from migrated.authoring.policies import every_fact
     from policylang import Severity, load_policy, render_text
 
-    files = [file for name in names for file in _files(name)]
-    result = load_policy(files, with_defaults=True, facts=every_fact)
+    result = load_policy(named_files(names), with_defaults=True, facts=every_fact)
     if result.policy is None:
         errors = [d for d in result.diagnostics if d.severity is Severity.ERROR]
         raise _CannotCompareError(f"`{names[0]}` has mistakes:\n" + "\n".join(map(render_text, errors)))
     return result.policy
-
-
-def _files(name: str) -> Sequence[Path | PolicyFile]:
-    path = Path(name)
-    if name == INSTALLED or path.suffix == _CONFIGURATION:
-        return _configured(None if name == INSTALLED else path)
-    if not path.is_dir():
-        return (path,)
-    found = sorted(path.glob(_SUFFIX))
-    if not found:
-        raise _CannotCompareError(f"there is no file `{_SUFFIX}` in the folder `{name}`")
-    return found
-
-
-def _configured(file: Path | None) -> Sequence[PolicyFile]:
-    """Return the policy files of a configuration, that of this host if none is named, with their layers."""
-    from migrated.config import ConfigurationError, load_configuration, named_file
-
-    try:
-        return load_configuration(file or named_file()).policy_files()
-    except ConfigurationError as problem:
-        raise _CannotCompareError(str(problem)) from problem
 
 
 # All there can be.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from migrated.commands.client import PlainError
+from migrated.commands.policy_named import complete_named, named_files
 from migrated.commands.progress import progress
 from migrated.log import printable
 
@@ -66,8 +67,9 @@ def _moment(ctx: click.Context, param: click.Parameter, text: str | None) -> flo
     "files",
     multiple=True,
     metavar="FILE",
-    type=click.Path(readable=False, path_type=Path),
-    help="Decide by this file, read after the shipped defaults; may be given again.  [default: as recorded]",
+    shell_complete=complete_named,
+    help="Decide by this policy, after the shipped defaults: a file, a folder, a configuration (`*.toml`),"
+    " which names files of each layer, or the word `installed`; may be given again.  [default: as recorded]",
 )
 @click.option(
     "--since", callback=_moment, metavar="TIME", help="Print nothing from before: a time, or how long ago."
@@ -80,7 +82,7 @@ def _moment(ctx: click.Context, param: click.Parameter, text: str | None) -> flo
 def replay(
     ctx: click.Context,
     logs: tuple[Path, ...],
-    files: tuple[Path, ...],
+    files: tuple[str, ...],
     since: float | None,
     until: float | None,
     session: str,
@@ -93,29 +95,31 @@ def replay(
     The parts of a rotated log may be named in any order, or by their folder; without a LOG it is
     the folder that the configuration names. With `--policy`
     the sessions go where that policy sends them, else where the log says that they went. The
-    exit status is 0 if then and now agree, 1 if they do not, 2 if something could not be read.
+    exit status is 0 if then and now agree, 1 if they do not, 2 if something could not be read
+    or the log knows no such session.
 
     \b
     Examples:
       migrate policy replay
       migrate policy replay --policy new.policy --since 2h --changes
+      migrate policy replay --policy installed --session 3fa9
       migrate policy replay --policy new.policy --json events-*.jsonl | jq .reasons
     """  # noqa: D301
     policy = _policy(files)
     with _problems():
-        rows = _replayed(_parts(logs), policy, until, quiet=as_json)
+        rows = _replayed(_parts(logs), policy, until, session, quiet=as_json)
         marks = _print(_chosen(rows, since, session, changes=changes), as_json=as_json)
     if not as_json:
         click.echo(_summary(marks, changes=changes))
     ctx.exit(1 if marks["+"] or marks["-"] else 0)
 
 
-def _policy(files: Sequence[Path]) -> Policy | None:
+def _policy(files: Sequence[str]) -> Policy | None:
     """Return the policy that is given; none means that of the log."""
     from migrated.authoring.policies import BadPolicyError, read_policy
 
     try:
-        return read_policy(files, with_defaults=True) if files else None
+        return read_policy(named_files(files), with_defaults=True) if files else None
     except BadPolicyError as problem:
         raise _CannotReplayError(f"the policy has mistakes:\n{problem}") from problem
 
@@ -166,14 +170,16 @@ def _problems() -> Iterator[None]:
 
 
 def _replayed(
-    parts: Sequence[Path], policy: Policy | None, until: float | None, *, quiet: bool
+    parts: Sequence[Path], policy: Policy | None, until: float | None, session: str, *, quiet: bool
 ) -> Iterator[Replayed]:
-    """Yield the decisions, and tell afterwards which lines could not be read."""
+    """Yield the decisions; tell afterwards which lines were not read, or that there is no such session."""
     from migrated.authoring.logs import read_log
     from migrated.authoring.replay import replay as replayed
+    from migrated.recording.entries import SessionAdded
 
     bad: list[BadLine] = []
     lines = 0
+    known = not session
     size = sum(part.stat().st_size for part in parts)
     with progress(size, "replaying", shown=size >= _LONG_LOG_BYTES and not quiet) as advance:
 
@@ -182,8 +188,16 @@ def _replayed(
             lines += 1
             advance(number)
 
-        yield from replayed(_before(read_log(parts, bad=bad.append, read=read), until), policy)
+        def look(entry: Entry) -> Entry:
+            nonlocal known
+            known |= isinstance(entry, SessionAdded) and entry.description.id.startswith(session)
+            return entry
+
+        log = _before(read_log(parts, bad=bad.append, read=read), until)
+        yield from replayed(map(look, log), policy)
     _tell_bad_lines(bad, lines)
+    if not known:
+        raise _CannotReplayError(f"there is no session `{session}` in the log")
 
 
 def _before(entries: Iterable[Entry], until: float | None) -> Iterator[Entry]:

@@ -209,3 +209,16 @@ def test_candidate_servers_are_ranked_with_their_lines(tmp_path: Path) -> None:
     found = json.loads(_run("--json", *servers, file=str(file)).stdout)
     assert [row["name"] for row in found["servers"]] == ["b.example", "a.example", "c.example"]
     assert "servers" not in json.loads(_run("--json", file=str(file)).stdout)
+
+
+def test_a_configuration_says_which_files_are_a_users(tmp_path: Path) -> None:
+    (tmp_path / "host.policy").write_text(
+        "monitor-policy { score-interface eth0 90 score-interface wlan0 20 }"
+    )
+    (tmp_path / "mine.policy").write_text("monitor-policy { score-interface eth0 10 }")
+    both = tmp_path / "both.toml"
+    both.write_text('user_policy = ["mine.policy"]\npolicy = ["host.policy"]\napplication_policy = []\n')
+    links = ("eth0=10.0.0.5", "wlan0=10.1.0.5")
+    assert json.loads(_run("--json", links=links, file=str(both)).stdout)["winner"]["interface"] == "wlan0"
+    wrong = _run(file=str(tmp_path / "none.toml"))
+    assert (wrong.exit_code, "none.toml" in wrong.stderr) == (2, True)

@@ -74,6 +74,23 @@ def test_another_policy_decides_otherwise(log: Path) -> None:
     ]
 
 
+def test_the_policy_may_be_that_of_a_configuration(log: Path, tmp_path: Path) -> None:
+    """A user's file, which the configuration names first, wins over the host's."""
+    (tmp_path / "host.policy").write_text(TEXT)
+    text = 'user_policy = ["other.policy"]\npolicy = ["host.policy"]\napplication_policy = []\n'
+    (tmp_path / "migrated.toml").write_text(text)
+    arguments = ("--session", "00a", "events")
+    of_layers = _run("--policy", "migrated.toml", *arguments)
+    assert (of_layers.exit_code, of_layers.output.count("+ ")) == (1, 1)
+    assert _run("--policy", "other.policy", "--policy", "host.policy", *arguments).exit_code == 0
+
+
+def test_a_session_without_a_decision_is_known(log: Path) -> None:
+    begun = datetime.fromtimestamp(EPOCH + 100.0).astimezone().isoformat()
+    result = _run("events", "--until", begun, "--session", "00a")
+    assert (result.exit_code, result.output[:2]) == (0, "0 ")
+
+
 def test_parts_may_be_named_in_any_order(log: Path) -> None:
     result = _run("events/events-2.jsonl", "events/events-1.jsonl")
     assert (result.exit_code, result.output) == (0, _run("events").output)
@@ -126,6 +143,10 @@ def test_bad_lines_are_left_out_and_told(log: Path) -> None:
         (("events", "--policy", "none.policy"), "none.policy: error"),
         (("events", "--policy", "bad.policy"), "bad.policy:1:18"),
         (("events", "--policy", "mad.policy"), "to and fro without end"),
+        (("events", "--policy", "events"), "there is no file `*.policy` in the folder `events`"),
+        (("events", "--policy", "none.toml"), "none.toml"),
+        (("events", "--session", "zz"), "there is no session `zz` in the log"),
+        (("garbage", "--session", "zz"), "there is no line of an event log in it"),
     ],
 )
 def test_what_can_not_be_replayed_is_told(log: Path, arguments: tuple[str, ...], message: str) -> None:
