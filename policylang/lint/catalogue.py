@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from policylang.lint import branches, definitions, lists, overriding, points, whens
+from policylang.lint import branches, definitions, lists, overriding, points, slips, whens
 from policylang.lint.material import Rule
 
 UNKNOWN_CODE = "P000"
@@ -46,5 +46,7 @@ RULES: Mapping[str, ListedRule] = MappingProxyType(
         "P014": ListedRule("repeated-statement", overriding.repeated),
         "P015": ListedRule("never-at-rest", points.never_at_rest),
         "P016": ListedRule("impossible-value", whens.impossible_value),
+        "P017": ListedRule("stands-alone", slips.stands_alone, once=True),
+        "P018": ListedRule("address-as-name", slips.address_as_name),
     }
 )

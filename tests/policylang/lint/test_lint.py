@@ -60,6 +60,10 @@ monitor-policy {
     score-interface current -5                      #! P015
     when battery > 120%                             #! P016
         migrate always
+    on remote-host 18.31.0.9                        #! P018
+        adopt
+    score-server mirror* 5 on session backup        #! P017
+        margin 9
     # lint: allow P999                              #! P000
 }
 """
@@ -144,6 +148,13 @@ RIGHT = [
     "on proto tcp, udp settle 5s",
     'include "nothing-*.policy" on port ssh { include "nothing-*.policy" }',
     "on port ssh { when no-such-plugin.fact > 3 settle 5s }",
+    "adopt on port ssh {\nsettle 5s }",
+    "adopt on port ssh # for ann\n# {\n{\nsettle 5s }",
+    "adopt on port ssh settle 5s",
+    "define A = b on user $A\nsettle 5s",
+    "adopt on port\nssh settle 5s",
+    "on user ann adopt\non port ssh\nsettle 5s",
+    "on remote-host 10.example.org, 10.0.0.*, 300.1.1.1 settle 5s",
 ]
 
 
@@ -184,6 +195,11 @@ WRONG = [
     ("on app ssh,\n/usr/bin/ssh\nsettle 5s", [(3, "P012")]),
     ("on remote-host *.MIT.edu,\nwww.mit.edu\nsettle 5s", [(3, "P012")]),
     ("score-interface a never\nscore-interface a never", [(3, "P014")]),
+    ("adopt on port ssh # {\nsettle 5s", [(2, "P017")]),
+    ("on user ann {\nmigrate never when hour < 8\nsettle 5s\n}", [(3, "P017")]),
+    ("on user ann\nadopt\nelse { ignore; on port ssh\n\nsettle 5s }", [(4, "P017")]),
+    ("on remote-host 10.0.0.0/8, 2001:db8::1 settle 5s", [(2, "P018")]),
+    ("on remote-host a.org,\n10.0.0.1,\n10.0.0.2 settle 5s", [(3, "P018"), (4, "P018")]),
 ]
 
 
@@ -238,6 +254,25 @@ def test_a_comment_allows(text: str) -> None:
 )
 def test_a_comment_that_does_not_allow(text: str, codes: list[str]) -> None:
     assert [code for _, code in lint(text)] == codes
+
+
+def test_a_statement_that_stands_alone_is_told_how_to_depend() -> None:
+    (slip,) = lint_text("monitor-policy {\nadopt on port  ssh\nsettle 5s\n}")
+    assert slip.message == "`adopt` does not depend on `on port ssh`, which begins another statement"
+    assert slip.hint == "write `on port ssh adopt` if it should, else begin a line with `on port ssh`"
+
+
+@pytest.mark.parametrize(
+    ("condition", "place"),
+    [
+        ("remote-host 10.0.0.1, 10.0.0.2", ("remote-ip", 11)),
+        ("remote-host not 10.0.0.0/8", ("remote-ip", 11)),
+        ("remote-host a.org, 10.0.0.2", ("", 8)),
+    ],
+)
+def test_an_address_needs_the_key_for_addresses(condition: str, place: tuple[str, int]) -> None:
+    (slip,) = lint_text(f"monitor-policy {{ on {condition} settle 5s }}")
+    assert (slip.replacement, slip.span.end_column - slip.span.column) == place
 
 
 def test_an_unknown_code_is_shown_where_it_stands() -> None:
