@@ -132,6 +132,9 @@ class Expectation:
         if word in STATEMENTS and "monitor-policy" in self.words:
             hint = "statements stand inside of `monitor-policy { … }`"
             return "unexpected", f"expected {self.phrase}, found {shown}", hint, ""
+        if word == "not" and (self.words >= KEYS or self.phrase == _PHRASES["OPERATOR"]):
+            hint = "`not` stands behind a key, as in `on port not 22`; with a fact, write `!=`"
+            return "unexpected", f"expected {self.phrase}, found {shown}", hint, ""
         guess = closest(word, self.words)
         hint = question(guess) or self._glued(word) or self._listing()
         return "unexpected", f"expected {self.phrase}, found {shown}", hint, guess

@@ -20,7 +20,7 @@ from monitors.facts import UNITS
 from policylang.ast import Span, Statement
 from policylang.build import build
 from policylang.diagnostics import MAX_DIAGNOSTICS, Report, quote
-from policylang.expected import RESERVED, Expectation, terminal
+from policylang.expected import KEYS, RESERVED, Expectation, terminal
 
 MAX_RECOVERIES = MAX_DIAGNOSTICS + 1
 """How often the parser goes on after a mistake in one file: one more than is shown."""
@@ -141,7 +141,7 @@ class _Session:
         braces = self._open_braces()
         if braces and found in ("", "monitor-policy"):
             return self._close_blocks(braces, position, found)
-        if not self._report_lone_unit(found, position):
+        if not self._report_slip(found, position):
             self._report_unexpected(found, position, outside=not braces)
         self._put_invalid(position)
         if not found:
@@ -253,9 +253,43 @@ class _Session:
                 _span_of(self._report.file, last),
                 "incomplete",
                 f"expected {expectation.phrase} after {quote(last)}, found {_shown(found)}",
+                "conditions stand before the statement that depends on them"
+                if "on" in expectation.words
+                else "",
             )
             return
         self._report.error(self._span(position, len(found)), *expectation.complaint(found, _shown(found)))
+
+    def _report_slip(self, found: str, position: int) -> bool:
+        """Report what was probably meant, where the mistake is before the word that shows it."""
+        last = self._last_token()
+        return (
+            self._report_lone_unit(found, position)
+            or (last is not None and self._report_comma(last))
+            or (last is not None and self._report_not(last))
+        )
+
+    def _report_comma(self, last: Token) -> bool:
+        """Report a comma between two conditions, by which a key becomes a value; return whether so."""
+        before = self._text[: last.start_pos].rstrip()
+        if last.type != "VALUE" or last not in KEYS or not before.endswith(","):
+            return False
+        self._report.explained(_span_of(self._report.file, last))
+        self._report.error(
+            self._span(len(before) - 1, 1),
+            "comma-before-key",
+            f"this comma makes `{last}` one of the values before it",
+            f"take it away: `{last}` begins another condition",
+        )
+        return True
+
+    def _report_not(self, last: Token) -> bool:
+        """Report a `not` behind `when`, where it is read as a fact; return whether so."""
+        if last.type != "FACT" or last != "not":
+            return False
+        hint = "compare otherwise, as in `metered = no` or by `!=`, or use `else`"
+        self._report.error(_span_of(self._report.file, last), "unexpected", "a `when` has no `not`", hint)
+        return True
 
     def _report_lone_unit(self, found: str, position: int) -> bool:
         """Report a number and its unit as one mistake if there are blanks between them; return whether so."""

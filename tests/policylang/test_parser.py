@@ -261,6 +261,50 @@ def test_other_words_after_numbers_are_no_units(text: str) -> None:
     assert only_error(f"monitor-policy {{ {text} }}").code == "unexpected"
 
 
+@pytest.mark.parametrize(
+    ("text", "column", "key"),
+    [
+        ("on port 22, user ann adopt", 11, "user"),
+        ("on user ann , port 22 { adopt }", 13, "port"),
+        ("on port 22,user not ann adopt", 11, "user"),
+        ("on port 22, 23, proto tcp, role client adopt", 15, "proto"),
+    ],
+)
+def test_a_comma_between_conditions_is_one_mistake(text: str, column: int, key: str) -> None:
+    (found,) = parse_policy(f"monitor-policy {{\n{text}\n}}").diagnostics
+    assert (found.code, found.span.line, found.span.column) == ("comma-before-key", 2, column)
+    assert found.hint == f"take it away: `{key}` begins another condition"
+
+
+def test_a_value_may_be_such_a_word() -> None:
+    assert parse_policy("monitor-policy { on user ann, role, port on app ssh, user adopt }").diagnostics == ()
+    assert only_error("monitor-policy { on user role 5 adopt }").code == "unexpected"
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "hint"),
+    [
+        ("when not metered = yes adopt", 6, "`metered = no`"),
+        ("when metered = yes until not metered = yes adopt", 26, "`metered = no`"),
+        ("when metered not = yes adopt", 14, "write `!=`"),
+        ("on not port 22 adopt", 4, "`on port not 22`"),
+    ],
+)
+def test_not_is_told_its_place(text: str, column: int, hint: str) -> None:
+    found = only_error(f"monitor-policy {{\n{text}\n}}")
+    assert (found.code, found.span.line, found.span.column) == ("unexpected", 2, column)
+    assert hint in found.hint
+
+
+@pytest.mark.parametrize("text", ["adopt on port ssh", "adopt when hour < 8"])
+def test_a_condition_without_a_body_is_told_its_place(text: str) -> None:
+    found = only_error(f"monitor-policy {{\n{text}\n}}")
+    assert (found.code, found.hint) == (
+        "incomplete",
+        "conditions stand before the statement that depends on them",
+    )
+
+
 def test_a_name_may_be_such_a_word() -> None:
     assert parse_policy("monitor-policy { on user and, or adopt }").diagnostics == ()
 
