@@ -141,9 +141,7 @@ class _Checker:
         if isinstance(statement, ScoreServer) or not isinstance(statement.pattern, Current):
             return
         if statement.effect is ScoreEffect.NEVER:
-            message = (
-                "this rules out whatever link a session is on: it would leave each of them at once"
-            )
+            message = "this rules out whatever link a session is on: it would leave each of them at once"
             hint = "name the link, write `*` in a `when` about links, or lower the score: `current -10`"
             self._report.error(statement.span, "never-at-rest", message, hint)
 
