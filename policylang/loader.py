@@ -1,4 +1,4 @@
-"""Policy files and service names: the only module here that reads anything."""
+"""Policy files and service names: with `including` the only module here that reads anything."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import lru_cache
-from glob import has_magic
 from pathlib import Path
 
 from monitors.facts import STANDARD_FACTS, FactTable
@@ -18,6 +16,7 @@ from policylang.ast import Include, Layer, Policy, Span, Statement
 from policylang.checker import Context, check
 from policylang.collecting import collector_paused
 from policylang.diagnostics import Diagnostic, Report, quote, whole_file
+from policylang.including import MAX_NAMES, absolute, files_of, is_nameable, is_special, real
 from policylang.measures import FactSource
 from policylang.parser import parse
 from policylang.services import WELL_KNOWN_SERVICES
@@ -33,9 +32,6 @@ MAX_TOTAL_BYTES = 4 * MAX_POLICY_BYTES
 
 MAX_INCLUDE_DEPTH = 16
 """Most files that are included one by the other."""
-
-MAX_NAMES = 20_000
-"""Most names of files that are looked at for the pattern of one `include`."""
 
 _ORDER = tuple(Layer)
 
@@ -253,13 +249,13 @@ class _Loading:
             (includer or own).error(place, problem.code, message, problem.hint)
             return ()
         report = self._begin(file, text, included_by)
-        self._open.append(_real(path))
+        self._open.append(real(path))
         checked = self._checked(report, path.parent)
         self._open.pop()
         return checked
 
     def _text_of(self, path: Path) -> str:
-        if not _nameable(str(path)):
+        if not is_nameable(str(path)):
             raise values.BadValueError(UNREADABLE, "no file can have this name")
         try:
             data = self._read(path)
@@ -289,13 +285,13 @@ class _Loading:
 
     def _include(self, include: Include, report: Report) -> tuple[Statement, ...]:
         """Return the statements of the files that an `include` names, in the order of their names."""
-        if not _nameable(include.pattern):
+        if not is_nameable(include.pattern):
             message = "no file can have this name"
             report.error(include.span, "bad-include", message, "write a path without control characters")
             return ()
         pattern = str(self._folders[-1] / include.pattern)
-        self._patterns.append(_absolute(pattern))
-        found = _matching(pattern) if has_magic(pattern) else [pattern]
+        self._patterns.append(absolute(pattern))
+        found = files_of(pattern, most=MAX_FILES + 1)
         if found is None:
             message = f"this pattern leads past more than {MAX_NAMES} names"
             report.error(include.span, "bad-include", message, "name the folder")
@@ -311,17 +307,17 @@ class _Loading:
 
     def _obstacle(self, path: Path) -> str:
         """Say why a file can't be included; the empty text if it can."""
-        real = _real(path)
-        if real in self._open:
+        file = real(path)
+        if file in self._open:
             circle = " includes ".join(
-                quote(file.name) for file in (*self._open[self._open.index(real) :], real)
+                quote(one.name) for one in (*self._open[self._open.index(file) :], file)
             )
             return f"this goes in a circle: {circle}"
         if len(self._sources) >= MAX_FILES:
             return f"a policy consists of at most {MAX_FILES} files"
         if len(self._open) > MAX_INCLUDE_DEPTH:
             return f"files include each other more than {MAX_INCLUDE_DEPTH} deep"
-        if _is_special(path):
+        if is_special(path):
             return f"cannot include {quote(path.name)}: {_NOT_REGULAR}"
         return ""
 
@@ -336,65 +332,3 @@ def service_port(name: str) -> int | None:
     except OSError:
         # Minimal hosts have no /etc/services.
         return WELL_KNOWN_SERVICES.get(name)
-
-
-def _real(path: Path) -> Path:
-    try:
-        return Path(os.path.realpath(path))
-    except OSError:  # where a link leads may be a secret (`/proc/1/cwd`); opening the file says so
-        return Path(_absolute(str(path)))
-
-
-def _is_special(path: Path) -> bool:
-    """Return whether there is a device, a pipe or a socket, which may make its readers wait for ever."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return False  # whoever opens it will say why
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
-
-
-def _matching(pattern: str) -> list[str] | None:
-    """Return the files that a pattern matches, by name; ``None`` if there is too much to look through.
-
-    As `glob.glob`, which would follow links in a circle for ever; of too many, one more than there may be.
-    """
-    found, left = [""], MAX_NAMES
-    for step in pattern.split("/"):
-        if not has_magic(step):
-            found = [f"{name}{step}/" for name in found]
-            continue
-        matched: list[str] = []
-        for folder in found:
-            names = _names_in(folder or ".")
-            left -= len(names) + 1
-            if left < 0:
-                return None
-            matched += (f"{folder}{name}/" for name in names if _matches(name, step))
-        found = matched
-    there = sorted(name for name in (name[:-1] for name in found) if os.path.lexists(name))
-    return there[: MAX_FILES + 1]
-
-
-def _names_in(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208
-    except OSError:
-        return []
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """Return whether a name matches, by the rule of the shell that `*` passes over hidden files."""
-    return fnmatchcase(name, pattern) and (name[0] != "." or pattern[0] == ".")
-
-
-def _nameable(pattern: str) -> bool:
-    """Return whether the system takes a text as a path."""
-    try:
-        return b"\0" not in os.fsencode(pattern)
-    except UnicodeEncodeError:
-        return False
-
-
-def _absolute(pattern: str) -> str:
-    return os.path.abspath(pattern)  # noqa: PTH100 - a pattern is no path: nothing of it may be resolved
