@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from migrated.lab import LabError, ensure_privileged
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let every test that needs network namespaces have them, whoever runs the tests."""
     with suppress(LabError):
         ensure_privileged()
@@ -23,6 +23,8 @@ def pytest_configure() -> None:
         "unhurried", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
     settings.load_profile("unhurried")
+    if hasattr(config, "workerinput"):
+        config.stash[_ROOM] = Room(Path(config.option.basetemp).parent)
 
 
 @pytest.hookimpl(trylast=True)
@@ -36,9 +38,9 @@ def pytest_runtest_protocol(
     item: pytest.Item, nextitem: pytest.Item | None
 ) -> Generator[None, object, object]:
     """Let a test marked `alone` wait until the other workers of pytest-xdist run none, and them for it."""
-    if not hasattr(item.config, "workerinput"):
+    room = item.config.stash.get(_ROOM, None)
+    if room is None:
         return (yield)
-    room = item.config.stash.setdefault(_ROOM, Room(Path(item.config.option.basetemp).parent))
     room.enter(alone=_runs_alone(item))
     try:
         return (yield)
