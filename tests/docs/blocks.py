@@ -3,6 +3,7 @@
 What a block is, its opening line says:
 
 * ``policy [NAME]``: a policy file, `my.policy` if it has no name of its own;
+* ``policy-as-written``: a policy file that the formatter would write otherwise;
 * ``policy-error CODE...``: a policy file with exactly these mistakes and warnings;
 * ``toml timeline [NAME]``: timelines; without a key `policy` they are about `my.policy`;
 * ``console``: commands that begin with `$ migrate`, each followed by what it prints.

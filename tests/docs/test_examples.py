@@ -49,6 +49,13 @@ def policy(block: Block, folder: Path) -> None:
     assert format_policy(block.text).text == block.text, f"{block.place}: not canonical"
 
 
+def policy_as_written(block: Block, folder: Path) -> None:
+    """Check a policy whose lines are what it is about: the formatter would break them elsewhere."""
+    errors = [d for d in parse(block, folder) if d.severity is Severity.ERROR]
+    assert not errors, f"{block.place}: {errors[0].message}"
+    assert format_policy(block.text).text != block.text, f"{block.place}: canonical"
+
+
 def policy_error(block: Block, folder: Path) -> None:
     """Check that a policy has these mistakes."""
     codes = [diagnostic.code for diagnostic in parse(block, folder)]
@@ -104,6 +111,7 @@ def plain(output: str) -> str:
 
 RUN: dict[str, Callable[[Block, Path], None]] = {
     "policy": policy,
+    "policy-as-written": policy_as_written,
     "policy-error": policy_error,
     "toml timeline": timeline,
     "console": console,

@@ -11,7 +11,7 @@ from policylang.lint import RULES, lint_text
 
 PAGES = Path(__file__).parents[3] / "docs" / "lint"
 INTERFACES = frozenset({"eth0", "wlan0", "ppp0", "wwan0"})
-EXAMPLE = re.compile(r"^## (Bad|Good)\n\n```policy\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+EXAMPLE = re.compile(r"^## (Bad|Good)\n\n```policy(?:-as-written)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def found(text: str) -> list[str]:
