@@ -31,6 +31,10 @@ exec {relay}
 """
 
 
+TURNS = 10
+"""More turns of the loop than lie between a connection's being accepted and its being counted."""
+
+
 class Ssh:
     """A program called `ssh` that is first on the path, and what it was called with."""
 
@@ -83,6 +87,9 @@ async def holder() -> AsyncIterator[int]:
 
     async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
+        server.close()
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
         await until(lambda: open_ == 0)
 
 
