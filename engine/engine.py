@@ -72,6 +72,7 @@ class Engine:
         """
         rules = _compiled(policy)
         self._population.triggers.advance(now)
+        self._population.bring_up(now)
         self._population.replace_rules(rules, now)
         return self._decide(self._population.cohorts.all(), now)
 

@@ -136,6 +136,15 @@ def test_a_suspended_session_resumes_elsewhere_when_a_resume_fails() -> None:
     assert (first.to.name, second.to.name) == ("eth0", "ppp0")
 
 
+def test_a_bar_that_has_ended_holds_nobody_when_the_policy_is_replaced() -> None:
+    engine = _two_links()
+    engine.handle(link("eth0", carrier=False), 1.0)
+    engine.point_failed("s", key("ppp0"), 1.0)
+    engine.handle_timer(1.0)
+    decisions = engine.replace_policy(build.policy(score("ppp0", 7)), 6.5)
+    assert [type(d) for d in decisions] == [Move]
+
+
 def test_a_removed_session_is_decided_for_no_more() -> None:
     engine = _two_links()
     engine.point_failed("s", key("ppp0"), 0.0)
