@@ -76,6 +76,7 @@ class Giving:
         self._urgent = False
         self._kept: Record | None = None
         self._busy = threading.Lock()
+        self._asking = threading.RLock()
         self._passing: Passing | None = None
         self._resumed: Outcome[Any] | None = None
 
@@ -172,20 +173,22 @@ class Giving:
         first = session.grip.descriptor() if taken is None else taken
         self.told = Outcome()  # before anybody is asked: who goes on soon can wait for it
         try:
-            asked = session.backend.give_up(session, record, (first, *numbers))
+            with self._asking:  # the session may come back at once, and then has to know what is to be closed
+                asked = session.backend.give_up(session, record, (first, *numbers))
+                passing = self._passing = Passing(continuation, record, taken, asked, self.told)
         except BaseException:
             self._keep(record, taken)
             raise
-        passing = self._passing = Passing(continuation, record, taken, asked, self.told)
         asked.when_done(lambda: session.runner.call(self.settle))
         return passing.told
 
     def settle(self) -> None:
         """Close what was given up, or keep it: once, when the answer is known and before going on."""
-        passing = self._passing
-        if passing is None or not passing.asked.done:
-            return
-        self._passing = None
+        with self._asking:
+            passing = self._passing
+            if passing is None or not passing.asked.done:
+                return
+            self._passing = None
         if passing.asked.error is None:
             self._drop(passing)
             self._busy.release()

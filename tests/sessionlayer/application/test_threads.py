@@ -200,6 +200,37 @@ def test_a_system_continuation_brings_the_connection_back(daemon: FakeDaemon, co
         assert connection[1].recv(100) == b"back"
 
 
+def test_a_session_may_come_back_before_the_giving_thread_has_gone_on(
+    daemon: FakeDaemon, connection: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is closed then is the connection that was given up, and not the one that has come back."""
+    session = session_of(daemon, connection[0], lambda session: None)
+    daemon.say(SUSPEND)
+    daemon.expect(KeepRunning)
+    give_up, settle, coming_back = session.backend.give_up, session.giving.settle, threading.Event()
+
+    def slowly(*arguments: Any) -> Any:
+        asked = give_up(*arguments)
+        assert coming_back.wait(10)
+        return asked
+
+    def settled() -> None:
+        coming_back.set()
+        settle()
+
+    monkeypatch.setattr(session.backend, "give_up", slowly)
+    monkeypatch.setattr(session.giving, "settle", settled)
+    outcome = session.resumed()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(session.return_cont, migrate.system())
+        daemon.invoke(*daemon.take_continuation())
+        waiting.result(10)
+    with outcome.result(10) as found:
+        found.sendall(b"back")
+        assert connection[1].recv(100) == b"back"
+    assert connection[0].fileno() == -1
+
+
 @pytest.mark.parametrize("lazy", [True, False])
 def test_a_handler_is_called_only_when_the_continuation_is_needed(
     daemon: FakeDaemon, connection: Ends, lazy: bool
