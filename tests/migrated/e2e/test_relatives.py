@@ -27,7 +27,7 @@ def test_a_child_is_suspended_with_its_parent_and_frozen_when_it_is_needed(arena
         server.line(f"denied {code}")
     parent_client.await_received(5, PATIENCE_S)
     mark = arena.there.mark()
-    for link in arena.links:
+    for link in reversed(arena.links):  # the one in use last, or the client begins to move
         link.cut()
     server.line("suspended parent", PATIENCE_S)
     server.line(f"session {parent}, which it depends on, is suspended", PATIENCE_S)
