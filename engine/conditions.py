@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple, assert_never
 
 from engine.attachment import AddressNumber, address_number
-from engine.patterns import glob, host_name
+from engine.patterns import glob
 from engine.session import Connection
 from policylang.ast import Condition, Glob, Name, NumberRange, Prefix, SetReference, Value
+from policylang.values import host_name
 
 
 class Traits(NamedTuple):

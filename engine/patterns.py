@@ -1,4 +1,4 @@
-"""Shell patterns and host names, in the form in which they are compared."""
+"""Shell patterns, in the form in which they are compared."""
 
 from __future__ import annotations
 
@@ -22,8 +22,3 @@ def glob(pattern: str) -> Callable[[str], object]:
     if _MAGIC.isdisjoint(pattern):
         return pattern.__eq__
     return re.compile(translate(pattern)).match
-
-
-def host_name(text: str) -> str:
-    """Return a host's name as it is compared: without case and without a trailing dot."""
-    return text.lower().removesuffix(".")

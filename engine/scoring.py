@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 from msgspec import Struct
 
 from engine.board import NOTHING
-from engine.patterns import glob, host_name
+from engine.patterns import glob
 from policylang.ast import (
     Adopt,
     Current,
@@ -31,6 +31,7 @@ from policylang.ast import (
     Span,
     SuspendRule,
 )
+from policylang.values import host_name
 
 if TYPE_CHECKING:
     from engine.classes import SessionClass

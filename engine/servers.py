@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from engine.patterns import host_name
 from engine.scoring import Reason, Variant
+from policylang.values import host_name
 
 
 class ServerRow(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ figure are described in ``docs/semantics.md``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
@@ -155,6 +156,17 @@ class Threshold:
 
 
 Pattern = Glob | SetReference | Current | PatternSet
+
+
+def globs_of(pattern: Pattern) -> tuple[Glob, ...]:
+    """Return the shell patterns that a pattern of a checked policy stands for; none for `current`."""
+    match pattern:
+        case Glob():
+            return (pattern,)
+        case PatternSet():
+            return pattern.globs
+        case _:
+            return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,3 +330,12 @@ class Policy:
 
     files: tuple[str, ...]
     statements: tuple[Statement, ...]
+
+
+def walk(statements: Iterable[Statement]) -> Iterator[Statement]:
+    """Yield statements, each before those in its bodies, in the order of the text."""
+    for statement in statements:
+        yield statement
+        if isinstance(statement, On | When):
+            yield from walk(statement.body)
+            yield from walk(statement.otherwise)

@@ -15,6 +15,7 @@ from operator import or_
 
 from policylang.ast import Glob, Name, NumberRange, Prefix, Value
 from policylang.globs import ANY_NAME, Alphabet, names_of, pattern_text
+from policylang.values import host_name
 
 Values = tuple[Value, ...]
 Span = tuple[int, int]  # two numbers, both included
@@ -120,7 +121,7 @@ def name_cells(
 def _pattern(value: Value, fold: bool) -> str:
     assert isinstance(value, Glob | Name)
     text = pattern_text(value)
-    return text.lower().removesuffix(".") if fold else text
+    return host_name(text) if fold else text
 
 
 def port_cells(asked: Iterable[Values]) -> Cells:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from operator import and_, or_
 from typing import NamedTuple
 
-from policylang.ast import Condition, On, Statement, When
+from policylang.ast import Condition, On, Statement, walk
 from policylang.cells import Cells, Values, address_cells, name_cells, port_cells, word_cells
 from policylang.checker import PROTOCOLS, ROLES
 from policylang.globs import ANY_NAME, Alphabet, TooComplexError
@@ -298,9 +298,6 @@ class Space:
 
 def conditions_in(statements: Iterable[Statement]) -> Iterator[Condition]:
     """Yield the conditions of every `on` in the statements of a checked policy."""
-    for statement in statements:
+    for statement in walk(statements):
         if isinstance(statement, On):
             yield from statement.conditions
-        if isinstance(statement, On | When):
-            yield from conditions_in(statement.body)
-            yield from conditions_in(statement.otherwise)

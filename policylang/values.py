@@ -159,6 +159,11 @@ def network(text: str) -> IPv4Network | IPv6Network:
     return IPv4Network(prefix, strict=False) if address.version == 4 else IPv6Network(prefix, strict=False)
 
 
+def host_name(text: str) -> str:
+    """Return a host's name, or a pattern of such, as it is compared: without case and a dot at the end."""
+    return text.lower().removesuffix(".")
+
+
 def _short(text: str) -> str:
     return (text.lstrip("0") or "0")[:20]
 

@@ -20,14 +20,13 @@ from engine.difference.found import Circumstance, Decided, Difference
 from engine.difference.reading import Reading
 from engine.wording import condition
 from policylang.ast import (
-    Glob,
-    On,
-    PatternSet,
     Policy,
     ScoreInterface,
     ScoreServer,
     Statement,
     When,
+    globs_of,
+    walk,
 )
 from policylang.globs import Alphabet, names_of
 from policylang.regions import Region, Space, conditions_in
@@ -145,34 +144,17 @@ def _twin(name: str, patterns: Sequence[str]) -> str:
     )
 
 
-def _walk(statements: Iterable[Statement]) -> Iterator[Statement]:
-    for statement in statements:
-        yield statement
-        if isinstance(statement, On | When):
-            yield from _walk(statement.body)
-            yield from _walk(statement.otherwise)
-
-
 def _patterns(statements: Iterable[Statement], kind: type[ScoreInterface | ScoreServer]) -> Sequence[str]:
     globs = [
         glob.text
-        for statement in _walk(statements)
+        for statement in walk(statements)
         if isinstance(statement, kind)
-        for glob in _globs(statement)
+        for glob in globs_of(statement.pattern)
     ]
     return sorted(set(globs))
 
 
-def _globs(statement: ScoreInterface | ScoreServer) -> tuple[Glob, ...]:
-    match statement.pattern:
-        case Glob() as glob:
-            return (glob,)
-        case PatternSet(globs=globs):
-            return globs
-    return ()
-
-
 def _trigger_texts(statements: Iterable[Statement]) -> Iterator[tuple[Trigger, str]]:
-    for statement in _walk(statements):
+    for statement in walk(statements):
         if isinstance(statement, When):
             yield Trigger.of(statement), condition(statement)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from policylang import DEFAULT_POLICY_FILE
-from policylang.ast import On, Policy, Span, Statement, When
+from policylang.ast import On, Policy, Span, Statement, When, walk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +59,8 @@ def _of_file(file: str, spans: Sequence[Span], met: set[Span]) -> FileCoverage:
 
 
 def _leaves(statements: Iterable[Statement]) -> Iterator[Span]:
-    """Yield the places of the statements that hold no others."""
-    for statement in statements:
-        if isinstance(statement, On | When):
-            yield from _leaves(statement.body)
-            yield from _leaves(statement.otherwise)
-        else:
-            yield statement.span
+    """Return the places of the statements that hold no others."""
+    return (statement.span for statement in walk(statements) if not isinstance(statement, On | When))
 
 
 def _runs(lines: Sequence[int]) -> Iterator[str]:

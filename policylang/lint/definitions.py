@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from policylang.ast import Define, Include, On, ScoreInterface, ScoreServer, SetReference, Statement, When
+from policylang.ast import (
+    Define,
+    Include,
+    On,
+    ScoreInterface,
+    ScoreServer,
+    SetReference,
+    Statement,
+    When,
+    walk,
+)
 from policylang.lint.layout import head_span, without_places
 from policylang.lint.material import Finding, Material
 
@@ -28,7 +38,7 @@ def unused_set(material: Material) -> Iterator[Finding]:
 def block_without_effect(material: Material) -> Iterator[Finding]:
     """Find an `on` or `when` that makes no difference: it says nothing, or the same in both its bodies."""
     for statements in material.written.values():
-        for statement in _walk(statements):
+        for statement in walk(statements):
             if not isinstance(statement, On | When) or not (statement.body or statement.otherwise):
                 continue
             span = head_span(statement)
@@ -41,21 +51,13 @@ def block_without_effect(material: Material) -> Iterator[Finding]:
             yield Finding(span=span, message=f"{material.words(span)} has no effect: {message}", hint=hint)
 
 
-def _walk(statements: Sequence[Statement]) -> Iterator[Statement]:
-    for statement in statements:
-        yield statement
-        if isinstance(statement, On | When):
-            yield from _walk(statement.body)
-            yield from _walk(statement.otherwise)
-
-
 def _defined(statements: Sequence[Statement]) -> Iterator[Define]:
-    return (statement for statement in _walk(statements) if isinstance(statement, Define))
+    return (statement for statement in walk(statements) if isinstance(statement, Define))
 
 
 def _used(statements: Sequence[Statement]) -> Iterator[str]:
     """Yield the names of the sets that are used, also by other sets."""
-    for statement in _walk(statements):
+    for statement in walk(statements):
         match statement:
             case (
                 ScoreInterface(pattern=SetReference(name=name)) | ScoreServer(pattern=SetReference(name=name))

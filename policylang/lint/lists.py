@@ -25,7 +25,8 @@ from policylang.cells import meaning
 from policylang.globs import ANY_NAME, Alphabet, pattern_text
 from policylang.lint.layout import PlacedHead, without_places
 from policylang.lint.material import Finding, Material
-from policylang.lint.patterns import glob_covers, host_name, may_meet
+from policylang.lint.patterns import glob_covers, may_meet
+from policylang.values import host_name
 
 MAX_LISTED = 256
 """Longest list whose values are compared with each other, and most lists side by side that are."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-from policylang.ast import Current, Glob, PatternSet, ScoreInterface, ScoreServer
+from policylang.ast import Current, ScoreInterface, ScoreServer, globs_of
 from policylang.globs import ANY_NAME, Alphabet, TooComplexError, names_of
+from policylang.values import host_name
 
 Scoring = ScoreInterface | ScoreServer
 
@@ -70,16 +71,5 @@ def _compared(first: str, second: str, alphabet: Alphabet) -> tuple[bool, bool]:
 
 
 def _globs(statement: Scoring) -> tuple[str, ...]:
-    match statement.pattern:
-        case Glob(text=text):
-            texts: tuple[str, ...] = (text,)
-        case PatternSet(globs=globs):
-            texts = tuple(glob.text for glob in globs)
-        case _:
-            return ()
+    texts = tuple(glob.text for glob in globs_of(statement.pattern))
     return texts if isinstance(statement, ScoreInterface) else tuple(map(host_name, texts))
-
-
-def host_name(text: str) -> str:
-    """Return a host's name, or a pattern of such, as it is compared: without case and a dot behind it."""
-    return text.lower().removesuffix(".")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from policylang.ast import Current, Glob, PatternSet, ScoreEffect, ScoreInterface, When
+from policylang.ast import Current, ScoreEffect, ScoreInterface, When, globs_of
 from policylang.lint.material import Finding, Material
 
 MAX_NAMED = 8
@@ -20,7 +20,7 @@ def no_such_interface(material: Material) -> Iterator[Finding]:
     for placed in material.layout.leaves:
         if not isinstance(placed.leaf, ScoreInterface):
             continue
-        globs = _globs(placed.leaf)
+        globs = globs_of(placed.leaf.pattern)
         if globs and not any(_may_match(glob.text, name) for glob in globs for name in present):
             yield Finding(
                 span=placed.leaf.pattern.span,
@@ -42,15 +42,6 @@ def never_at_rest(material: Material) -> Iterator[Finding]:
                 message="this makes whatever link a session is on the worse one: equal ones take turns",
                 hint="put it into a `when` that says what is wrong with the link, or name the link",
             )
-
-
-def _globs(statement: ScoreInterface) -> tuple[Glob, ...]:
-    match statement.pattern:
-        case Glob() as glob:
-            return (glob,)
-        case PatternSet(globs=globs):
-            return globs
-    return ()
 
 
 def _may_match(pattern: str, interface: str) -> bool:
