@@ -10,7 +10,7 @@ import sys
 import urllib.request
 import wave
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -191,22 +191,23 @@ def come_back(daemon: FakeDaemon) -> bytes:
 
 
 def test_another_process_of_the_server_takes_its_listeners_up(daemon: FakeDaemon) -> None:
-    with radio("suspendable") as output:
-        listener = Listener(joined(daemon, output))
-        listener.begin()
-        accept(daemon)
-        listener.hear(10)
-        daemon.say(SUSPEND)
-        daemon.expect(KeepRunning)
-        record, descriptors = daemon.take_continuation()
-    daemon.stop()
-    daemon.start()
-    with radio("suspendable") as output:
-        joined(daemon, output)
-        daemon.invoke(record, descriptors)
-        daemon.grant(daemon.expect(RegisterHandler).number)
-        assert jumps(listener.hear(100)) == 1
-        listener.close()
+    with ExitStack() as listeners:
+        with radio("suspendable") as output:
+            listener = listeners.enter_context(listening(joined(daemon, output)))
+            listener.begin()
+            accept(daemon)
+            listener.hear(10)
+            daemon.say(SUSPEND)
+            daemon.expect(KeepRunning)
+            record, descriptors = daemon.take_continuation()
+        daemon.stop()
+        daemon.start()
+        with radio("suspendable") as output:
+            joined(daemon, output)
+            daemon.invoke(record, descriptors)
+            daemon.grant(daemon.expect(RegisterHandler).number)
+            # none at all where the new programme happens to have come to where the old one ended
+            assert jumps(listener.hear(100)) <= 1
 
 
 def test_a_refused_continuation_leaves_the_listener_with_its_thread(daemon: FakeDaemon) -> None:
