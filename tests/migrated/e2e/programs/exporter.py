@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 import time
 from typing import Any
 
@@ -54,6 +55,7 @@ def reached(address: str, port: int) -> socket.socket:
 def suspended(session: migrate.Session) -> Any:
     times = int(session.retrieve("times")) + 1
     session.store("times", str(times).encode())
+    waiting.set()
     say("suspended")
     match sys.argv[1]:
         case "internal":
@@ -69,11 +71,14 @@ def go_on(session: migrate.Session, connection: socket.socket) -> None:
 
 
 last = ["-"]
+waiting = threading.Event()
+"""Set until it has said how the session goes on: what has been imported by then is told with that."""
 
 
 def said(how: str, session: migrate.Session) -> None:
     last[0] = words(session)
     say(how, last[0])
+    waiting.clear()
 
 
 def main() -> None:
@@ -93,7 +98,7 @@ def main() -> None:
         session.register_handler(suspended)
     while True:
         time.sleep(PERIOD_S)
-        if not session.suspended and words(session) != last[0]:
+        if not waiting.is_set() and words(session) != last[0]:
             said("imported", session)
 
 
