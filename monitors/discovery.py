@@ -12,6 +12,7 @@ import pluggy
 from monitors import spec
 from monitors.facts import is_redefined, own_name
 from monitors.spec import ENTRY_POINT_GROUP, PROJECT, Monitor
+from monitors.surroundings import Solitude, Surroundings
 
 _log = logging.getLogger(__name__)
 
@@ -36,15 +37,22 @@ class PluginError(Exception):
     """A plugin was loaded but offers nothing usable."""
 
 
-def discover(*, plugins: bool = True, points: Iterable[EntryPoint] | None = None) -> Discovery:
+def discover(
+    *,
+    plugins: bool = True,
+    points: Iterable[EntryPoint] | None = None,
+    surroundings: Surroundings | None = None,
+) -> Discovery:
     """Load every monitor; a plugin that fails costs one warning and stops no other.
 
     Args:
         plugins: whether to load what others have installed; the built-in monitors always are.
         points: the entry points to look at instead of the installed ones.
+        surroundings: what the monitors may know of the daemon; by default nothing.
 
     Source: the group ``migrate.monitors`` of the entry points specification.
     """
+    surroundings = surroundings or Solitude()
     candidates = entry_points(group=ENTRY_POINT_GROUP) if points is None else points
     found: dict[str, Monitor] = {}
     failures: list[PluginFailure] = []
@@ -52,7 +60,7 @@ def discover(*, plugins: bool = True, points: Iterable[EntryPoint] | None = None
         if not plugins and not _built_in(point):
             continue
         try:
-            _add(found, _load(point))
+            _add(found, _load(point, surroundings))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the isolation of a plugin
             failures.append(PluginFailure(name=point.name, reason=_reason(error)))
             _log.warning("monitor plugin `%s` is not used: %s", point.name, failures[-1].reason)
@@ -69,14 +77,14 @@ def _order(point: EntryPoint) -> tuple[bool, str, str]:
     return (not _built_in(point), point.name, point.value)
 
 
-def _load(point: EntryPoint) -> list[Monitor]:
+def _load(point: EntryPoint, surroundings: Surroundings) -> list[Monitor]:
     # One manager for each plugin: a hook call stops at the first implementation that
     # raises, and a registration that fails leaves half of itself behind.
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(spec)
     manager.register(point.load(), name=point.name)
     manager.check_pending()  # a misspelt hook would otherwise stay silent
-    offers = manager.hook.migrate_monitors()
+    offers = manager.hook.migrate_monitors(surroundings=surroundings)
     if not offers:
         raise PluginError("it has no hook `migrate_monitors`; decorate one with `monitors.spec.hookimpl`")
     return [_checked(offer) for offer in offers[0]]

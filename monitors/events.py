@@ -91,7 +91,9 @@ class FactMeasured:
         peer: Of facts about paths: the peer's address, in canonical text form.
         session: Of facts about sessions and connections: the session's name.
         connection: Of facts about connections: what tells those of one session apart.
-        lifetime_s: After how many seconds the value is known no longer; ``None`` for never.
+        lifetime_s: How many seconds after it was measured the value is known no longer; ``None`` for never.
+        measured_at: When it was measured, on the event loop's clock, in seconds; ``None`` for now. The host
+            fills it in, so that whoever hears of it knows how old it is.
     """
 
     fact: str
@@ -101,6 +103,7 @@ class FactMeasured:
     session: str = ""
     connection: str = ""
     lifetime_s: float | None = None
+    measured_at: float | None = None
 
 
 NetworkEvent = LinkState | LinkGone | AddressPresent | AddressGone

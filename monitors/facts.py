@@ -126,7 +126,10 @@ OPERSTATE = _text(
     "dormant",
     "up",
 )
+FLAPS = _number("flaps", "", Subject.LINK, "carrier", "how often the link was lost in the last minute")
 ADDRESSES = _number("addresses", "", Subject.LINK, "address", "how many usable addresses the link has")
+DEFAULT_ROUTE = _flag("default-route", Subject.LINK, "route", "whether a default route leads out by the link")
+REACHABLE = _flag("reachable", Subject.PATH, "route", "whether a route leads to the peer through the link")
 HOUR = _number("hour", "", Subject.HOST, "clock", "the hour of the local time, 0 to 23")
 WEEKDAY = _text(
     "weekday",
@@ -142,6 +145,9 @@ WEEKDAY = _text(
     "sunday",
 )
 METERED = _flag("metered", Subject.LINK, "metered", "whether data over the link costs money")
+COST = _number(
+    "cost", "", Subject.LINK, "metered", "what data over the link costs, in the unit of your settings"
+)
 DATA_USED = _number("data-used", "byte", Subject.LINK, "counters", "bytes sent and received this month")
 THROUGHPUT = _number("throughput", "bit/s", Subject.LINK, "counters", "what the link carries at present")
 WIFI_SIGNAL = _number("wifi.signal", "dbm", Subject.LINK, "wifi", "the strength of the radio signal")
@@ -155,20 +161,28 @@ RETRANSMITS = _number(
 KEEPALIVE_AGE = _number(
     "keepalive-age", "s", Subject.SESSION, "keepalive", "time since the program last said that all is well"
 )
+HEALTHY = _flag("healthy", Subject.SESSION, "keepalive", "what the program last said of its session's health")
 PEER_SILENCE = _number(
     "peer-silence", "s", Subject.SESSION, "heartbeat", "time since the peer's daemon was last heard"
 )
 ON_BATTERY = _flag("on-battery", Subject.HOST, "power", "whether the host runs on its battery")
 BATTERY = _number("battery", "%", Subject.HOST, "power", "how full the battery is")
+ASLEEP = _flag("asleep", Subject.HOST, "sleep", "whether the host is about to sleep")
+WOKEN = _flag("woken", Subject.HOST, "sleep", "whether the host woke up within the last half minute")
 
 STANDARD_FACTS: Mapping[str, Fact] = MappingProxyType(
     {
         fact.name: fact
         for fact in (
             ADDRESSES,
+            ASLEEP,
             BATTERY,
             CARRIER,
+            COST,
             DATA_USED,
+            DEFAULT_ROUTE,
+            FLAPS,
+            HEALTHY,
             HOUR,
             KEEPALIVE_AGE,
             LOSS,
@@ -176,6 +190,7 @@ STANDARD_FACTS: Mapping[str, Fact] = MappingProxyType(
             ON_BATTERY,
             OPERSTATE,
             PEER_SILENCE,
+            REACHABLE,
             RETRANSMITS,
             RTO,
             RTT,
@@ -183,6 +198,7 @@ STANDARD_FACTS: Mapping[str, Fact] = MappingProxyType(
             WEEKDAY,
             WIFI_SIGNAL,
             WIFI_SSID,
+            WOKEN,
         )
     }
 )

@@ -13,6 +13,7 @@ import pluggy
 
 from monitors.events import Event
 from monitors.facts import Fact
+from monitors.surroundings import Surroundings
 
 PROJECT = "migrate"
 ENTRY_POINT_GROUP = "migrate.monitors"
@@ -22,6 +23,18 @@ Report = Callable[[Event], None]
 
 _hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class NotAvailableError(Exception):
+    """What a monitor watches is not there on this machine; the message says what, for people.
+
+    ``run`` raises it instead of failing again and again: that is no fault, and the host only looks again now
+    and then whether it has come.
+    """
+
+
+class SettingsError(Exception):
+    """A monitor can't be used with its settings; the message says which key, and what is expected."""
 
 
 @runtime_checkable
@@ -50,12 +63,23 @@ class Monitor(Protocol):
             report: takes each event. Call it in the event loop's thread only.
 
         Raises:
+            NotAvailableError: this machine lacks what is watched; the host looks again now and then.
             Exception: whatever went wrong; the host starts ``run`` again after a pause.
         """
         ...
 
 
 @_hookspec
-def migrate_monitors() -> Iterable[Monitor]:
-    """Return the monitors that this plugin offers."""
+def migrate_monitors(surroundings: Surroundings) -> Iterable[Monitor]:
+    """Return the monitors that this plugin offers.
+
+    Called once, before any monitor runs; it neither reads nor waits. A plugin that needs nothing of the
+    daemon leaves the argument out.
+
+    Args:
+        surroundings: what a monitor may know of the daemon, its own settings included.
+
+    Raises:
+        SettingsError: its settings are not what it expects.
+    """
     raise NotImplementedError

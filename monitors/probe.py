@@ -1,0 +1,11 @@
+"""The probe monitor."""
+
+from __future__ import annotations
+
+from monitors.spec import Monitor, hookimpl
+
+
+@hookimpl
+def migrate_monitors() -> tuple[Monitor, ...]:
+    """Offer the probe monitor."""
+    return ()

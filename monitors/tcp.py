@@ -1,0 +1,11 @@
+"""The tcp monitor."""
+
+from __future__ import annotations
+
+from monitors.spec import Monitor, hookimpl
+
+
+@hookimpl
+def migrate_monitors() -> tuple[Monitor, ...]:
+    """Offer the tcp monitor."""
+    return ()
