@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from migrated.kernel import tcp
-from migrated.kernel.diag import tcp_sockets
 from migrated.kernel.endpoint import EndPoint
+from monitors.diag import tcp_sockets
 
 _LISTEN: Final = 10
 _STATES: Final = frozenset({tcp.ESTABLISHED, _LISTEN})

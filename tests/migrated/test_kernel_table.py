@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from migrated.kernel import table
-from migrated.kernel.diag import SocketRow
 from migrated.kernel.table import Row, established
+from monitors.diag import SocketRow
 
 
 def _pair(
