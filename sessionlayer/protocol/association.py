@@ -35,6 +35,7 @@ from sessionlayer.protocol.messages import (
     decode,
 )
 from sessionlayer.protocol.mover import Mover
+from sessionlayer.protocol.probes import Probes
 from sessionlayer.protocol.releases import Releases
 from sessionlayer.protocol.session import Session, SessionRecord
 from sessionlayer.protocol.transitions import AssociationState, SessionState
@@ -81,12 +82,18 @@ class Association:
         self._adoptions = Adoptions(self._wire, self._sessions, self._releases, entropy)
         self._heartbeat = Heartbeat(self._wire, now)
         self._checks = PathChecks(self._wire)
+        self._probes = Probes(self._wire)
         self._mover.resume(now)
 
     @property
     def state(self) -> AssociationState:
         """Return whether the peer is heard."""
         return self._heartbeat.machine.state
+
+    @property
+    def heard_at(self) -> float:
+        """Return when an authentic datagram came last, or the last handshake was made."""
+        return self._heartbeat.heard_at
 
     @property
     def path(self) -> Path:
@@ -185,6 +192,16 @@ class Association:
         """Ask for a sign of life over ``path``; ends in ``PathValidated``, or in ``PathFailed`` after 1 s."""
         return self._checks.validate(path, now)
 
+    def probe(self, path: Path, now: float) -> tuple[int, tuple[Command, ...]]:
+        """Ask once for a sign of life over ``path``, to measure it.
+
+        Nothing follows from the answer, ``ProbeAnswered``, or from its absence, which is told by nothing.
+
+        Returns:
+            The number that the answer will carry, and the commands.
+        """
+        return self._probes.send(path, now)
+
     def move(
         self, departures: Sequence[Departure], path: Path, now: float
     ) -> tuple[tuple[int, ...], tuple[Command, ...]]:
@@ -264,7 +281,7 @@ class Association:
                 return self._heartbeat.on_ping(message, path, newest=newest)
             case Pong():
                 self._wire.learn(message.addresses, newest=newest)
-                return self._checks.on_pong(message, now)
+                return self._probes.on_pong(message, now) or self._checks.on_pong(message, now)
             case AdoptRequest():
                 return self._adoptions.on_request(message, path)
             case AdoptAnswer():

@@ -147,6 +147,15 @@ class PathFailed:
     path: Path
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeAnswered:
+    """The peer answered the probe of this number, sent over ``path``, after ``rtt_s`` seconds."""
+
+    number: int
+    path: Path
+    rtt_s: float
+
+
 Command = (
     SendDatagram
     | CheckAdoption
@@ -163,4 +172,5 @@ Command = (
     | PeerHeard
     | PathValidated
     | PathFailed
+    | ProbeAnswered
 )

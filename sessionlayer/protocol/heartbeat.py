@@ -35,6 +35,11 @@ class Heartbeat:
         self._beat_at = now
         self._beats = 0
 
+    @property
+    def heard_at(self) -> float:
+        """Return when the peer was heard last, in seconds; at first when the association was made."""
+        return self._heard_at
+
     def heard(self, now: float) -> tuple[Command, ...]:
         """Note an authentic datagram."""
         return self._hear(AssociationEvent.DATAGRAM, now)

@@ -42,6 +42,10 @@ ADOPTIONS_PENDING_MAX = 256
 PATH_CHECKS_MAX = 64
 """Path validations under way at once; a further one fails at once."""
 
+PROBES_MAX = 1024
+"""Single probes whose answers are awaited at once; for a further one the oldest is forgotten, and its answer
+then counts as nothing but a sign of life."""
+
 RELEASES_MAX = 4096
 """Releases that wait for their acknowledgement; the oldest is forgotten, and the peer learns of it when
 it next asks."""

@@ -19,6 +19,7 @@ from sessionlayer.protocol.commands import (
     PathValidated,
     PeerHeard,
     PeerSilent,
+    ProbeAnswered,
     RebindForPeer,
     ReleaseHeld,
     SendDatagram,
@@ -61,6 +62,7 @@ class Shell:
         self.log: list[Command] = []
         self.exported: dict[bytes, dict[str, bytes]] = {}
         self.places: dict[bytes, set[Place]] = {}
+        self.probes_answered = 0
         self._busy: set[bytes] = set()
         self._busy_until = 0.0
         self._ports = 20_000
@@ -104,6 +106,11 @@ class Shell:
         self.network.alive.add(address)
 
     # What the machine wants.
+
+    def probe(self, address: str) -> None:
+        """Ask the peer's home for a sign of life from ``address``."""
+        path = Path(local_address=address, remote_address=self.peer.home, remote_port=UDP_PORT)
+        self.carry_out(self.association.probe(path, self.network.now)[1])
 
     def move(self, session_id: bytes, address: str) -> None:
         """Move a session to ``address``, ahead of the answer where the old path is certainly dead."""
@@ -195,6 +202,8 @@ class Shell:
                 self._in_place(command.session_id)
             case AttributesImported() | PeerSilent() | PeerHeard() | PathValidated() | PathFailed():
                 pass
+            case ProbeAnswered():
+                self.probes_answered += 1
             case _:
                 assert_never(command)
 

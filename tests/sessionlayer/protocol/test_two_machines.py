@@ -118,7 +118,7 @@ class World:
                     shell.move(session_id, address)
 
     def be_late(self) -> None:
-        """At any tick: write, cut, plug, move, and be busy for longer than a kernel keeps still."""
+        """At any tick: write, cut, plug, move, probe, and be busy for longer than a kernel keeps still."""
         chance = self.random.random
         for shell in self.shells:
             for end in shell.kernel.ends:
@@ -130,6 +130,8 @@ class World:
                 self.network.cut ^= {self.random.choice(shell.addresses)}
             if shell.ends and chance() < 0.08:
                 shell.move(self.random.choice(list(shell.ends)), self.random.choice(shell.addresses))
+            if chance() < 0.1:
+                shell.probe(self.random.choice(shell.addresses))
 
     def crash_sometimes(self) -> None:
         self.chaos()
@@ -234,7 +236,9 @@ def test_any_seed_with_crashing_daemons_loses_nothing(seed: int) -> None:
 @given(seed=st.integers(0, 2**32 - 1), loss=st.sampled_from([0.0, 0.1]))
 def test_any_seed_with_busy_daemons_loses_nothing(seed: int, loss: float) -> None:
     """Requests are worked off after their mover has asked for something else; nobody is frozen in time."""
-    late_world(seed, loss=loss).check()
+    world = late_world(seed, loss=loss)
+    world.check()
+    assert any(shell.probes_answered for shell in world.shells)
 
 
 def test_the_simulation_shows_every_turn_that_a_move_can_take() -> None:
