@@ -13,7 +13,7 @@ from engine.attachment import AttachmentPoint, PointKey, canonical_address
 from engine.cohorts import Cohort
 from engine.decision import Decision, Verdict, decisions_for
 from engine.explain import Explanation, LinkRow, PointExplanation, explain, link_row, point_rows
-from engine.facts import HOST
+from engine.facts import event_of
 from engine.forks import ConditionRow, condition_rows
 from engine.judge import CALM, STAY, Position, Situation, judge, on_at, standings
 from engine.population import Population
@@ -24,7 +24,6 @@ from engine.servers import ServerRow, rank_servers
 from engine.session import SessionDescription
 from engine.world import USABLE, World
 from monitors.events import AddressGone, AddressPresent, Event, FactMeasured, LinkGone, NetworkEvent
-from monitors.facts import Subject
 from policylang.ast import ExpireRule, Policy, Span
 
 
@@ -198,13 +197,14 @@ class Engine:
         )
 
     def measured(self) -> tuple[FactMeasured, ...]:
-        """Return what is known of this host and of its links, by fact and link."""
-        told = [
-            FactMeasured(fact=fact, value=value, interface=key[1] if key != HOST else "")
-            for fact, key, value in self._population.triggers.known()
-            if key == HOST or key[0] == Subject.LINK.value
-        ]
-        return tuple(sorted(told, key=lambda event: (event.fact, event.interface)))
+        """Return all that is known, by fact and what it is about, with when it was measured.
+
+        Whoever shows it decides who may see what is measured of a session or of its peer. What was over when
+        the engine was last called is not among it.
+        """
+        known = self._population.triggers.known()
+        told = [event_of(fact, key, measurement) for fact, key, measurement in known]
+        return tuple(sorted(told, key=_by_fact_and_subject))
 
     def scores(self, session: str) -> tuple[PointExplanation, ...]:
         """Return how every attachment point stands for a session.
@@ -292,6 +292,10 @@ class Engine:
             if judgement.situation != cohort.situation:
                 self._population.cohorts.turn(cohort, (cohort.group, cohort.position, judgement.situation))
         return tuple(decisions)
+
+
+def _by_fact_and_subject(event: FactMeasured) -> tuple[str, ...]:
+    return (event.fact, event.interface, event.peer, event.session, event.connection)
 
 
 def _compiled(policy: Policy | CompiledPolicy) -> CompiledPolicy:

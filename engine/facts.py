@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import isnan
 
+from msgspec import Struct
+
 from engine.agenda import Agenda
 from engine.attachment import canonical_address
 from monitors.events import FactMeasured
@@ -80,47 +82,114 @@ def owners(key: Key) -> tuple[Owner, ...]:
     return ()
 
 
+class Measurement(Struct, frozen=True, gc=False):
+    """A value, when it was measured, and for how many seconds from then on it holds; ``None``: for ever.
+
+    Hosts keep a hundred thousand of these: a struct that the collector passes over.
+    """
+
+    value: FactValue
+    at: float
+    lifetime_s: float | None
+
+    @property
+    def until(self) -> float | None:
+        """Return when it is known no longer, if that comes by itself."""
+        return None if self.lifetime_s is None else self.at + self.lifetime_s
+
+
+def event_of(fact: str, key: Key, measurement: Measurement) -> FactMeasured:
+    """Return what a monitor would report to say so."""
+    interface, peer, session, connection = _names(key)
+    return FactMeasured(
+        fact=fact,
+        value=measurement.value,
+        interface=interface,
+        peer=peer,
+        session=session,
+        connection=connection,
+        lifetime_s=measurement.lifetime_s,
+        measured_at=measurement.at,
+    )
+
+
+def _names(key: Key) -> tuple[str, str, str, str]:
+    """Return the names that a subject has in events: interface, peer, session, connection."""
+    match key:
+        case ("link", interface):
+            return (interface, "", "", "")
+        case ("path", interface, peer):
+            return (interface, peer, "", "")
+        case ("session", session):
+            return ("", "", session, "")
+        case ("connection", session, connection):
+            return ("", "", session, connection)
+    return ("", "", "", "")
+
+
 class FactStore:
     """Hold the values that are known."""
 
     def __init__(self) -> None:
-        self._values: dict[str, dict[Key, FactValue]] = {}
+        self._values: dict[str, dict[Key, Measurement]] = {}
         self._expiries: Agenda[tuple[str, Key]] = Agenda()
         self._owned: dict[Owner, set[tuple[str, Key]]] = {}
 
     def get(self, fact: str, key: Key) -> FactValue | None:
         """Return the value of a fact at a subject, ``None`` if it is not known."""
-        values = self._values.get(fact)
-        return None if values is None else values.get(key)
+        known = self._measurement(fact, key)
+        return None if known is None else known.value
 
     def subjects(self, fact: str) -> tuple[Key, ...]:
         """Return what a fact is known about."""
         return tuple(self._values.get(fact, ()))
 
-    def known(self) -> Iterator[tuple[str, Key, FactValue]]:
-        """Yield every fact that is known, what it is about, and its value."""
+    def known(self) -> Iterator[tuple[str, Key, Measurement]]:
+        """Yield every fact that is known, what it is about, and how it was measured."""
         for fact, values in self._values.items():
-            for key, value in values.items():
-                yield fact, key, value
+            for key, measurement in values.items():
+                yield fact, key, measurement
 
-    def set(self, fact: str, key: Key, value: FactValue | None, until: float | None = None) -> bool:
-        """Take in a value that holds until a time, or for ever; return whether it is another than before."""
+    def set(
+        self, fact: str, key: Key, value: FactValue | None, at: float, lifetime_s: float | None = None
+    ) -> bool:
+        """Take in a value, unless a later one is known; return whether it is another than before.
+
+        Args:
+            fact: the fact.
+            key: what it is about.
+            value: the value; ``None``: nobody knows.
+            at: when it was measured, in seconds.
+            lifetime_s: for how many seconds from then on it holds; ``None`` for ever.
+        """
+        before = self._measurement(fact, key)
+        if before is not None and at < before.at:
+            return False
         if value is None or (isinstance(value, float) and isnan(value)):
             return self._drop(fact, key)
+        measurement = Measurement(value, at, lifetime_s)
+        if before is None and not self._has_room(fact, key):
+            return False
+        self._values[fact][key] = measurement
+        self._expiries.set((fact, key), measurement.until)
+        return before is None or before.value != value or type(before.value) is not type(value)
+
+    def _measurement(self, fact: str, key: Key) -> Measurement | None:
+        values = self._values.get(fact)
+        return None if values is None else values.get(key)
+
+    def _has_room(self, fact: str, key: Key) -> bool:
+        """Make room for a value that was not known, unless there are too many."""
         values = self._values.get(fact)
         if values is None:
             if len(self._values) >= MAX_FACTS:
                 return False
             values = self._values[fact] = {}
-        before = values.get(key)
-        if before is None:
-            if len(values) >= MAX_SUBJECTS:
-                return False
-            for owner in owners(key):
-                self._owned.setdefault(owner, set()).add((fact, key))
-        values[key] = value
-        self._expiries.set((fact, key), until)
-        return before is None or before != value or type(before) is not type(value)
+        if len(values) >= MAX_SUBJECTS:
+            return False
+        for owner in owners(key):
+            self._owned.setdefault(owner, set()).add((fact, key))
+        return True
 
     def owned(self, owner: Owner) -> tuple[tuple[str, Key], ...]:
         """Return what is known about a link, a peer or a session."""

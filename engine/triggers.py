@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from engine.agenda import Agenda
 from engine.board import Board
 from engine.comparisons import Pair, Trigger, TriggerTable
-from engine.facts import DERIVED, FactStore, Key, Owner, key_of
+from engine.facts import DERIVED, FactStore, Key, Measurement, Owner, key_of
 from engine.world import LinkFacts
 from monitors.events import FactMeasured
 from monitors.facts import ADDRESSES, CARRIER, OPERSTATE, STANDARD_FACTS, FactValue, Subject
@@ -68,14 +68,16 @@ class Triggers:
         return key_of(event, self._subjects.get(event.fact))
 
     def measured(self, event: FactMeasured, key: Key, now: float) -> None:
-        """Take in a value. What follows from links and addresses is not for others to say."""
+        """Take in a value. What follows from links and addresses is not for others to say.
+
+        Its lifetime begins when it was measured; the clocks of triggers begin now, when it is known.
+        """
         if event.fact in DERIVED:
             return
-        value, until = event.value, None
-        if event.lifetime_s is not None:
-            until = now + event.lifetime_s
-            value = value if until > now else None
-        if self._facts.set(event.fact, key, value, until):
+        value, at = event.value, now if event.measured_at is None else min(event.measured_at, now)
+        if event.lifetime_s is not None and at + event.lifetime_s <= now:
+            value = None
+        if self._facts.set(event.fact, key, value, at, event.lifetime_s):
             self._judge(self._touched([(event.fact, key)]), now)
 
     def observe(self, links: dict[str, LinkFacts], now: float) -> None:
@@ -86,18 +88,23 @@ class Triggers:
                 self.forget(("link", interface))
         changed: list[tuple[str, Key]] = []
         for interface, facts in links.items():
-            changed += self._observe_link(interface, facts)
+            changed += self._observe_link(interface, facts, now)
         self._links = links
         self._judge(self._touched(changed), now)
 
-    def _observe_link(self, interface: str, facts: LinkFacts) -> list[tuple[str, Key]]:
+    def _observe_link(self, interface: str, facts: LinkFacts, now: float) -> list[tuple[str, Key]]:
+        """Take in the facts that follow from a link; one that is as before was measured then."""
         key = (Subject.LINK.value, interface)
         told: list[tuple[str, FactValue]] = [
             (CARRIER.name, facts.carrier),
             (OPERSTATE.name, facts.operstate),
             (ADDRESSES.name, float(facts.addresses)),
         ]
-        return [(fact, key) for fact, value in told if self._facts.set(fact, key, value)]
+        return [
+            (fact, key)
+            for fact, value in told
+            if self._facts.get(fact, key) != value and self._facts.set(fact, key, value, now)
+        ]
 
     def forget(self, owner: Owner) -> None:
         """Forget what is known of a link, a peer or a session: all that was on for it is off."""
@@ -126,8 +133,8 @@ class Triggers:
         """Return what a fact is measured to be, ``None`` if nobody knows."""
         return self._facts.get(fact, key)
 
-    def known(self) -> Iterator[tuple[str, Key, FactValue]]:
-        """Yield every fact that is known, what it is about, and its value."""
+    def known(self) -> Iterator[tuple[str, Key, Measurement]]:
+        """Yield every fact that is known, what it is about, and how it was measured."""
         return self._facts.known()
 
     def connections(self, fact: str, session: str) -> tuple[Key, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import ip_network
 from itertools import count
+from typing import Any
 
 from engine import Connection, Engine, SessionDescription
 from monitors.events import AddressGone, AddressPresent, FactMeasured, LinkState, OperState
@@ -191,9 +192,15 @@ def parsed(*statements: str) -> Policy:
     return result.policy
 
 
-def fact(name: str, value: FactValue | None, lifetime_s: float | None = None, **about: str) -> FactMeasured:
+def fact(
+    name: str,
+    value: FactValue | None,
+    lifetime_s: float | None = None,
+    measured_at: float | None = None,
+    **about: Any,
+) -> FactMeasured:
     """`fact("rtt", 0.3, interface="eth0", peer="192.0.2.9")`."""
-    return FactMeasured(fact=name, value=value, lifetime_s=lifetime_s, **about)
+    return FactMeasured(fact=name, value=value, lifetime_s=lifetime_s, measured_at=measured_at, **about)
 
 
 def engine_of(names: Iterable[str], *statements: str) -> Engine:

@@ -56,6 +56,9 @@ class Pair:
 
     def tell(self, step: Step) -> tuple[Decision, ...]:
         match step:
+            case ("fact", event, age):
+                at = None if age is None else self.now - age
+                return self.tell(("event", replace(event, measured_at=at)))
             case ("event", event):
                 self.naive.event(event, self.now)
                 return self.engine.handle(event, self.now)
@@ -121,6 +124,18 @@ class Pair:
             self.compare_conditions(name)
             self.compare_verdicts(name)
         self.compare_verdicts(STRANGER)
+        self.compare_measured()
+
+    def compare_measured(self) -> None:
+        """Compare what is known, and since and until when."""
+        ours = set()
+        for told in self.engine.measured():
+            where = "link" if told.interface else "session" if told.session else ""
+            names = (where, told.interface, told.peer, told.session, told.connection)
+            assert told.measured_at is not None
+            until = inf if told.lifetime_s is None else told.measured_at + told.lifetime_s
+            ours.add((told.fact, *filter(None, names), told.value, until, told.measured_at))
+        assert ours == self.naive.measurements()
 
     def compare_conditions(self, name: str) -> None:
         """Compare which conditions hold, for what."""

@@ -37,6 +37,8 @@ EMPHASES = (
 """How often each kind of step is drawn."""
 
 LIFETIMES = (None, None, 0.5, 1.0, 2.0, 3.0)
+AGES = (None, None, None, 0.0, 0.25, 1.0, 2.5, -1.0)
+"""How long ago a value was measured; below 0 by a clock that is ahead of the engine's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +120,15 @@ def _fact(random: Random, policy: Texts) -> Step:
     spoken = _SPOKEN.findall(str(policy))
     fact = random.choice(spoken) if spoken and random.random() < 0.9 else random.choice(sorted(_SUBJECT_OF))
     subject = _SUBJECT_OF[fact]
-    about = {
+    about: dict[str, Any] = {
         "interface": random.choice(INTERFACES) if subject in OF_LINKS else "",
         "peer": random.choice(PEERS[:4]) if subject is Subject.PATH else "",
         "session": random.choice(NAMES[:3]) if subject in (Subject.SESSION, Subject.CONNECTION) else "",
         "connection": random.choice("12") if subject is Subject.CONNECTION else "",
     }
     value = None if random.random() < 0.1 else random.choice(list(FACTS[subject][fact].values()))
-    lifetime = random.choice(LIFETIMES)
-    return ("event", FactMeasured(fact=fact, value=value, lifetime_s=lifetime, **about))
+    event = FactMeasured(fact=fact, value=value, lifetime_s=random.choice(LIFETIMES), **about)
+    return ("fact", event, random.choice(AGES))
 
 
 def _added(random: Random, name: str) -> Step:

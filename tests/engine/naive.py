@@ -195,7 +195,8 @@ class Facts:
 
     def __init__(self, triggers: set[Trigger]) -> None:
         self.triggers = triggers
-        self.values: dict[tuple[str, Key], tuple[Any, float]] = {}  # (value, unknown from)
+        # (value, unknown from, measured at)
+        self.values: dict[tuple[str, Key], tuple[Any, float, float]] = {}
         self.rising: dict[tuple[Pair, Key], float] = {}  # since when A holds and B does not
         self.falling: dict[tuple[Pair, Key], float] = {}  # since when B holds
         self.on: set[tuple[Trigger, Key]] = set()
@@ -231,7 +232,7 @@ class Facts:
 
     def instants(self) -> Iterator[float]:
         """Yield when something changes by time alone."""
-        yield from (until for _, until in self.values.values())
+        yield from (until for _, until, _ in self.values.values())
         for trigger in self.triggers:
             pair, d, e = trigger
             yield from (
@@ -332,11 +333,14 @@ class Naive:
             key = ("link", event.interface, *([str(plain(event.peer))] if event.peer else []))
         if event.peer and str(plain(event.peer)) not in map(self.peer, self.sessions):
             return
-        if event.value is None:
+        at = now if event.measured_at is None else min(event.measured_at, now)
+        until = inf if event.lifetime_s is None else at + event.lifetime_s
+        if at < self.facts.values.get((event.fact, key), (None, inf, -inf))[2]:
+            return
+        if event.value is None or until <= now:
             self.facts.values.pop((event.fact, key), None)
         else:
-            lifetime = inf if event.lifetime_s is None else event.lifetime_s
-            self.facts.values[event.fact, key] = (event.value, now + lifetime)
+            self.facts.values[event.fact, key] = (event.value, until, at)
         self.facts.judge(now)
 
     def derive(self, now: float) -> None:
@@ -344,7 +348,9 @@ class Naive:
         for index, link in self.links.items():
             usable = sum(a.usable for a in self.addresses.values() if a.index == index)
             for fact, value in zip(DERIVED, (link.carrier, link.operstate.value, usable), strict=True):
-                values[fact, ("link", link.interface)] = (value, inf)
+                key = ("link", link.interface)
+                before = self.facts.values.get((fact, key))
+                values[fact, key] = before if before and before[0] == value else (value, inf, now)
         self.facts.values = values
         self.facts.judge(now)
 
@@ -352,6 +358,10 @@ class Naive:
         for entry in list(self.failures):
             if entry[1][0] == interface and address in (None, entry[1][1]):
                 del self.failures[entry]
+
+    def measurements(self) -> set[tuple[Any, ...]]:
+        """Return what is known: fact, names in the order of the key, value, until when, since when."""
+        return {(fact, *key, *known) for (fact, key), known in self.facts.values.items()}
 
     def add(self, description: SessionDescription, current: Point, suspended: bool) -> None:
         state = {"d": description, "current": current, "suspended": suspended}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -53,6 +54,9 @@ class Follower:
 
     def _tell(self, step: Step) -> tuple[Decision, ...]:
         match step:
+            case ("fact", event, age):
+                at = None if age is None else self.now - age
+                return self.engine.handle(replace(event, measured_at=at), self.now)
             case ("event", event):
                 return self.engine.handle(event, self.now)
             case ("add", described, place, suspended) if described.id not in self.live:
