@@ -90,7 +90,7 @@ class AddressLost(Line, frozen=True, kw_only=True, tag="address-gone"):
 
 
 class FactSeen(Line, frozen=True, kw_only=True, tag="fact"):
-    """A fact was measured, or is known no longer."""
+    """A fact was measured, or is known no longer; ``measured_at`` is a time on the engine's clock."""
 
     event: FactMeasured
 
@@ -254,7 +254,9 @@ def decode_line(line: bytes) -> Entry:
         entry = decoded(_decoder, line)
     except msgspec.DecodeError as error:
         raise BadLineError(_why(line, error)) from None
-    if not 0 <= entry.wall <= LAST_WALL_S or abs(entry.clock) > LAST_CLOCK_S:
+    measured_at = entry.event.measured_at if isinstance(entry, FactSeen) else None
+    latest = max(abs(entry.clock), abs(measured_at or 0.0))
+    if not 0 <= entry.wall <= LAST_WALL_S or latest > LAST_CLOCK_S:
         raise BadLineError("the line has a time at which nobody can have written it")
     address = _address(entry)
     if address is not None and not _is_address(address):

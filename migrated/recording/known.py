@@ -115,10 +115,13 @@ class Known:
             self._forget_facts(("interface", gone.event.interface))
 
     def _see_fact(self, entry: FactSeen) -> None:
-        key = _key(entry.event)
-        if entry.event.value is None:
+        """Take a fact in as the engine does: one that was overtaken by another changes nothing."""
+        key, before = _key(entry.event), self._facts.get(_key(entry.event))
+        if before is not None and _measured_at(entry) < _measured_at(before):
+            return
+        if entry.event.value is None or _is_over(entry, entry.clock):
             self._forget_fact(key)
-        elif key in self._facts:
+        elif before is not None:
             self._facts[key] = entry
         elif len(self._facts) < MAX_FACTS:
             self._facts[key] = entry
@@ -149,13 +152,10 @@ class Known:
             self._forget_facts(("peer", peer))
 
     def _present_facts(self, wall: float, clock: float) -> Iterator[FactSeen]:
-        """Return the facts that are known still, each with what is left of its lifetime."""
+        """Return the facts that are known still, each with when it was measured."""
         for seen in self._facts.values():
-            fact = seen.event
-            if fact.lifetime_s is None:
-                yield replace(seen, wall=wall, clock=clock)
-            elif (left := seen.clock + fact.lifetime_s - clock) > 0:
-                yield FactSeen(wall=wall, clock=clock, event=_lasting(fact, left))
+            if not _is_over(seen, clock):
+                yield FactSeen(wall=wall, clock=clock, event=_measured(seen.event, _measured_at(seen)))
 
 
 def _key(fact: FactMeasured) -> FactKey:
@@ -167,7 +167,18 @@ def _owners(fact: FactMeasured) -> tuple[_Owner, ...]:
     return tuple(owner for owner in named if owner[1])
 
 
-def _lasting(fact: FactMeasured, lifetime_s: float) -> FactMeasured:
+def _measured_at(seen: FactSeen) -> float:
+    """Return when a fact was measured, on the engine's clock: at the latest when it was told."""
+    at = seen.event.measured_at
+    return seen.clock if at is None else min(at, seen.clock)
+
+
+def _is_over(seen: FactSeen, clock: float) -> bool:
+    lifetime_s = seen.event.lifetime_s
+    return lifetime_s is not None and _measured_at(seen) + lifetime_s <= clock
+
+
+def _measured(fact: FactMeasured, at: float) -> FactMeasured:
     from dataclasses import replace as with_changes
 
-    return with_changes(fact, lifetime_s=lifetime_s)
+    return with_changes(fact, measured_at=at)

@@ -163,6 +163,8 @@ _FACTS = st.sampled_from(
         FactMeasured(fact="metered", value=True, interface="eth0"),
         FactMeasured(fact="metered", value=False, interface="eth0"),
         FactMeasured(fact="metered", value=True, interface="wlan0", lifetime_s=4.0),
+        FactMeasured(fact="metered", value=False, interface="wlan0", lifetime_s=4.0, measured_at=102.0),
+        FactMeasured(fact="rtt", value=0.5, interface="wlan0", peer="18.31.0.9", measured_at=5.0),
         FactMeasured(fact="rtt", value=0.5, interface="wlan0", peer="18.31.0.9"),
         FactMeasured(fact="rtt", value=0.1, interface="wlan0", peer="18.31.0.9"),
         FactMeasured(fact="rtt", value=None, interface="wlan0", peer="18.31.0.9"),

@@ -68,7 +68,9 @@ EVENTS: dict[type[Entry], Event] = {
     LinkLost: LinkGone(interface="wlan0", index=3),
     AddressSeen: ADDRESS,
     AddressLost: AddressGone(interface="wlan0", index=3, address="2001:db8::5", family=6),
-    FactSeen: FactMeasured(fact="rtt", value=0.3, interface="wlan0", peer="18.31.0.9", lifetime_s=30.0),
+    FactSeen: FactMeasured(
+        fact="rtt", value=0.3, interface="wlan0", peer="18.31.0.9", lifetime_s=30.0, measured_at=11.5
+    ),
 }
 
 OTHERS: tuple[Entry, ...] = (
@@ -191,6 +193,10 @@ def test_no_bytes_make_another_error(line: bytes) -> None:
         (SessionSuspended(wall=1e300, clock=0.5, session="00ff"), "a time at which nobody"),
         (SessionSuspended(wall=-1.0, clock=0.5, session="00ff"), "a time at which nobody"),
         (SessionSuspended(wall=1.5, clock=-1e300, session="00ff"), "a time at which nobody"),
+        (
+            FactSeen(wall=1.5, clock=0.5, event=FactMeasured(fact="hour", value=1.0, measured_at=-1e300)),
+            "a time at which nobody",
+        ),
         (
             SessionMoved(wall=1.5, clock=0.5, session="00ff", attachment=("10.0.0.5", "eth0")),
             "`eth0` is not an",

@@ -195,7 +195,7 @@ def test_numbers_go_on_after_a_restart(tmp_path: Path) -> None:
     assert names[3] == ["events-00000002.jsonl", "events-00000003.jsonl", "events-00000004.jsonl"]
 
 
-def test_a_lifetime_is_what_is_left_of_it(tmp_path: Path) -> None:
+def test_facts_of_a_snapshot_were_measured_when_they_were(tmp_path: Path) -> None:
     async def play(log: Log) -> None:
         log.recorder.event(link("eth0", 2), 0.0)
         for name, lifetime_s in (("short", 5.0), ("long", 60.0), ("ever", None)):
@@ -204,12 +204,22 @@ def test_a_lifetime_is_what_is_left_of_it(tmp_path: Path) -> None:
             )
         log.recorder.event(FactMeasured(fact="gone", value=1.0), 0.0)
         log.recorder.event(FactMeasured(fact="gone", value=None), 0.0)
+        for value, at in ((1.0, 1.0), (2.0, 3.0), (3.0, 2.0)):
+            log.recorder.event(FactMeasured(fact="late", value=value, measured_at=at), 4.0)
+        log.recorder.event(FactMeasured(fact="over", value=1.0, measured_at=1.0), 4.0)
+        log.recorder.event(FactMeasured(fact="over", value=2.0, lifetime_s=1.0, measured_at=2.0), 4.0)
+        log.recorder.event(FactMeasured(fact="ahead", value=1.0, lifetime_s=60.0, measured_at=1e9), 5.0)
         log.now = 10.0
         log.recorder._lose()
 
     log = run(tmp_path, play)
     facts = [entry.event for entry in log.read(log.files()[0]) if isinstance(entry, FactSeen)]
-    assert [(fact.fact, fact.lifetime_s) for fact in facts] == [("long", 50.0), ("ever", None)]
+    assert [(fact.fact, fact.value, fact.lifetime_s, fact.measured_at) for fact in facts] == [
+        ("long", 1.0, 60.0, 0.0),
+        ("ever", 1.0, None, 0.0),
+        ("late", 2.0, None, 3.0),
+        ("ahead", 1.0, 60.0, 5.0),
+    ]
 
 
 def test_a_full_disk_is_told_of_once_and_ends_with_a_snapshot(
