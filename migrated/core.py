@@ -45,6 +45,9 @@ class Programs(Protocol):
     def wants(self, session: ManagedSession) -> bool:
         """Return whether a program wants to be told when the session's peer is silent."""
 
+    def reported(self, session: ManagedSession, *, healthy: bool, reason: str) -> None:
+        """Take in what is said of a session's health in its program's place; ``reason`` is for people."""
+
     def stored(self, session_id: bytes) -> Released | None:
         """Return the connection of a session that was suspended, and released, before the daemon started."""
 
@@ -72,6 +75,7 @@ class Core:
 
     def save(self, session: ManagedSession) -> None:
         """Store a session as it is now. A disk that fails costs what a restart would know, nothing else."""
+        self.sessions.touch(session)
         record = session.record()
         self._stored(
             self.store.save_session,

@@ -1,6 +1,6 @@
 """The keepalive monitor: what programs say of their sessions' health, and how long ago they did.
 
-A program that says once a second that all is well is reported once. Sessions whose programs never say anything
+A program that says once a second that all is well is reported once. Sessions whose programs never say a word
 have neither fact, and suspended ones have none either: their programs can't do anything.
 
 Source: the Migrate paper, section V-E (application keep-alives).
@@ -78,10 +78,8 @@ class KeepaliveMonitor:
 
 
 def _measured(fact: str, session: str, value: FactValue | None) -> FactMeasured:
-    grown = isinstance(value, float)
-    return FactMeasured(
-        fact=fact, value=value, session=session, lifetime_s=lifetime_s(value) if grown else None
-    )
+    limit = lifetime_s(value) if isinstance(value, float) else None
+    return FactMeasured(fact=fact, value=value, session=session, lifetime_s=limit)
 
 
 @hookimpl

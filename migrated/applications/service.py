@@ -16,6 +16,7 @@ from migrated.applications.exports import Exports
 from migrated.applications.farewells import Farewells
 from migrated.applications.holding import Holding
 from migrated.applications.invoking import Invoker
+from migrated.applications.keep_alives import KeepAlives
 from migrated.applications.keeper import Keeper
 from migrated.applications.lifetimes import Lifetimes
 from migrated.applications.refusal import RefusedError, check_owner, own_session
@@ -43,6 +44,7 @@ from sessionlayer.application.messages import (
     GetSession,
     Granted,
     HandlerFailed,
+    KeepAlive,
     KeepRunning,
     RegisterAttachHandler,
     RegisterCompatibility,
@@ -74,6 +76,10 @@ class Applications:
         expected: says of an inode whether it is about to be a session again after a restart.
         store: the continuations on disk.
         resources: what knows descriptors.
+        health_changed: called when a program says something of its health that a monitor would report.
+
+    Attributes:
+        keep_alives: what programs say of their sessions' health.
     """
 
     def __init__(
@@ -85,8 +91,10 @@ class Applications:
         expected: Callable[[int], bool],
         store: ContinuationStore,
         resources: Resources,
+        health_changed: Callable[[], None],
     ) -> None:
         self._core = core
+        self.keep_alives = KeepAlives(core, health_changed)
         self._server = ApplicationServer(path, self._on_request, self._on_gone)
         self._exports = Exports(core)
         self._asking = Asking(core, want, expected, self._exports)
@@ -137,6 +145,7 @@ class Applications:
         self._invoker.end_altered()
         self._lifetimes.check()
         self._streams.check()
+        self.keep_alives.check()
 
     def _check_unanswered(self) -> None:
         """Note which handlers take too long; their sessions stay suspended with their program."""
@@ -184,6 +193,7 @@ class Applications:
     def suspended(self, session: ManagedSession) -> None:
         """Tell the session's program, if it has a handler."""
         self._exports.hold_back(session.session_id)
+        self.keep_alives.suspended(session)
         self._lifetimes.suspended(session)
         self._dependents.suspend(session)
         attachment = self._attachments.of(session.session_id)
@@ -193,6 +203,7 @@ class Applications:
     def live(self, session: ManagedSession) -> None:
         """Give the session to a program, or tell the one that has waited that its session goes on."""
         self._lifetimes.over(session)
+        self.keep_alives.live(session)
         self._dependents.resume(session)
         self._exports.tell(session, lambda: self._go_on(session))
 
@@ -211,6 +222,7 @@ class Applications:
     def ended(self, session: ManagedSession, code: str, reason: str) -> None:
         """Tell the session's program that it is one no more."""
         self._lifetimes.over(session)
+        self.keep_alives.forget(session)
         self._dependents.forget(session)
         self._exports.forget(session.session_id)
         attachment = self._attachments.forget(session.session_id)
@@ -224,13 +236,17 @@ class Applications:
         holding = self._keeper.holdings.of(session.session_id) if code == "lost" else None
         return None if holding is None else self._takers.taker(holding)
 
+    def reported(self, session: ManagedSession, *, healthy: bool, reason: str) -> None:
+        """Take in what is said of a session's health in its program's place."""
+        self.keep_alives.say(session, healthy=healthy, reason=reason)
+
     # What programs ask for.
 
     def _on_request(self, client: Client, request: Request, descriptors: Descriptors) -> None:
         try:
             self._dispatch(client, request, descriptors)
         except RefusedError as error:
-            number = 0 if isinstance(request, KeepRunning | HandlerFailed) else request.number
+            number = 0 if isinstance(request, KeepRunning | HandlerFailed | KeepAlive) else request.number
             client.tell(Denied(number=number, code=error.code, reason=error.reason))
 
     def _dispatch(self, client: Client, request: Request, descriptors: Descriptors) -> None:
@@ -259,6 +275,9 @@ class Applications:
                 self._keeps_running(client, request)
             case HandlerFailed():
                 self._handler_failed(client, request)
+            case KeepAlive():
+                session = own_session(self._core, client.who, request.session)
+                self.reported(session, healthy=request.healthy, reason=request.reason)
             case Freeze():
                 self._freeze(client, request)
             case CloseSession():

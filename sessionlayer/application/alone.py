@@ -270,6 +270,10 @@ class StreamKeeper:
     def fail(self, session: Session, reason: str) -> None:
         """Do nothing: the stream waits by itself."""
 
+    def report_health(self, session: Session, *, healthy: bool, reason: str) -> bool:
+        """Tell nobody: policy is the daemon's, which chooses no links for virtual streams."""
+        return True
+
     def freeze(self, session: Session) -> Outcome[None]:
         """Ask the handler of a suspended session, with urgency."""
         if not session.suspended:

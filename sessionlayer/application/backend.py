@@ -35,6 +35,9 @@ class Backend(Protocol):
     def fail(self, session: Session, reason: str) -> None:
         """Know that the program can't go on with what it was told, and why."""
 
+    def report_health(self, session: Session, *, healthy: bool, reason: str) -> bool:
+        """Know how the session is, if that can be told at once; return whether it can."""
+
     def freeze(self, session: Session) -> Outcome[None]:
         """Have the session's handler asked again, and with more urgency."""
 

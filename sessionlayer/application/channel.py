@@ -80,6 +80,21 @@ def send(connection: socket.socket, message: Request, descriptors: Sequence[int]
         raise DaemonGoneError("the Migrate daemon has gone away") from error
 
 
+def send_or_drop(connection: socket.socket, message: Request) -> bool:
+    """Send one message if that can be done at once, and return whether it was sent.
+
+    Raises:
+        DaemonGoneError: the daemon is not there any more.
+    """
+    try:
+        connection.send(encode(message), socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except (BrokenPipeError, ConnectionError) as error:
+        raise DaemonGoneError("the Migrate daemon has gone away") from error
+    return True
+
+
 def receive(connection: socket.socket) -> tuple[Answer, list[int]]:
     """Return the next message and its descriptors, which are the caller's now.
 

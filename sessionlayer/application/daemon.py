@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
-from sessionlayer.application.channel import close_all, connect, receive, send
+from sessionlayer.application.channel import close_all, connect, receive, send, send_or_drop
 from sessionlayer.application.errors import DaemonGoneError, RefusedError, UnavailableError
 from sessionlayer.application.messages import (
     Answer,
     Denied,
     Granted,
     HandlerFailed,
+    KeepAlive,
     KeepRunning,
     Notice,
     Request,
@@ -95,6 +96,16 @@ class Daemon:
             self._send(message, ())
         except DaemonGoneError:
             return
+
+    def mention(self, message: KeepAlive) -> bool:
+        """Say something that nobody waits for, if the daemon takes it at once; return whether it does."""
+        with self._lock:
+            if self._connection is None:
+                return False
+            try:
+                return send_or_drop(self._connection, message)
+            except DaemonGoneError:
+                return False
 
     def close(self) -> None:
         """End the conversation and its thread; what is pending fails."""

@@ -46,6 +46,10 @@ class Inert:
     def fail(self, session: Session, reason: str) -> None:
         """Do nothing."""
 
+    def report_health(self, session: Session, *, healthy: bool, reason: str) -> bool:
+        """Tell nobody."""
+        return True
+
     def freeze(self, session: Session) -> Outcome[None]:
         """Refuse: it is never suspended."""
         return _refused("the session is not suspended")

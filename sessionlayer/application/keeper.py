@@ -15,6 +15,7 @@ from sessionlayer.application.messages import (
     Export,
     Freeze,
     HandlerFailed,
+    KeepAlive,
     KeepRunning,
     RegisterHandler,
     ReturnContinuation,
@@ -83,6 +84,10 @@ class Keeper:
         """Say that the program can't go on."""
         self._daemon.tell(HandlerFailed(session=session.id, reason=reason))
 
+    def report_health(self, session: Session, *, healthy: bool, reason: str) -> bool:
+        """Tell the daemon."""
+        return self._daemon.mention(KeepAlive(session=session.id, healthy=healthy, reason=reason))
+
     def freeze(self, session: Session) -> Outcome[None]:
         """Demand the session's continuation."""
         return self._ask(lambda number: Freeze(number=number, session=session.id))
@@ -115,6 +120,7 @@ class Keeper:
         for parent in session.parents:
             if parent.id:
                 self.depend(session, parent)
+        session.health.say_again()
 
     def _ask(self, make: Callable[[int], Any], descriptors: Sequence[int] = ()) -> Outcome[None]:
         return self._daemon.request(make, descriptors).then(lambda reply: close_all(reply.descriptors))

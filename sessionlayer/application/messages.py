@@ -24,6 +24,9 @@ MESSAGE_MAX: Final = 65_536
 DESCRIPTORS_MAX: Final = 250
 """Descriptors of a message; the kernel's own limit (SCM_MAX_FD) is 253."""
 
+HEALTH_REASON_MAX: Final = 200
+"""Characters of why a session is not well; of a longer reason the beginning is told."""
+
 SOCKET_NAME: Final = "application.sock"
 """The socket's name in the daemon's runtime folder."""
 
@@ -125,6 +128,17 @@ class HandlerFailed(Struct, frozen=True, kw_only=True, tag="handler-failed"):
     reason: str
 
 
+class KeepAlive(Struct, frozen=True, kw_only=True, tag="keep-alive"):
+    """Say whether all is well with a session, as far as its program can tell; ``reason`` is for people.
+
+    It has no answer, and is said as often as the program likes (section V-E, application keep-alives).
+    """
+
+    session: bytes
+    healthy: bool
+    reason: str = ""
+
+
 class Freeze(Struct, frozen=True, kw_only=True, tag="freeze"):
     """Demand the continuation of a suspended session that has none yet (Table I, freeze)."""
 
@@ -150,6 +164,7 @@ Request = (
     | ReturnContinuation
     | KeepRunning
     | HandlerFailed
+    | KeepAlive
     | Freeze
     | CloseSession
 )

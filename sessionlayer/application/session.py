@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sessionlayer.application.errors import SessionEndedError
 from sessionlayer.application.giving import Giving
 from sessionlayer.application.grip import Connection, Grip, SocketGrip
+from sessionlayer.application.health import Health
 from sessionlayer.application.outcome import Outcome
 from sessionlayer.application.report import log_failure, log_warning
 from sessionlayer.application.runners import LoopRunner, Runner, ThreadRunner
@@ -84,6 +85,7 @@ class Session:
         self.compatibility: tuple[Tag, ...] = ()
         self.parents: set[Session] = set()
         self.giving = Giving(self)
+        self.health = Health(self)
 
     # --- the attribute store (Table I) ---
 
@@ -163,6 +165,27 @@ class Session:
             tags: see `migrate.python_tag` and `migrate.package_tags`; they take the place of earlier ones.
         """
         self.compatibility = tags
+
+    # --- how it is ---
+
+    def keep_alive(self) -> None:
+        """Say that all is well now, as far as the program can tell; as often as it likes.
+
+        The policy's `keepalive-age` is the time since then. It neither waits nor raises anything; without a
+        daemon, and on virtual streams, nobody is told.
+
+        Source: the Migrate paper, section V-E (application keep-alives).
+        """
+        self.report_health(healthy=True)
+
+    def report_health(self, healthy: bool, reason: str = "") -> None:
+        """Say whether all is well, for the policy's `healthy`; otherwise as `keep_alive`.
+
+        Args:
+            healthy: whether the program gets through this session what it needs.
+            reason: what is wrong, for people; the first 200 characters count.
+        """
+        self.health.say(healthy=healthy, reason=reason)
 
     # --- suspension and resumption ---
 

@@ -78,6 +78,7 @@ class Bench:
             expected=lambda inode: False,
             store=ContinuationStore(folder / "state", HostKey.generate(os.urandom)),
             resources=discover_resources(plugins=False),
+            health_changed=lambda: None,
         )
 
     def suspend(self) -> None:
