@@ -132,6 +132,7 @@ class Daemon:
             expected=self._restorer.expects,
             store=continuations,
             resources=discover_resources(plugins=configuration.plugins),
+            health_changed=lambda: None,
         )
         self._core.programs = self._applications
         self._datagrams = DatagramPort(configuration.control_port, self._on_datagram, self._interface_of)
