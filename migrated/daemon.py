@@ -34,6 +34,7 @@ from migrated.kernel.ptrace import let_late_ones_go
 from migrated.kernel.routing import prepare_frozen_route
 from migrated.link_news import LinkNews
 from migrated.mover import Mover
+from migrated.observing import Observations
 from migrated.peers import Peer, Peers
 from migrated.policies import Outcome, PolicyInForce
 from migrated.recording.engine import start_engine
@@ -143,7 +144,7 @@ class Daemon:
             policies,
             control_port=0 if no_kernel else configuration.control_port,
             no_kernel=no_kernel,
-            monitors=self._host.status,
+            observations=Observations(self._core, self._host, facts_of(monitors)),
             continuations=ContinuationReports(continuations, self._applications.expire),
         )
         self._control = ControlServer(configuration.socket, reports)

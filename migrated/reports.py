@@ -6,7 +6,7 @@ import base64
 import os
 import pwd
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import assert_never
 
@@ -23,14 +23,10 @@ from migrated.control.messages import (
     ExpireContinuation,
     Explain,
     ExplanationReport,
-    FactList,
-    FactReport,
-    Facts,
     ForgetPeer,
     LinkList,
     LinkReport,
     Links,
-    MonitorReport,
     Move,
     PeerReport,
     PolicyShow,
@@ -47,14 +43,15 @@ from migrated.control.messages import (
     StatusReport,
     Watch,
 )
+from migrated.control.observations import Facts, Monitors
 from migrated.control.permission import Credentials, choose_session, may_access
 from migrated.core import Core
+from migrated.observing import Observations
 from migrated.peers import Peer, Peers
 from migrated.policies import PolicyInForce
 from migrated.sessions import Condition, ManagedSession
 from migrated.streams.addresses import AddressError, read_destination
 from migrated.streams.ranking import described
-from monitors.host import HostStatus
 from sessionlayer.protocol.keys import fingerprint
 
 
@@ -69,7 +66,7 @@ class Reports:
         *,
         control_port: int,
         no_kernel: str,
-        monitors: Callable[[], HostStatus],
+        observations: Observations,
         continuations: ContinuationReports,
     ) -> None:
         self._core = core
@@ -77,7 +74,7 @@ class Reports:
         self._policies = policies
         self._control_port = control_port
         self._no_kernel = no_kernel
-        self._monitors = monitors
+        self._observations = observations
         self._continuations = continuations
         self._started = time.monotonic()
 
@@ -100,8 +97,8 @@ class Reports:
                 return self._forget_peer(request, who)
             case Explain():
                 return self._explain(request, who)
-            case Facts():
-                return self._facts()
+            case Facts() | Monitors():
+                return self._observations.handle(request, who)
             case Servers():
                 return self._servers(request, who)
             case Continuations() | ShowContinuation() | ExpireContinuation():
@@ -119,7 +116,7 @@ class Reports:
             fingerprint=fingerprint(public),
             control_port=self._control_port,
             peers=tuple(_peer_report(peer) for peer in self._peers),
-            monitors=_monitor_reports(self._monitors()),
+            monitors=self._observations.monitors(),
             sessions=len(self._core.sessions),
             policy_generation=self._policies.generation,
             last_error=self._policies.last_error,
@@ -170,15 +167,6 @@ class Reports:
             return chosen
         explanation = self._core.engine.explain(chosen.name, self._core.now())
         return ExplanationReport(explanation=msgspec.Raw(msgspec.json.encode(explanation)))
-
-    def _facts(self) -> FactList:
-        return FactList(
-            facts=tuple(
-                FactReport(fact=event.fact, value=event.value, interface=event.interface)
-                for event in self._core.engine.measured()
-                if event.value is not None
-            )
-        )
 
     def _servers(self, request: Servers, who: Credentials) -> ServerList | Refused:
         subject = self._subject(request, who)
@@ -248,24 +236,6 @@ def _peer_report(peer: Peer) -> PeerReport:
         dropped=counters.dropped,
         malformed=counters.malformed,
     )
-
-
-def _monitor_reports(status: HostStatus) -> tuple[MonitorReport, ...]:
-    running = [
-        MonitorReport(
-            name=monitor.name,
-            state=monitor.state.value,
-            events=monitor.events,
-            failures=monitor.failures,
-            last_error=monitor.last_error or "",
-        )
-        for monitor in status.monitors
-    ]
-    failed = [
-        MonitorReport(name=failure.name, state="failed", events=0, failures=1, last_error=failure.reason)
-        for failure in status.failures
-    ]
-    return (*running, *failed)
 
 
 def _user(uid: int) -> str:

@@ -33,6 +33,9 @@ _SUBCOMMANDS = {
         "migrated.commands.gateway:gateway", "Let clients reach places over connections that last."
     ),
     "links": Subcommand("migrated.commands.links:links", "List the links, their scores and why."),
+    "monitors": Subcommand(
+        "migrated.commands.monitors:monitors", "List the monitors; follow what they measure."
+    ),
     "move": Subcommand("migrated.commands.move:move", "Move a session to a link by hand."),
     "policy": Subcommand(
         "migrated.commands.policy:policy", "Check, format, test, compare and explain policies."

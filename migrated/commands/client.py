@@ -21,6 +21,7 @@ from migrated.control.messages import (
     SessionList,
     Sessions,
 )
+from migrated.control.observations import MonitorList, Monitors
 from migrated.log import printable
 
 if TYPE_CHECKING:
@@ -170,6 +171,15 @@ def duration(seconds: float) -> str:
     return "0 s"
 
 
+def moment(at: float) -> str:
+    """Return a time (seconds since the epoch) on the local clock, with the date unless it is today's."""
+    from datetime import datetime
+
+    local = datetime.fromtimestamp(at).astimezone()
+    today = datetime.fromtimestamp(time.time()).astimezone().date()
+    return f"{local:%H:%M:%S}" if local.date() == today else f"{local:%Y-%m-%d %H:%M:%S}"
+
+
 def complete_session(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the sessions whose id begins so, as the shell's completion wants them."""
     from click.shell_completion import CompletionItem
@@ -209,6 +219,19 @@ def complete_link(ctx: click.Context, _: click.Parameter, incomplete: str) -> li
     links = answer.links if isinstance(answer, LinkList) else ()
     found = {link.name: link.address for link in links if link.name.startswith(incomplete)}
     return [CompletionItem(name, help=address) for name, address in found.items()]
+
+
+def complete_monitor(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the monitors whose name begins so, as the shell's completion wants them."""
+    from click.shell_completion import CompletionItem
+
+    answer = _ask_quietly(ctx, Monitors())
+    found = answer.monitors if isinstance(answer, MonitorList) else ()
+    return [
+        CompletionItem(printable(monitor.name), help=printable(monitor.state))
+        for monitor in found
+        if monitor.name.startswith(incomplete)
+    ]
 
 
 def _ask_quietly(ctx: click.Context, message: Request) -> Answer | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -14,21 +17,25 @@ from migrated.commands.client import (
     json_option,
     socket_option,
 )
-from migrated.control.messages import MonitorReport, PeerReport, Status, StatusReport
+from migrated.control.messages import PeerReport, Status, StatusReport
+from migrated.control.observations import MonitorReport
 from migrated.log import printable
+
+_WORDS: Final = {"running": "run", "stopped": "do not run"}
+_NAMED_AT_MOST: Final = 5
 
 
 @click.command()
 @socket_option
 @json_option
 def status(socket: Path | None, as_json: bool) -> None:
-    """Say how the daemon is, which peers it has, and how its monitors do.
+    """Say how the daemon is, which peers it has, and whether its monitors do well.
 
     The host key is what another host lists under `pinned_keys`. The exit status is 0 if
     the daemon answers, 1 if it refuses, 2 if it cannot be reached.
 
     DROPPED counts datagrams in a peer's name that were not authentic, or came again;
-    MALFORMED those that were authentic and made no sense.
+    MALFORMED those that were authentic and made no sense. `migrate monitors` tells of each monitor.
 
     \b
     Examples:
@@ -45,8 +52,6 @@ def status(socket: Path | None, as_json: bool) -> None:
         echo_table(
             ("PEER", "ADDRESS", "FINGERPRINT", "STATE", "DROPPED", "MALFORMED"), map(_peer_row, report.peers)
         )
-    click.echo()
-    echo_table(("MONITOR", "STATE", "EVENTS", "FAILURES", "LAST ERROR"), map(_monitor_row, report.monitors))
 
 
 def _echo_daemon(report: StatusReport) -> None:
@@ -61,6 +66,7 @@ def _echo_daemon(report: StatusReport) -> None:
     click.echo(f"policy       generation {report.policy_generation}")
     if report.last_error:
         click.echo(f"  the files on disk are not in force: {printable(report.last_error)}")
+    click.echo(f"monitors     {_monitors_line(report.monitors)}")
 
 
 def _peer_row(peer: PeerReport) -> tuple[str, ...]:
@@ -68,5 +74,12 @@ def _peer_row(peer: PeerReport) -> tuple[str, ...]:
     return (peer.name, peer.address, peer.fingerprint, state, str(peer.dropped), str(peer.malformed))
 
 
-def _monitor_row(monitor: MonitorReport) -> tuple[str, ...]:
-    return (monitor.name, monitor.state, str(monitor.events), str(monitor.failures), monitor.last_error)
+def _monitors_line(monitors: Sequence[MonitorReport]) -> str:
+    """Return how many monitors do what, and which are in trouble."""
+    well = Counter(_WORDS.get(monitor.state, monitor.state) for monitor in monitors if not monitor.troubled)
+    parts = [f"{number} {word}" for word, number in well.most_common()]
+    troubled = [printable(monitor.name) for monitor in monitors if monitor.troubled]
+    if troubled:
+        named = ", ".join(troubled[:_NAMED_AT_MOST]) + (", ..." if len(troubled) > _NAMED_AT_MOST else "")
+        parts.append(f"{len(troubled)} failed: {named}; see `migrate monitors`")
+    return ", ".join(parts) or "none"

@@ -8,13 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 from weakref import WeakSet
 
-from migrated.control.messages import EventReport
+from migrated.control.messages import MISSED, EventReport
 
 MAX_UNREAD: Final = 1024
 """Events that wait for one watcher. Beyond it the oldest are dropped, and the watcher is told how many."""
-
-MISSED: Final = "missed"
-"""The name of the event that says how many others (its field ``count``) a watcher missed."""
 
 
 class Broadcast:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -48,30 +48,51 @@ def request(path: Path, message: Request, timeout_s: float = ANSWER_TIMEOUT_S) -
 
     Args:
         path: the control socket.
-        message: anything but `Watch`.
+        message: one that has one answer.
         timeout_s: seconds that each step may take.
 
     Raises:
         UnreachableError: no daemon answers there.
         RefusedError: the daemon refuses.
     """
-    with _conversation(path, timeout_s) as (sock, lines):
-        _send(sock, message)
-        return _receive(lines)
+    with conversation(path, timeout_s) as ask:
+        return ask(message)
 
 
-def watch(path: Path) -> Generator[EventReport, None, None]:
-    """Return the daemon's events as they happen, until the daemon ends.
+@contextmanager
+def conversation(path: Path, timeout_s: float = ANSWER_TIMEOUT_S) -> Iterator[Callable[[Request], Answer]]:
+    """Yield a function that asks the daemon one thing after the other, over one connection.
 
     Args:
         path: the control socket.
+        timeout_s: seconds that each step may take.
 
     Raises:
         UnreachableError: no daemon answers there, or it has ended.
         RefusedError: the daemon refuses.
     """
-    with _conversation(path, ANSWER_TIMEOUT_S) as (sock, lines):
-        _send(sock, Watch())
+    with _connected(path, timeout_s) as (sock, lines):
+
+        def ask(message: Request) -> Answer:
+            _send(sock, message)
+            return _receive(lines)
+
+        yield ask
+
+
+def watch(path: Path, message: Watch | None = None) -> Generator[EventReport, None, None]:
+    """Return events as they happen, until the daemon ends.
+
+    Args:
+        path: the control socket.
+        message: which events; by default all of the daemon's own.
+
+    Raises:
+        UnreachableError: no daemon answers there, or it has ended.
+        RefusedError: the daemon refuses.
+    """
+    with _connected(path, ANSWER_TIMEOUT_S) as (sock, lines):
+        _send(sock, message or Watch())
         sock.settimeout(None)
         while True:
             event = _receive(lines)
@@ -83,7 +104,7 @@ def watch(path: Path) -> Generator[EventReport, None, None]:
 
 
 @contextmanager
-def _conversation(path: Path, timeout_s: float) -> Iterator[tuple[socket.socket, BinaryIO]]:
+def _connected(path: Path, timeout_s: float) -> Iterator[tuple[socket.socket, BinaryIO]]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(timeout_s)
         _connect(sock, path)

@@ -1,7 +1,8 @@
 """What goes over the control socket: one JSON object per line, told apart by its ``type``.
 
-A client sends requests; each gets one answer, in order. After `Watch` the answers are
-`EventReport` objects until the client closes the connection. Times are seconds since the epoch.
+A client sends requests; each gets one answer, in order. After `Watch`, and after `Events` that is to
+follow, the answers are `EventReport` objects until the client closes the connection. Times are seconds since
+the epoch. What is said of monitors stands in `observations`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
+from migrated.control.observations import FactList, Facts, MonitorList, MonitorReport, Monitors
 from sessionlayer.decoding import decoded
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ MAX_REQUEST_BYTES: Final = 4096
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """Longest answer line that a client reads: about 200,000 sessions."""
+
+MISSED: Final = "missed"
+"""The name of the event that says how many others (its field ``count``) a watcher missed."""
 
 
 class Status(Struct, frozen=True, kw_only=True, tag="status"):
@@ -96,10 +101,6 @@ class Servers(Struct, frozen=True, kw_only=True, tag="servers"):
     current: str = ""
 
 
-class Facts(Struct, frozen=True, kw_only=True, tag="facts"):
-    """Ask for what is measured of the host and its links."""
-
-
 Request = (
     Status
     | Sessions
@@ -114,6 +115,7 @@ Request = (
     | ExpireContinuation
     | Servers
     | Facts
+    | Monitors
 )
 
 
@@ -131,16 +133,6 @@ class PeerReport(Struct, frozen=True, kw_only=True):
     silent: bool
     dropped: int = 0
     malformed: int = 0
-
-
-class MonitorReport(Struct, frozen=True, kw_only=True):
-    """A monitor: its state, how many events it reported and how often it failed."""
-
-    name: str
-    state: str
-    events: int
-    failures: int
-    last_error: str = ""
 
 
 class StatusReport(Struct, frozen=True, kw_only=True, tag="status-report"):
@@ -308,20 +300,6 @@ class ExplanationReport(Struct, frozen=True, kw_only=True, tag="explanation"):
         return msgspec.json.decode(self.explanation, type=Explanation)
 
 
-class FactReport(Struct, frozen=True, kw_only=True):
-    """The value of a fact now, in the fact's own unit; ``interface`` is empty where it is about the host."""
-
-    fact: str
-    value: float | bool | str
-    interface: str = ""
-
-
-class FactList(Struct, frozen=True, kw_only=True, tag="fact-list"):
-    """What is measured of the host and its links."""
-
-    facts: tuple[FactReport, ...]
-
-
 class ServerReport(Struct, frozen=True, kw_only=True):
     """A candidate server: its score, whether it may be used at all, and the statements that say so."""
 
@@ -364,6 +342,12 @@ class EventReport(Struct, frozen=True, kw_only=True, tag="event"):
     fields: dict[str, Any]
 
 
+class EventList(Struct, frozen=True, kw_only=True, tag="event-list"):
+    """What monitors reported, the latest at the end."""
+
+    events: tuple[EventReport, ...]
+
+
 Answer = (
     StatusReport
     | SessionList
@@ -374,6 +358,7 @@ Answer = (
     | ContinuationReport
     | ServerList
     | FactList
+    | MonitorList
     | Done
     | Refused
     | EventReport

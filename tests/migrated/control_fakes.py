@@ -21,14 +21,10 @@ from migrated.control.messages import (
     EventReport,
     ExpireContinuation,
     Explain,
-    FactList,
-    FactReport,
-    Facts,
     ForgetPeer,
     LinkList,
     LinkReport,
     Links,
-    MonitorReport,
     Move,
     PeerReport,
     PolicyReport,
@@ -47,8 +43,57 @@ from migrated.control.messages import (
     StatusReport,
     Watch,
 )
+from migrated.control.observations import (
+    FactList,
+    FactReport,
+    Facts,
+    MonitorList,
+    MonitorReport,
+    Monitors,
+)
 from migrated.control.permission import Credentials, choose_session, may_access
 from migrated.control.server import ControlServer
+
+MONITORS = MonitorList(
+    monitors=(
+        MonitorReport(
+            name="carrier",
+            state="running",
+            kind="built-in",
+            facts=("carrier", "operstate"),
+            events=12,
+            failures=1,
+            last_error="oops [b]",
+            last_error_at=1.5e9,
+            last_event="eth0 is up\x1b[2J",
+            last_event_at=1.5e9,
+            cost_s=0.9,
+            longest_step_s=0.0125,
+        ),
+        MonitorReport(
+            name="power",
+            state="not available",
+            kind="built-in",
+            detail="there is no battery",
+            facts=("battery",),
+            events=0,
+            failures=0,
+        ),
+        MonitorReport(
+            name="weather",
+            state="failed to load",
+            kind="plugin",
+            origin="migrate-weather 1.0",
+            detail="ImportError: no module named `sky`",
+            troubled=True,
+            events=0,
+            failures=1,
+            last_error="ImportError: no module named `sky`",
+        ),
+    ),
+    uptime_s=3600.0,
+    merged=3,
+)
 
 STATUS = StatusReport(
     version="1.2",
@@ -68,7 +113,7 @@ STATUS = StatusReport(
             malformed=3,
         ),
     ),
-    monitors=(MonitorReport(name="carrier", state="running", events=12, failures=1, last_error="oops [b]"),),
+    monitors=MONITORS.monitors,
     sessions=2,
     policy_generation=3,
     last_error="a.policy:1:1: error",
@@ -124,7 +169,9 @@ FACTS = FactList(
         FactReport(fact="hour", value=7.0),
         FactReport(fact="plugin.unheard-of", value=1.0),
         FactReport(fact="weekday", value="friday"),
-        FactReport(fact="wifi.signal", value=-71.0, interface="wlan0"),
+        FactReport(fact="wifi.signal", value=-71.0, unit="dbm", interface="wlan0", measured_at=1.5e9),
+        FactReport(fact="rtt", value=0.031, unit="s", interface="wlan0", peer="10.0.0.9", expires_at=4e9),
+        FactReport(fact="rto", value=0.2, unit="s", session="aa11" + "0" * 28, connection="4711"),
     )
 )
 
@@ -179,6 +226,9 @@ class FakeHandler:
         self.shown: list[ShowContinuation] = []
         self.continuations: tuple[ContinuationSummary, ...] = (CONTINUATION.summary, ALTERED)
         self.asked: list[Servers] = []
+        self.monitors = MONITORS
+        self.readings = [FACTS]
+        self.facts_asked: list[Facts] = []
         self.broadcast = Broadcast()
         self.watched = threading.Event()
 
@@ -214,7 +264,10 @@ class FakeHandler:
             case ExpireContinuation():
                 return Done(message=f"session {request.session} is given up")
             case Facts():
-                return FACTS
+                self.facts_asked.append(request)
+                return self.readings.pop(0) if len(self.readings) > 1 else self.readings[0]
+            case Monitors():
+                return self.monitors
             case Servers():
                 self.asked.append(request)
                 rows = enumerate(reversed(request.candidates))

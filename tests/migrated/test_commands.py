@@ -59,7 +59,7 @@ def test_status(running: RunningServer) -> None:
         assert words in result.output
     assert "not in force: a.policy:1:1: error" in result.output
     assert ["b.net", "10.0.0.2", "SHA256:y", "heard,", "silent", "7", "3"] in table(result)
-    assert ["carrier", "running", "12", "1", "oops", "[b]"] in table(result)
+    assert "monitors     1 run, 1 not available, 1 failed: weather; see `migrate monitors`\n" in result.output
 
 
 def test_sessions(running: RunningServer) -> None:

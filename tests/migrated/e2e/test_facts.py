@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from migrated.control.messages import Explain, ExplanationReport, FactList, Facts
+from migrated.control.messages import Explain, ExplanationReport
+from migrated.control.observations import FactList, Facts
 from tests.migrated.e2e.arena import Arena
 
 POLICY = """\

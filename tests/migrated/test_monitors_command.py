@@ -1,0 +1,101 @@
+"""`migrate monitors`: the list, and what it is taken for without a subcommand."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.shell_completion import ShellComplete
+from click.testing import CliRunner, Result
+from msgspec.structs import replace
+
+from migrated.commands import cli
+from tests.migrated.control_fakes import MONITORS, RunningServer, running_server
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[RunningServer]:
+    monkeypatch.setenv("MIGRATE_SOCKET", str(tmp_path / "s"))
+    with running_server(tmp_path / "s", {"aa11": os.getuid()}) as server:
+        yield server
+
+
+def migrate(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["monitors", *arguments], prog_name="migrate")
+
+
+def test_every_monitor_is_a_row_with_its_state_and_why(running: RunningServer) -> None:
+    result = migrate()
+    header, carrier, power, weather, losses = result.output.splitlines()
+    assert header.split() == ["MONITOR", "KIND", "STATE", "FACTS", "EVENTS", "LAST", "EVENT", "ERRORS", "COST"]
+    assert carrier.split()[:5] == ["carrier", "built-in", "running", "2", "12"]
+    assert "d ago: eth0 is up\\x1b[2J" in carrier
+    assert carrier.split()[-3:] == ["1", "15", "ms/min"]
+    assert "not available: there is no battery" in power
+    assert "failed to load: ImportError: no module named `sky`" in weather
+    assert losses == "3 events gave way to later ones about the same, for want of room"
+
+
+def test_the_exit_status_says_whether_one_is_in_trouble(running: RunningServer) -> None:
+    assert migrate().exit_code == 1
+    assert migrate("--json").exit_code == 1
+    assert migrate("carrier", "power").exit_code == 0
+    running.handler.monitors = replace(MONITORS, monitors=MONITORS.monitors[:2])
+    assert migrate().exit_code == 0
+
+
+def test_verbose_tells_of_origin_cost_and_errors(running: RunningServer) -> None:
+    header, weather, _ = migrate("-v", "weather").output.splitlines()
+    for words in ("LONGEST STEP", "RESTARTS", "ORIGIN", "MEASURES", "LAST ERROR"):
+        assert words in header
+    assert "migrate-weather 1.0" in weather
+    _, carrier, _ = migrate("list", "-v", "carrier").output.splitlines()
+    assert "12.5 ms" in carrier
+    assert "carrier, operstate" in carrier
+    assert carrier.rstrip().endswith("d ago: oops [b]")
+
+
+def test_what_is_no_command_is_for_the_list(running: RunningServer) -> None:
+    for arguments in ((), ("carrier",), ("-v",), ("--json", "power")):
+        assert migrate(*arguments).output == migrate("list", *arguments).output
+    assert "live table" in migrate("--help").output
+
+
+def test_json_is_the_answer_of_the_daemon(running: RunningServer) -> None:
+    found = json.loads(migrate("--json", "power").output)
+    assert (found["merged"], found["uptime_s"]) == (3, 3600.0)
+    (power,) = found["monitors"]
+    assert (power["detail"], power["troubled"]) == ("there is no battery", False)
+
+
+def test_a_name_that_no_monitor_has_is_an_error(running: RunningServer) -> None:
+    result = migrate("wether")
+    assert result.exit_code == 2
+    assert "there is no monitor `wether`; did you mean `weather`?" in result.stderr
+
+
+@pytest.mark.parametrize("command", [(), ("list",), ("watch",)])
+def test_without_a_daemon_the_status_is_2(tmp_path: Path, command: tuple[str, ...]) -> None:
+    result = migrate(*command, "--socket", str(tmp_path / "none"))
+    assert result.exit_code == 2
+    assert "no daemon is running" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "typed", "expected"),
+    [
+        ([], "", {"list", "watch", "carrier", "power", "weather"}),
+        ([], "w", {"watch", "weather"}),
+        ([], "--v", {"--verbose"}),
+        (["power"], "c", {"carrier"}),
+        (["list"], "c", {"carrier"}),
+        (["watch"], "wifi.", {"wifi.signal", "wifi.ssid"}),
+    ],
+)
+def test_completion(running: RunningServer, before: list[str], typed: str, expected: set[str]) -> None:
+    completer = ShellComplete(cli, {}, "migrate", "_MIGRATE_COMPLETE")
+    found = [item.value for item in completer.get_completions(["monitors", *before], typed)]
+    assert sorted(found) == sorted(expected)
