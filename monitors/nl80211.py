@@ -44,8 +44,8 @@ _CLIENTS: Final = frozenset({2, 8})  # NL80211_IFTYPE_STATION, NL80211_IFTYPE_P2
 class WirelessLink:
     """A link that is, or can be, a client of a wireless network.
 
-    ``ssid`` is the network's name, ``None`` while it is in none; ``signal_dbm`` how strong it hears the access
-    point, averaged by the driver, ``None`` if that does not say.
+    ``ssid`` is the network's name, ``None`` while it is in none; ``signal_dbm`` how strong it hears the
+    access point, averaged by the driver, ``None`` if that does not say.
     """
 
     interface: str

@@ -13,6 +13,8 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from typing import Protocol
 
+from msgspec import Struct
+
 from monitors import genetlink, nl80211
 from monitors.events import FactMeasured
 from monitors.facts import WIFI_SIGNAL, WIFI_SSID, Fact, FactValue
@@ -20,7 +22,9 @@ from monitors.genetlink import NETLINK_GENERIC, Family
 from monitors.hints import await_hint, subscribe
 from monitors.ledger import Key, Ledger, Standing
 from monitors.nl80211 import WirelessLink
+from monitors.settings import read
 from monitors.spec import Monitor, NotAvailableError, Report, hookimpl
+from monitors.surroundings import Surroundings
 
 POLL_S = 2.0
 IDLE_S = 60.0
@@ -33,6 +37,10 @@ STEP_DB = 2
 LIFETIME_S = 10.0
 
 _STANDING = Standing(lifetime_s=LIFETIME_S, again_s=LIFETIME_S / 2)
+
+
+class Settings(Struct, frozen=True):
+    """What can be set of this monitor: nothing."""
 
 
 class Radio(Protocol):
@@ -166,6 +174,14 @@ class WifiMonitor:
 
 
 @hookimpl
-def migrate_monitors() -> tuple[Monitor, ...]:
-    """Offer the Wi-Fi monitor."""
+def migrate_monitors(surroundings: Surroundings) -> tuple[Monitor, ...]:
+    """Offer the Wi-Fi monitor.
+
+    Args:
+        surroundings: where its settings would be; it has none.
+
+    Raises:
+        SettingsError: somebody set something.
+    """
+    read(surroundings.settings(WifiMonitor.name), Settings)
     return (WifiMonitor(),)
