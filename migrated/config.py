@@ -44,6 +44,8 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "trust.incoming": '"tofu" or "pinned"',
     "pinned_keys": "a list of host keys in base64, as `migrate status` prints them on the peer's host",
     "plugins": "true or false",
+    "plugin_folders": 'a list of folders, such as ["monitors.d"]',
+    "monitors": "a table for each monitor, such as [monitors.wifi]",
     "recording": 'a table with the keys "enabled", "files" and "file_size"',
     "recording.enabled": "true or false",
     "recording.files": "a number from 2 to 1000",
@@ -96,7 +98,9 @@ class Configuration(Struct, frozen=True, kw_only=True):
         runtime_folder: the control socket; need not survive a reboot.
         trust: how host keys of peers are judged.
         pinned_keys: host keys (32 bytes each) that are trusted whatever ``trust`` says.
-        plugins: whether monitors of other distributions are loaded.
+        plugins: whether monitors, and handlers of resources, are loaded that others wrote.
+        plugin_folders: where monitors are that consist of one file.
+        monitors: the settings of each monitor, by its name, as they were written.
         recording: what is written down of events.
     """
 
@@ -109,6 +113,8 @@ class Configuration(Struct, frozen=True, kw_only=True):
     trust: Trust = Trust()
     pinned_keys: tuple[Annotated[bytes, Meta(min_length=_KEY_BYTES, max_length=_KEY_BYTES)], ...] = ()
     plugins: bool = True
+    plugin_folders: tuple[Path, ...] = ()
+    monitors: Mapping[str, Mapping[str, object]] = msgspec.field(default_factory=dict)
     recording: Recording = Recording()
 
     @property
@@ -195,6 +201,7 @@ def _defaults(file: Path) -> dict[str, Any]:
     )
     return {
         **_default_policies(),
+        "plugin_folders": ["monitors.d"],
         "state_folder": str(state),
         "runtime_folder": str(SYSTEM_RUNTIME_FOLDER if _is_root() else _user_runtime_folder(state)),
     }
@@ -271,7 +278,8 @@ def _keys(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Return all keys, those of tables in tables with a dot between."""
     for name, value in table.items():
         yield prefix + name
-        if isinstance(value, dict) and prefix + name in _EXPECTED:
+        # What a monitor expects in its table is its own affair.
+        if isinstance(value, dict) and prefix + name in _EXPECTED and prefix + name != "monitors":
             yield from _keys(value, f"{prefix}{name}.")
 
 

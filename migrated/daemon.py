@@ -9,9 +9,8 @@ import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
-from itertools import groupby
 from pathlib import Path
-from typing import Final, Literal, assert_never
+from typing import Final, Literal
 
 import click
 
@@ -36,6 +35,7 @@ from migrated.link_news import LinkNews
 from migrated.mover import Mover
 from migrated.observing import Observations
 from migrated.peers import Peer, Peers
+from migrated.performing import Performer
 from migrated.policies import Outcome, PolicyInForce
 from migrated.recording.engine import start_engine
 from migrated.reloading import Reloader, tell_refused
@@ -45,28 +45,12 @@ from migrated.restore import Restorer
 from migrated.sessions import SessionTable
 from migrated.silence import park_the_distressed, resume_the_heard
 from migrated.store import Store, StoreError
+from migrated.surroundings import DaemonSurroundings
 from migrated.tasks import run_until
 from monitors.discovery import discover
 from monitors.host import MonitorHost
 from sessionlayer.application.messages import SOCKET_NAME
-from sessionlayer.protocol.commands import (
-    AdoptionRefused,
-    AttributesImported,
-    CheckAdoption,
-    Command,
-    FinishMove,
-    FreezeHeld,
-    MoveRefused,
-    PathFailed,
-    PathValidated,
-    PeerHeard,
-    PeerSilent,
-    RebindForPeer,
-    ReleaseHeld,
-    SendDatagram,
-    SessionAdopted,
-    SessionReleased,
-)
+from sessionlayer.protocol.commands import Command
 from sessionlayer.protocol.limits import ADDRESSES_MAX
 from sessionlayer.protocol.session import SessionRecord
 from sessionlayer.protocol.values import Path as DatagramPath
@@ -91,7 +75,14 @@ class Daemon:
     def __init__(self, configuration: Configuration, no_kernel: str = "") -> None:
         self._loop = asyncio.get_running_loop()
         self._configuration, self._no_kernel = configuration, no_kernel
-        monitors = discover(plugins=configuration.plugins)
+        self._surroundings = DaemonSurroundings(
+            settings=configuration.monitors,
+            state_folder=configuration.state_folder,
+        )
+        monitors = discover(
+            plugins=configuration.plugins,
+            surroundings=self._surroundings,
+        )
         policies = PolicyInForce(partial(facts_of, monitors))
         outcome = policies.take(policies.read(configuration.policy_files()))
         journal = Journal()
@@ -133,10 +124,20 @@ class Daemon:
             expected=self._restorer.expects,
             store=continuations,
             resources=discover_resources(plugins=configuration.plugins),
-            health_changed=lambda: None,
+            health_changed=self._surroundings.touched,
         )
         self._core.programs = self._applications
+        self._surroundings.begin(self._core, self._peers, self._applications.keep_alives.all)
         self._datagrams = DatagramPort(configuration.control_port, self._on_datagram, self._interface_of)
+        self._performer = Performer(
+            core=self._core,
+            datagrams=self._datagrams,
+            adopter=self._adopter,
+            handoffs=self._handoffs,
+            mover=self._mover,
+            applications=self._applications,
+            surroundings=self._surroundings,
+        )
         self._host = MonitorHost(monitors, clock=self._loop.time)
         reports = Reports(
             self._core,
@@ -205,8 +206,10 @@ class Daemon:
             for event in events:
                 self._news.take_in(event)
                 self.carry_out(self._core.engine.handle(event, now))
+            addresses = self._own_addresses()
             for peer in self._peers:
-                peer.association.set_addresses(self._own_addresses())
+                peer.association.set_addresses(addresses)
+            self._surroundings.look(self._core.engine.points())
 
     async def _watch_connections(self) -> None:
         turn = 0
@@ -237,7 +240,8 @@ class Daemon:
         self._schedule()
 
     def _schedule(self) -> None:
-        """Set the one timer to the next thing that is due."""
+        """Set the one timer to the next thing that is due, and have monitors told of what was done."""
+        self._surroundings.look()
         deadlines = [peer.association.next_deadline() for peer in self._peers]
         if (due := self._core.engine.next_deadline()) is not None:
             deadlines.append(due)
@@ -266,61 +270,8 @@ class Daemon:
 
     def perform(self, peer: Peer, commands: Sequence[Command]) -> None:
         """Carry out what an association asks for, in order."""
-        for _, alike in groupby(commands, key=type):
-            of_a_kind = list(alike)
-            if not self._handoffs.on_held(peer, of_a_kind):
-                for command in of_a_kind:
-                    self._perform_one(peer, command)
+        self._performer.perform(peer, commands)
         self._schedule()
-
-    def _perform_one(self, peer: Peer, command: Command) -> None:
-        match command:
-            case SendDatagram():
-                self._datagrams.send(command.data, command.path)
-            case CheckAdoption():
-                self._adopter.on_check(peer, command)
-            case SessionAdopted():
-                self._adopter.on_adopted(peer, command)
-            case AdoptionRefused():
-                self._adopter.on_refused(peer, command)
-            case RebindForPeer():
-                self._handoffs.on_rebind_for_peer(peer, command)
-            case FinishMove():
-                self._handoffs.on_finish(peer, command)
-            case MoveRefused():
-                self._handoffs.on_refused(peer, command)
-            case FreezeHeld() | ReleaseHeld():
-                pass  # all at once, in `perform`
-            case PathValidated():
-                self._mover.on_path_validated(peer, command)
-            case PathFailed():
-                self._mover.on_path_failed(peer, command)
-            case SessionReleased():
-                self._on_released(peer, command)
-            case AttributesImported():
-                self._on_imported(peer, command)
-            case PeerSilent():
-                self._on_silence(peer, silent=True)
-            case PeerHeard():
-                self._on_silence(peer, silent=False)
-            case _:
-                assert_never(command)
-
-    def _on_released(self, peer: Peer, command: SessionReleased) -> None:
-        session = self._core.sessions.of_id(command.session_id)
-        if session is not None and session.peer is peer:
-            self._core.end(session, "the peer says that its connection has ended", tell_peer=False)
-
-    def _on_imported(self, peer: Peer, command: AttributesImported) -> None:
-        session = self._core.sessions.of_id(command.session_id)
-        if session is not None and session.peer is peer:
-            self._applications.imported(session)
-
-    def _on_silence(self, peer: Peer, *, silent: bool) -> None:
-        peer.silent = silent
-        self._core.journal.tell("peer-silent" if silent else "peer-heard", peer=peer.name)
-        if silent:
-            self._adopter.on_silent(peer)
 
     # Associations.
 

@@ -178,10 +178,11 @@ class ManagedSession:
 
 @dataclass(slots=True)
 class SessionTable:
-    """All sessions, by id, and by socket where they have one."""
+    """All sessions, by id, and by socket where they have one; and which of them have changed."""
 
     _by_id: dict[bytes, ManagedSession] = field(default_factory=dict)
     _by_inode: dict[int, ManagedSession] = field(default_factory=dict)
+    _changed: dict[bytes, None] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[ManagedSession]:
         return iter(tuple(self._by_id.values()))
@@ -194,11 +195,13 @@ class SessionTable:
         self._by_id[session.session_id] = session
         if session.socket.inode:
             self._by_inode[session.socket.inode] = session
+        self.touch(session)
 
     def remove(self, session: ManagedSession) -> None:
         """Forget a session."""
         self._by_id.pop(session.session_id, None)
         self._by_inode.pop(session.socket.inode, None)
+        self.touch(session)
 
     def change_socket(self, session: ManagedSession, inode: int) -> None:
         """Know a session by another socket from now on, or by none (0)."""
@@ -206,6 +209,22 @@ class SessionTable:
         session.socket.inode = inode
         if inode:
             self._by_inode[inode] = session
+        self.touch(session)
+
+    def touch(self, session: ManagedSession) -> None:
+        """Note that a session has come, gone, moved, been frozen or gone on."""
+        self._changed[session.session_id] = None
+
+    @property
+    def has_changed(self) -> bool:
+        """Return whether a session was touched since `take_changed`."""
+        return bool(self._changed)
+
+    def take_changed(self) -> tuple[bytes, ...]:
+        """Return the ids of the sessions that were touched since the last call, in that order."""
+        changed = tuple(self._changed)
+        self._changed.clear()
+        return changed
 
     def of_id(self, session_id: bytes) -> ManagedSession | None:
         """Return the session with this 16-byte id."""
