@@ -63,7 +63,7 @@ demo-programs:
 	@tools/setup programs ip unshare
 
 test-programs:
-	@tools/setup programs ip nft unshare setpriv ssh sshd scp curl ex
+	@tools/setup programs ip nft unshare setpriv ssh sshd scp curl ex dbus-daemon
 
 slow-programs: test-programs
 	@tools/setup programs ffmpeg

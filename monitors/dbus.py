@@ -1,0 +1,429 @@
+"""One service of the system bus: whether it runs, what it answers, and what it says unasked.
+
+The only module that imports dbus_fast, and only when a bus is spoken to: that takes 0.1 s and 4 MB.
+
+Rules:
+
+* Subscribe first, ask second: what changes in between is heard.
+* Every local user may send any signal to any program of the system bus. One counts only if its sender owns
+  the service's name at that moment, and only the bus itself says who does.
+* Calls go to the owner, never to the name: nothing is started that doesn't run.
+* A bus that doesn't answer within `ANSWER_LIMIT_S`, closes, sends what can't be read, or sends faster than it
+  is listened to has failed: the connection is given up, and with the next one everything is asked anew.
+* File descriptors are taken by a connection that lives for one call. One that stayed open for them would have
+  to take those of anybody.
+
+Source: the D-Bus specification 0.43, sections "Message Bus Messages" and "Match Rules".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from enum import Enum
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+
+if TYPE_CHECKING:
+    from dbus_fast.aio import MessageBus
+    from dbus_fast.message import Message
+
+ANSWER_LIMIT_S = 10.0
+"""How long the bus and its services may take to answer; starting machines are slow."""
+
+NEWS_LIMIT = 4096
+"""How many signals of a service may wait to be read."""
+
+LOOK_AGAIN_S = 60.0
+"""Seconds after which a bus that is not there, or has failed, is tried again."""
+
+PROPERTIES = "org.freedesktop.DBus.Properties"
+
+_BUS = "org.freedesktop.DBus"
+_BUS_PATH = "/org/freedesktop/DBus"
+_NO_OWNER = "org.freedesktop.DBus.Error.NameHasNoOwner"
+
+_Value = TypeVar("_Value")
+
+_log = logging.getLogger(__name__)
+
+
+class BusError(Exception):
+    """There is no bus, or it failed; the message says how, for people. The connection is of no more use."""
+
+
+class RefusedError(BusError):
+    """A service answered a call with an error; the connection can be used further.
+
+    Attributes:
+        name: The error's name, such as ``org.freedesktop.DBus.Error.UnknownObject``.
+    """
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{text} ({name})")
+        self.name = name
+
+
+class Ownership(Enum):
+    """Whether the service runs: the first news of all, and again whenever it is another."""
+
+    STARTED = "started"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """What a service said unasked. ``body`` has the types of its declared signature, without variants."""
+
+    path: str
+    member: str
+    body: tuple[object, ...]
+
+
+News = Ownership | Signal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A method call.
+
+    Attributes:
+        path: The object.
+        interface: The method's interface.
+        member: The method.
+        signature: The types of ``body``.
+        body: The arguments.
+        answer: The types that the answer must have.
+    """
+
+    path: str
+    interface: str
+    member: str
+    signature: str = ""
+    body: tuple[object, ...] = ()
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Signals to hear: all of this name whose first argument, if one is given, is ``first``."""
+
+    interface: str
+    member: str
+    signature: str
+    first: str = ""
+
+
+class ServiceSource(Protocol):
+    """A service of the bus as monitors see it; used as ``async with``."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+    async def receive(self, deadline: float | None = None) -> tuple[News, ...]:
+        """Return the next news, or nothing if the event loop's clock passes ``deadline`` (seconds)."""
+        ...
+
+    async def call(self, call: Call) -> tuple[object, ...]:
+        """Return the answer to a call."""
+        ...
+
+
+class Service:
+    """A well-known name of the system bus, over a connection of its own.
+
+    Args:
+        name: the well-known name.
+        wanted: the signals to hear.
+        limit_s: how long the bus and the service may take to answer, in seconds.
+    """
+
+    def __init__(self, name: str, *wanted: Wanted, limit_s: float = ANSWER_LIMIT_S) -> None:
+        self._name = name
+        self._wanted = {(signal.interface, signal.member): signal for signal in wanted}
+        self._limit_s = limit_s
+        self._bus: MessageBus | None = None
+        self._owner: str | None = None
+        self._news: list[News] = []
+        self._failure: BusError | None = None
+        self._changed = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        """Connect and subscribe.
+
+        Raises:
+            BusError: there is no bus, or it failed.
+        """
+        self._bus = await _connect(self._limit_s)
+        try:
+            self._bus.add_message_handler(self._hear)
+            _end(self._bus).add_done_callback(self._closed)
+            await self._subscribe()
+        except BaseException:
+            await _close(self._bus)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        if self._bus is not None:
+            await _close(self._bus)
+
+    async def receive(self, deadline: float | None = None) -> tuple[News, ...]:
+        """Return the next news, waiting for some.
+
+        Args:
+            deadline: the event loop's time in seconds at which to give up and return nothing.
+
+        Raises:
+            BusError: the bus or the service failed.
+        """
+        try:
+            async with asyncio.timeout_at(deadline):
+                while not self._news and self._failure is None:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return ()
+        if self._failure is not None:
+            raise self._failure
+        news, self._news = tuple(self._news), []
+        return news
+
+    async def call(self, call: Call) -> tuple[object, ...]:
+        """Return the answer to a call, without variants.
+
+        Raises:
+            RefusedError: the service answered with an error, or does not run.
+            BusError: the bus failed, or the answer has other types than it should.
+        """
+        if not self._owner:
+            raise RefusedError(_NO_OWNER, f"`{self._name}` does not run")
+        return await self._ask(self._owner, call)
+
+    async def _subscribe(self) -> None:
+        await self._match(_BUS, _BUS, "NameOwnerChanged", self._name)
+        for signal in self._wanted.values():
+            await self._match(self._name, signal.interface, signal.member, signal.first)
+        owner = await self._ask_owner()
+        if self._owner is None:  # no signal was quicker, whose word is newer
+            self._own(owner)
+
+    async def _match(self, sender: str, interface: str, member: str, first: str) -> None:
+        rule = f"type='signal',sender='{sender}',interface='{interface}',member='{member}'"
+        if first:
+            rule += f",arg0='{first}'"
+        await self._ask(_BUS, _to_bus("AddMatch", rule))
+
+    async def _ask_owner(self) -> str:
+        try:
+            (owner,) = await self._ask(_BUS, _to_bus("GetNameOwner", self._name, answer="s"))
+        except RefusedError as error:
+            if error.name != _NO_OWNER:
+                raise
+            return ""
+        return str(owner)
+
+    async def _ask(self, destination: str, call: Call) -> tuple[object, ...]:
+        assert self._bus is not None
+        who = f"`{self._name if destination == self._owner else destination}`"
+        reply = await _within(self._limit_s, who, _send(self._bus, destination, call))
+        return _answer(who, call, reply)
+
+    def _hear(self, message: Message) -> None:
+        from dbus_fast.constants import MessageType
+
+        if message.message_type is not MessageType.SIGNAL:
+            return
+        if message.sender == _BUS:
+            if message.member == "NameOwnerChanged" and message.signature == "sss":
+                name, _, owner = message.body
+                if name == self._name:
+                    self._own(owner)
+        elif message.sender == self._owner and (
+            wanted := self._wanted.get((message.interface or "", message.member or ""))
+        ):
+            self._take(message, wanted)
+
+    def _take(self, message: Message, wanted: Wanted) -> None:
+        if message.signature != wanted.signature:
+            self._fail(
+                f"`{self._name}` says `{wanted.member}` with `{message.signature}`, not `{wanted.signature}`"
+            )
+        elif not wanted.first or message.body[0] == wanted.first:
+            body = _plain(message.body)
+            self._put(Signal(path=message.path or "", member=wanted.member, body=body))
+
+    def _own(self, owner: str) -> None:
+        if self._owner:
+            self._put(Ownership.STOPPED)
+        self._owner = owner
+        self._put(Ownership.STARTED if owner else Ownership.STOPPED)
+
+    def _put(self, news: News) -> None:
+        if len(self._news) == NEWS_LIMIT:
+            self._fail(f"`{self._name}` says more than can be listened to")
+            return
+        self._news.append(news)
+        self._changed.set()
+
+    def _closed(self, ended: asyncio.Future[None]) -> None:
+        error = None if ended.cancelled() else ended.exception()
+        self._fail(f"the connection to the system bus was lost{_because(error)}")
+
+    def _fail(self, text: str) -> None:
+        if self._failure is None:
+            self._failure = BusError(text)
+        self._changed.set()
+
+
+async def take_descriptor(name: str, call: Call) -> int:
+    """Return the one file descriptor that a service answers with; whoever calls closes it.
+
+    Args:
+        name: the service's well-known name.
+        call: a call whose answer is ``h``.
+
+    Raises:
+        RefusedError: the service answered with an error, or does not run.
+        BusError: there is no bus, it failed, or the answer is another.
+    """
+    bus = await _connect(ANSWER_LIMIT_S, descriptors=True)
+    try:
+        reply = await _within(ANSWER_LIMIT_S, f"`{name}`", _send(bus, name, call))
+        try:
+            _answer(f"`{name}`", call, reply)
+            return os.dup(reply.unix_fds[0])
+        except IndexError:
+            raise BusError(f"`{name}` answers `{call.member}` without a file descriptor") from None
+        finally:
+            for descriptor in reply.unix_fds:
+                os.close(descriptor)
+    finally:
+        await _close(bus)
+
+
+async def follow(
+    open_readings: Callable[[], AsyncGenerator[_Value, None]],
+    take: Callable[[_Value], None],
+    lost: Callable[[BusError], None],
+) -> None:
+    """Hand over what a service tells, until cancelled, whatever happens to the bus meanwhile.
+
+    Args:
+        open_readings: makes an iterator of what the service tells, which raises `BusError` when it can't.
+        take: takes each reading.
+        lost: is told when there are none any more, and why. They are tried again `LOOK_AGAIN_S` later.
+
+    Raises:
+        Exception: what ``take`` or ``lost`` raised.
+    """
+    told = ""
+    while True:
+        try:
+            async with aclosing(open_readings()) as readings:
+                async for reading in readings:
+                    take(reading)
+        except BusError as error:
+            if str(error) != told:
+                told = str(error)
+                _log.info("%s; tried again every %g s", told, LOOK_AGAIN_S)
+            lost(error)
+        await asyncio.sleep(LOOK_AGAIN_S)
+
+
+async def _connect(limit_s: float, *, descriptors: bool = False) -> MessageBus:
+    from dbus_fast.aio import MessageBus
+    from dbus_fast.constants import BusType
+    from dbus_fast.errors import InvalidAddressError
+
+    try:
+        bus = MessageBus(bus_type=BusType.SYSTEM, negotiate_unix_fd=descriptors)
+    except InvalidAddressError as error:
+        raise BusError(f"`DBUS_SYSTEM_BUS_ADDRESS` can't be used{_because(error)}") from error
+    try:
+        return await _within(limit_s, "the system bus", bus.connect())
+    except BaseException:
+        if bus.connected:  # just when it was given up
+            await _close(bus)
+        raise
+
+
+async def _close(bus: MessageBus) -> None:
+    bus.disconnect()
+    # It was shut down for reading too, so this is the next turn of the loop.
+    await asyncio.wait({_end(bus)}, timeout=1.0)
+
+
+def _end(bus: MessageBus) -> asyncio.Future[None]:
+    ended: asyncio.Future[None] = asyncio.ensure_future(bus.wait_for_disconnect())  # type: ignore[no-untyped-call]
+    return ended
+
+
+async def _send(bus: MessageBus, destination: str, call: Call) -> Message:
+    from dbus_fast.constants import MessageFlag
+    from dbus_fast.message import Message
+
+    return await bus.call(
+        Message(
+            destination=destination,
+            path=call.path,
+            interface=call.interface,
+            member=call.member,
+            signature=call.signature,
+            body=list(call.body),
+            flags=MessageFlag.NO_AUTOSTART,
+        )
+    )
+
+
+async def _within(limit_s: float, who: str, work: Awaitable[_Value]) -> _Value:
+    """Return what a coroutine of dbus_fast returns; everything else that may become of it is a `BusError`.
+
+    Whatever the other end sends can surface here as an error of any type: of the socket, of text that can't
+    be decoded, of indices.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=limit_s)
+        if not task.done():
+            raise BusError(f"{who} does not answer within {limit_s:g} s")
+        if error := task.exception():
+            raise BusError(f"{who} can't be spoken to{_because(error)}") from error
+        return task.result()
+    finally:
+        task.cancel()
+
+
+def _because(error: BaseException | None) -> str:
+    text = " ".join(str(error or "").split())
+    return f": {text:.200}" if text else ""
+
+
+def _to_bus(member: str, argument: str, *, answer: str = "") -> Call:
+    return Call(path=_BUS_PATH, interface=_BUS, member=member, signature="s", body=(argument,), answer=answer)
+
+
+def _answer(who: str, call: Call, reply: Message) -> tuple[object, ...]:
+    from dbus_fast.constants import MessageType
+
+    if reply.message_type is MessageType.ERROR:
+        text = reply.body[0] if reply.signature.startswith("s") else "it gives no reason"
+        raise RefusedError(reply.error_name or "", f"{who} refuses `{call.member}`: {text:.200}")
+    if reply.signature != call.answer:
+        raise BusError(f"{who} answers `{call.member}` with `{reply.signature}`, not `{call.answer}`")
+    return _plain(reply.body)
+
+
+def _plain(body: list[object]) -> tuple[object, ...]:
+    from dbus_fast.unpack import unpack_variants
+
+    return tuple(unpack_variants(body))
