@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitors.carrier import GAIN_DELAY_S, CarrierMonitor, CarrierTable
-from monitors.events import Event, LinkGone, LinkState, OperState
+from monitors.carrier import FLAPS_S, GAIN_DELAY_S, LOSSES_MAX, CarrierMonitor, CarrierTable, FlapCounter
+from monitors.events import Event, FactMeasured, LinkGone, LinkState, OperState
 from monitors.mailbox import MailboxFullError
 from monitors.messages import Change, Snapshot
 from monitors.testing import Recorder, check_monitor
@@ -168,6 +168,114 @@ def test_losses_are_known_at_once_and_everything_after_the_delay(steps: list[tup
     assert table.next_deadline() is None
 
 
+def flaps(count: int, interface: str = "eth0") -> FactMeasured:
+    return FactMeasured(fact="flaps", value=float(count), interface=interface)
+
+
+def counter(*steps: tuple[float, LinkState | LinkGone]) -> FlapCounter:
+    """Return a counter that has heard these events and told what followed."""
+    counted = FlapCounter()
+    for now, event in steps:
+        counted.heard(event, now)
+        list(counted.due(now))
+    return counted
+
+
+def test_a_link_that_was_never_lost_is_known_not_to_flap() -> None:
+    counted = FlapCounter()
+    counted.heard(cut(), 0.0)
+    assert list(counted.due(0.0)) == [flaps(0)]
+    assert list(counted.due(9.0)) == []
+    assert counted.next_deadline() is None
+
+
+def test_losses_are_counted_until_they_are_old() -> None:
+    counted = counter((0.0, link()), (1.0, cut()), (2.0, link()))
+    counted.heard(OFF, 3.0)
+    assert list(counted.due(3.0)) == [flaps(2)]
+    counted.heard(cut(), 4.0)  # it was lost before
+    assert list(counted.due(4.0)) == []
+    assert counted.next_deadline() == 1.0 + FLAPS_S
+    assert list(counted.due(1.0 + FLAPS_S)) == [flaps(1)]
+    assert list(counted.due(3.0 + FLAPS_S)) == [flaps(0)]
+    assert counted.next_deadline() is None
+
+
+def test_a_link_that_comes_back_after_it_was_deleted_is_told_of_again() -> None:
+    counted = counter((0.0, link()))
+    counted.heard(GONE, 1.0)
+    assert list(counted.due(1.0)) == []  # there is no such link now
+    counted.heard(link(7), 2.0)
+    assert list(counted.due(2.0)) == [flaps(1)]
+    counted.heard(LinkGone(interface="eth0", index=7), 3.0)
+    assert list(counted.due(3.0 + FLAPS_S)) == []
+    counted.heard(link(8), 4.0 + FLAPS_S)
+    assert list(counted.due(4.0 + FLAPS_S)) == [flaps(0)]
+
+
+def test_the_deletion_of_a_link_that_was_lost_already_is_no_other_loss() -> None:
+    counted = counter((0.0, link()), (1.0, cut()), (2.0, GONE))
+    counted.heard(link(), 3.0)
+    assert list(counted.due(3.0)) == [flaps(1)]
+
+
+def test_a_count_that_was_refused_is_still_to_be_told() -> None:
+    counted = FlapCounter()
+    counted.heard(link(), 0.0)
+    refused = counted.due(0.0)
+    assert next(refused) == flaps(0)
+    refused.close()
+    assert list(counted.due(1.0)) == [flaps(0)]
+
+
+def test_losses_are_remembered_up_to_a_bound() -> None:
+    counted = FlapCounter()
+    for _ in range(LOSSES_MAX + 10):
+        counted.heard(link(), 0.0)
+        counted.heard(cut(), 0.0)
+    assert list(counted.due(0.0)) == [flaps(LOSSES_MAX)]
+
+
+def possible(event: LinkState | LinkGone, links: dict[int, LinkState]) -> bool:
+    """Return whether this can be reported: what is gone was there, and each name is that of one link."""
+    known = links.get(event.index)
+    if known is not None:
+        return known.interface == event.interface
+    names = {state.interface for state in links.values()}
+    return isinstance(event, LinkState) and event.interface not in names
+
+
+HEARD = st.lists(st.tuples(st.floats(0, 30), STATES | GOING), max_size=60)
+
+
+@given(HEARD)
+def test_who_hears_the_counts_knows_how_often_each_link_was_lost(
+    steps: list[tuple[float, LinkState | LinkGone]],
+) -> None:
+    counted, now = FlapCounter(), 0.0
+    links: dict[int, LinkState] = {}
+    losses: list[tuple[float, str]] = []
+    heard: dict[str, float] = {}
+    for wait_s, event in steps:
+        now += wait_s
+        before = links.get(event.index)
+        if not possible(event, links):
+            continue
+        counted.heard(event, now)
+        truth(links, event)
+        if before and before.usable and not (isinstance(event, LinkState) and event.usable):
+            losses.append((now, event.interface))
+        names = {state.interface for state in links.values()}
+        heard = {name: count for name, count in heard.items() if name in names}
+        for fact in counted.due(now):
+            assert isinstance(fact.value, float)
+            assert heard.get(fact.interface) != fact.value
+            heard[fact.interface] = fact.value
+        assert heard == {
+            name: sum(at + FLAPS_S > now and lost == name for at, lost in losses) for name in names
+        }
+
+
 def test_the_monitor_reports_a_gain_by_itself() -> None:
     async def play() -> None:
         feed, recorder = FakeFeed(), Recorder()
@@ -175,7 +283,7 @@ def test_the_monitor_reports_a_gain_by_itself() -> None:
         feed.put(Snapshot(links=(cut(),)))
         feed.put(link())
         await recorder.wait_for(lambda event: event == link())
-        assert recorder.events == [cut(), link()]
+        assert recorder.events == [cut(), flaps(0), link()]
         task.cancel()
         await asyncio.wait({task})
         assert feed.open == 0
@@ -195,7 +303,7 @@ def test_a_second_run_reports_what_vanished_in_between() -> None:
             await recorder.wait_for(partial(eq, awaited))
             task.cancel()
             await asyncio.wait({task})
-        assert recorder.events == [link(), GONE]
+        assert recorder.events == [link(), flaps(0), GONE]
 
     asyncio.run(play())
 
@@ -218,4 +326,4 @@ def test_it_keeps_the_contract() -> None:
         return CarrierMonitor(lambda: feed)
 
     recorder = asyncio.run(check_monitor(make, run_s=0.01))
-    assert recorder.events == [link()]
+    assert recorder.events == [link(), flaps(0)]
