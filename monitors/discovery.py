@@ -1,88 +1,213 @@
-"""Find the built-in monitors and those of installed plugins, each on its own."""
+"""Find the built-in monitors, those of installed plugins and those in single files, each on its own."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 import pluggy
 
 from monitors import spec
 from monitors.facts import is_redefined, own_name
-from monitors.spec import ENTRY_POINT_GROUP, PROJECT, Monitor
+from monitors.files import PluginFileError, files_in, load_file
+from monitors.loading import LoadTimeoutError, call_all
+from monitors.origins import Kind, Origin
+from monitors.settings import did_you_mean, enabled
+from monitors.spec import ENTRY_POINT_GROUP, PROJECT, Monitor, SettingsError
 from monitors.surroundings import Solitude, Surroundings
+
+_INSTALLED = Origin(Kind.PLUGIN)
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginFailure:
-    """A plugin that could not be used. ``name`` is its entry point's, ``reason`` one line."""
+    """A plugin that could not be used.
+
+    Attributes:
+        name: Its entry point's, or its file's without the suffix.
+        reason: One line for people.
+        origin: Where it comes from.
+    """
 
     name: str
     reason: str
+    origin: Origin = _INSTALLED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discovery:
-    """The monitors that were found, in order of their plugins' names, and the plugins that failed."""
+    """What was found.
+
+    Attributes:
+        monitors: The monitors, built-in ones first, in order of their plugins' names.
+        failures: The plugins that can't be used.
+        origins: Where monitors come from, by name; one that is not in it is built in.
+        switched_off: Those that the configuration switches off, by name.
+    """
 
     monitors: tuple[Monitor, ...]
     failures: tuple[PluginFailure, ...] = ()
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    switched_off: Mapping[str, Origin] = field(default_factory=dict)
 
 
 class PluginError(Exception):
     """A plugin was loaded but offers nothing usable."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """Something that may offer monitors. ``load`` returns its module."""
+
+    name: str
+    origin: Origin
+    load: Callable[[], object]
+
+
 def discover(
     *,
     plugins: bool = True,
     points: Iterable[EntryPoint] | None = None,
+    folders: Iterable[Path] = (),
     surroundings: Surroundings | None = None,
+    configured: Iterable[str] = (),
 ) -> Discovery:
     """Load every monitor; a plugin that fails costs one warning and stops no other.
 
+    Plugins that don't load within `monitors.loading.LOAD_LIMIT_S` seconds are not waited for.
+
     Args:
-        plugins: whether to load what others have installed; the built-in monitors always are.
+        plugins: whether to load what others have written; the built-in monitors always are.
         points: the entry points to look at instead of the installed ones.
+        folders: where single files are that offer monitors as a plugin does.
         surroundings: what the monitors may know of the daemon; by default nothing.
+        configured: the names for which the configuration has a table; one that belongs to no monitor is told.
 
     Source: the group ``migrate.monitors`` of the entry points specification.
     """
-    surroundings = surroundings or Solitude()
-    candidates = entry_points(group=ENTRY_POINT_GROUP) if points is None else points
-    found: dict[str, Monitor] = {}
-    failures: list[PluginFailure] = []
-    for point in sorted(set(candidates), key=_order):
-        if not plugins and not _built_in(point):
-            continue
-        try:
-            _add(found, _load(point, surroundings))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the isolation of a plugin
-            failures.append(PluginFailure(name=point.name, reason=_reason(error)))
-            _log.warning("monitor plugin `%s` is not used: %s", point.name, failures[-1].reason)
-            _log.debug("monitor plugin `%s` failed here", point.name, exc_info=error)
-    return Discovery(monitors=tuple(found.values()), failures=tuple(failures))
+    finder = _Finder(surroundings or Solitude())
+    everything = set(entry_points(group=ENTRY_POINT_GROUP) if points is None else points)
+    ours = [point for point in everything if _built_in(point)]
+    finder.add_ours([_Candidate(p.name, Origin(Kind.BUILT_IN, p.module), p.load) for p in _sorted(ours)])
+    if plugins:
+        others = _sorted(everything.difference(ours))
+        installed = [_Candidate(p.name, Origin(Kind.PLUGIN, _distribution(p)), p.load) for p in others]
+        finder.add_others([*installed, *finder.files(folders)])
+        finder.tell_unused_settings(configured)
+    return finder.found()
+
+
+class _Finder:
+    """What was found so far, by name."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self._candidates: set[str] = set()
+        self._monitors: dict[str, Monitor] = {}
+        self._origins: dict[str, Origin] = {}
+        self._switched_off: dict[str, Origin] = {}
+        self._failures: list[PluginFailure] = []
+
+    def found(self) -> Discovery:
+        return Discovery(
+            monitors=tuple(self._monitors.values()),
+            failures=tuple(self._failures),
+            origins=self._origins,
+            switched_off=self._switched_off,
+        )
+
+    def add_ours(self, candidates: Iterable[_Candidate]) -> None:
+        for candidate in self._switched_on(candidates):
+            try:
+                self._add(candidate, _offers(candidate, self._surroundings))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - one that fails stops no other
+                self._fail(candidate.name, candidate.origin, error)
+
+    def add_others(self, candidates: Iterable[_Candidate]) -> None:
+        wanted = list(self._switched_on(candidates))
+        outcomes = call_all([partial(_offers, candidate, self._surroundings) for candidate in wanted])
+        for candidate, outcome in zip(wanted, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                self._fail(candidate.name, candidate.origin, outcome)
+                continue
+            try:
+                self._add(candidate, outcome)
+            except PluginError as error:
+                self._fail(candidate.name, candidate.origin, error)
+
+    def files(self, folders: Iterable[Path]) -> Iterator[_Candidate]:
+        for folder in folders:
+            try:
+                files = files_in(folder)
+            except PluginFileError as error:
+                self._fail(folder.name, Origin(Kind.FILE, str(folder)), error)
+                continue
+            for file in files:
+                yield _Candidate(file.stem, Origin(Kind.FILE, str(file)), partial(load_file, file))
+
+    def tell_unused_settings(self, configured: Iterable[str]) -> None:
+        known = self._candidates.union(self._monitors, self._switched_off)
+        for name in sorted(set(configured) - known):
+            guess = did_you_mean(name, known) or "`migrate monitors` lists those that there are"
+            self._fail(name, _INSTALLED, PluginError(f"there is no such monitor; {guess}"))
+
+    def _switched_on(self, candidates: Iterable[_Candidate]) -> Iterator[_Candidate]:
+        for candidate in candidates:
+            self._candidates.add(candidate.name)
+            try:
+                if enabled(self._surroundings.settings(candidate.name)):
+                    yield candidate
+                else:
+                    self._switched_off[candidate.name] = candidate.origin
+            except SettingsError as error:
+                self._fail(candidate.name, candidate.origin, error)
+
+    def _add(self, candidate: _Candidate, monitors: list[Monitor]) -> None:
+        """Take the monitors of one plugin in, all or none of them."""
+        names = [monitor.name for monitor in monitors]
+        for name in names:
+            if name in self._monitors or names.count(name) > 1:
+                raise PluginError(f"there is already a monitor named `{name}`")
+        for monitor in monitors:
+            # Of those that have other names than their plugin, only now is it known who they are.
+            if not enabled(self._surroundings.settings(monitor.name)):
+                self._switched_off[monitor.name] = candidate.origin
+                continue
+            self._monitors[monitor.name] = monitor
+            self._origins[monitor.name] = candidate.origin
+
+    def _fail(self, name: str, origin: Origin, error: BaseException) -> None:
+        failure = PluginFailure(name=name, reason=_reason(error), origin=origin)
+        self._failures.append(failure)
+        _log.warning("monitor plugin `%s` is not used: %s", name, failure.reason)
+        _log.debug("monitor plugin `%s` failed here", name, exc_info=error)
 
 
 def _built_in(point: EntryPoint) -> bool:
     return point.module.partition(".")[0] == __name__.partition(".")[0]
 
 
-def _order(point: EntryPoint) -> tuple[bool, str, str]:
-    """Sort ours first, so that no plugin can take a built-in monitor's name."""
-    return (not _built_in(point), point.name, point.value)
+def _sorted(points: Iterable[EntryPoint]) -> list[EntryPoint]:
+    return sorted(points, key=lambda point: (point.name, point.value))
 
 
-def _load(point: EntryPoint, surroundings: Surroundings) -> list[Monitor]:
+def _distribution(point: EntryPoint) -> str:
+    """Return the distribution of an entry point with its version, or the module if it is of none."""
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.module
+
+
+def _offers(candidate: _Candidate, surroundings: Surroundings) -> list[Monitor]:
     # One manager for each plugin: a hook call stops at the first implementation that
     # raises, and a registration that fails leaves half of itself behind.
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(spec)
-    manager.register(point.load(), name=point.name)
+    manager.register(candidate.load(), name=candidate.name)
     manager.check_pending()  # a misspelt hook would otherwise stay silent
     offers = manager.hook.migrate_monitors(surroundings=surroundings)
     if not offers:
@@ -105,14 +230,9 @@ def _checked(offer: object) -> Monitor:
     return offer
 
 
-def _add(found: dict[str, Monitor], monitors: list[Monitor]) -> None:
-    names = [monitor.name for monitor in monitors]
-    for name in names:
-        if name in found or names.count(name) > 1:
-            raise PluginError(f"there is already a monitor named `{name}`")
-    found.update(zip(names, monitors, strict=True))
-
-
 def _reason(error: BaseException) -> str:
     text = " ".join(str(error).split())
-    return text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}"
+    if isinstance(error, SettingsError):
+        return f"its settings are wrong: {text}"
+    plain = isinstance(error, PluginError | PluginFileError | LoadTimeoutError)
+    return text if plain else f"{type(error).__name__}: {text}"

@@ -1,19 +1,26 @@
-"""The monitor host: every monitor in its own task, all events in one mailbox."""
+"""The monitor host: every monitor on its own, all events in one mailbox.
+
+Built-in monitors are tasks in the host's event loop, those of others have threads of their own.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from monitors.discovery import Discovery, PluginFailure
 from monitors.events import Event
-from monitors.mailbox import MAILBOX_LIMIT, Mailbox
-from monitors.supervisor import MonitorStatus, Supervisor
+from monitors.mailbox import MAILBOX_LIMIT, Mailbox, Reported
+from monitors.origins import Kind, Origin
+from monitors.spec import Monitor
+from monitors.supervisor import MonitorState, MonitorStatus, Supervisor
+from monitors.tap import Follower, Tap
 
 STOP_LIMIT_S = 2.0
 """How long a cancelled monitor may take to end before it is left behind with a warning."""
@@ -25,8 +32,13 @@ _log = logging.getLogger(__name__)
 class HostStatus:
     """What the host has done so far.
 
-    ``waiting`` events are not yet read, ``merged`` ones gave way to a later one of
-    the same subject, ``refused`` ones found no room and are reported again.
+    Attributes:
+        monitors: Those that run or would if they could, then those that are switched off.
+        failures: Plugins that can't be used.
+        waiting: Events that are not yet read.
+        merged: Events that gave way to a later one of the same subject.
+        refused: Events that found no room; their monitors report them again.
+        dropped: Events that some who follow were too slow for.
     """
 
     monitors: tuple[MonitorStatus, ...]
@@ -34,6 +46,7 @@ class HostStatus:
     waiting: int
     merged: int
     refused: int
+    dropped: int
 
 
 class MonitorHost:
@@ -55,11 +68,11 @@ class MonitorHost:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         mailbox_limit: int = MAILBOX_LIMIT,
     ) -> None:
-        self._failures = discovery.failures
+        self._discovery = discovery
+        self._clock, self._sleep = clock, sleep
         self._mailbox = Mailbox(mailbox_limit)
-        self._supervisors = tuple(
-            Supervisor(monitor, self._mailbox.put, clock=clock, sleep=sleep) for monitor in discovery.monitors
-        )
+        self._tap = Tap()
+        self._supervisors = tuple(map(self._supervised, discovery.monitors))
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -85,18 +98,48 @@ class MonitorHost:
                 task.result()  # a fault of the host itself, which must not be lost
 
     async def __aiter__(self) -> AsyncIterator[tuple[Event, ...]]:
-        while events := await self._mailbox.take():
-            yield events
+        while reported := await self._mailbox.take():
+            self._tap.put(reported)
+            yield tuple(each.event for each in reported)
+
+    @property
+    def recent(self) -> tuple[Reported, ...]:
+        """Return the latest events that were read, the oldest first, with monitor and time."""
+        return self._tap.recent
+
+    def follow(self) -> AbstractContextManager[Follower]:
+        """Let somebody follow what is read from now on, as long as the context lasts.
+
+        Each batch comes with the number of events before it that were dropped::
+
+            with host.follow() as follower:
+                while True:
+                    reported, dropped = await follower.take()
+        """
+        return self._tap.follow()
 
     def status(self) -> HostStatus:
         """Return the counters of the host and of every monitor as they are now."""
         return HostStatus(
-            monitors=tuple(supervisor.status() for supervisor in self._supervisors),
-            failures=self._failures,
+            monitors=(*(supervisor.status() for supervisor in self._supervisors), *self._switched_off()),
+            failures=self._discovery.failures,
             waiting=len(self._mailbox),
             merged=self._mailbox.merged,
             refused=self._mailbox.refused,
+            dropped=self._tap.dropped,
         )
+
+    def _supervised(self, monitor: Monitor) -> Supervisor:
+        origin = self._discovery.origins.get(monitor.name, Origin())
+        ours = origin.kind is Kind.BUILT_IN
+        deliver = self._mailbox.put if ours else self._mailbox.lane().put
+        return Supervisor(monitor, origin, deliver, clock=self._clock, sleep=self._sleep)
+
+    def _switched_off(self) -> Iterator[MonitorStatus]:
+        for name, origin in self._discovery.switched_off.items():
+            yield MonitorStatus(
+                name=name, kind=origin.kind, origin=origin.where, state=MonitorState.SWITCHED_OFF
+            )
 
     def _ended(self, _task: asyncio.Task[None]) -> None:
         """Let the reader out when a supervisor ends: it never does by itself unless the host is at fault."""

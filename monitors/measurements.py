@@ -26,17 +26,22 @@ _FIELDS: dict[Subject, frozenset[str]] = {
 _ALL_FIELDS = ("interface", "peer", "session", "connection")
 
 
-def fault_of(event: FactMeasured, declared: Iterable[Fact]) -> str:
+FUTURE_LIMIT_S = 1.0
+"""How far ahead of the clock a time of measurement may be; one that is further is of another clock."""
+
+
+def fault_of(event: FactMeasured, declared: Iterable[Fact], *, now: float = math.inf) -> str:
     """Return what is wrong with a measurement, and what to do; empty if nothing is.
 
     Args:
         event: what a monitor reports.
         declared: the facts that it says it measures.
+        now: the event loop's clock, in seconds; by default no time of measurement is too late.
     """
     fact = next((fact for fact in declared if fact.name == event.fact), None)
     if fact is None:
         return f"it reported the fact `{event.fact}`, which it does not declare; add it to `facts`"
-    wrong = _wrong_value(event, fact) or _wrong_subject(event, fact) or _wrong_lifetime(event.lifetime_s)
+    wrong = _wrong_value(event, fact) or _wrong_subject(event, fact) or _wrong_times(event, now)
     return wrong and f"it reported the fact `{fact.name}` {wrong}"
 
 
@@ -75,11 +80,14 @@ def _is_canonical(address: str) -> bool:
         return False
 
 
-def _wrong_lifetime(lifetime_s: object) -> str:
-    if lifetime_s is None:
-        return ""
-    good = _is_finite(lifetime_s) and lifetime_s > 0
-    return "" if good else f"with lifetime_s={lifetime_s!r:.80}; give seconds above 0, or `None` for ever"
+def _wrong_times(event: FactMeasured, now: float) -> str:
+    lifetime_s: object = event.lifetime_s
+    if lifetime_s is not None and not (_is_finite(lifetime_s) and lifetime_s > 0):
+        return f"with lifetime_s={lifetime_s!r:.80}; give seconds above 0, or `None` for ever"
+    at: object = event.measured_at
+    if at is not None and not (_is_finite(at) and at <= now + FUTURE_LIMIT_S):
+        return f"with measured_at={at!r:.80}; give a time of the event loop's clock, or `None` for now"
+    return ""
 
 
 def _is_finite(value: object) -> TypeGuard[float]:

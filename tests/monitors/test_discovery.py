@@ -4,13 +4,14 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
 import pytest
 
 from monitors.discovery import discover
 from monitors.facts import METERED, RTT, Fact, Subject
+from monitors.origins import Kind, Origin
 from monitors.spec import ENTRY_POINT_GROUP, Report, hookimpl
 
 Plugin = Callable[..., EntryPoint]
@@ -54,8 +55,11 @@ BUILT_IN = [point("carrier", "monitors.carrier"), point("address", "monitors.add
 
 def test_the_installed_distribution_brings_each_built_in_monitor_once() -> None:
     found = discover(plugins=False)
-    assert [monitor.name for monitor in found.monitors] == ["address", "carrier", "clock"]
+    names = [monitor.name for monitor in found.monitors]
+    points = entry_points(group=ENTRY_POINT_GROUP)
+    assert names == sorted({point.name for point in points if point.module.startswith("monitors.")})
     assert found.failures == ()
+    assert found.origins["clock"] == Origin(Kind.BUILT_IN, "monitors.clock")
 
 
 def test_a_point_that_is_listed_twice_is_loaded_once() -> None:

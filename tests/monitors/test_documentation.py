@@ -15,7 +15,7 @@ from monitors.discovery import discover
 from monitors.events import LinkState
 from monitors.mailbox import MAILBOX_LIMIT
 from monitors.spec import ENTRY_POINT_GROUP
-from monitors.supervisor import FIRST_PAUSE_S, GOOD_WHILE_S, LONGEST_PAUSE_S
+from monitors.supervisor import FAILURE_BUDGET, FIRST_PAUSE_S, GIVEN_UP_PAUSE_S, GOOD_WHILE_S
 from monitors.testing import check_monitor
 
 TEXT = (Path(__file__).parents[2] / "docs" / "monitors.md").read_text()
@@ -47,6 +47,8 @@ def test_the_plugin_keeps_the_contract(word: str, carrier: bool, tmp_path: Path)
 
 
 def test_the_numbers_are_current() -> None:
-    assert f"after {FIRST_PAUSE_S:g} s, {2 * FIRST_PAUSE_S:g} s, … {LONGEST_PAUSE_S:g} s" in TEXT
+    last_s = FIRST_PAUSE_S * 2 ** (FAILURE_BUDGET - 2)
+    assert f"after {FIRST_PAUSE_S:g} s, {2 * FIRST_PAUSE_S:g} s, … {last_s:g} s" in TEXT
+    assert f"after {FAILURE_BUDGET} failures in a row every {GIVEN_UP_PAUSE_S / 60:g} minutes" in TEXT
     assert f"a run of {GOOD_WHILE_S:g} s" in TEXT
     assert f"up to {MAILBOX_LIMIT:,}" in TEXT

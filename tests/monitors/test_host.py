@@ -2,18 +2,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from monitors import host as host_module
 from monitors.discovery import Discovery, PluginFailure
-from monitors.events import Event
-from monitors.facts import Fact
+from monitors.events import Event, FactMeasured
+from monitors.facts import HOUR, RTT, Fact
 from monitors.host import MonitorHost
-from monitors.spec import Report
-from monitors.supervisor import FIRST_PAUSE_S, GOOD_WHILE_S, LONGEST_PAUSE_S, MonitorState
+from monitors.mailbox import Reported
+from monitors.origins import Kind, Origin
+from monitors.spec import NotAvailableError, Report
+from monitors.supervisor import (
+    FAILURE_BUDGET,
+    FIRST_PAUSE_S,
+    GIVEN_UP_PAUSE_S,
+    GOOD_WHILE_S,
+    LOOK_AGAIN_S,
+    MonitorState,
+)
 from tests.monitors.samples import address, cut, link
 
 Body = Callable[[Report], Awaitable[None]]
@@ -128,14 +139,17 @@ def test_a_failing_monitor_is_started_again_and_stops_no_other(
     assert "monitor `bad` failed: " in caplog.text
 
 
-def test_pauses_double_up_to_a_limit() -> None:
+def test_pauses_double_until_the_monitor_is_given_up_for_now(caplog: pytest.LogCaptureFixture) -> None:
     async def play() -> None:
         time = FakeTime()
-        monitor = Scripted(*[fails(OSError("no"))] * 12)
+        monitor = Scripted(*[fails(OSError("no"))] * (FAILURE_BUDGET + 2))
         async with running(time, monitor):
             await monitor.idle.wait()
-        assert time.pauses == [min(FIRST_PAUSE_S * 2**n, LONGEST_PAUSE_S) for n in range(12)]
-        assert time.pauses[-1] == LONGEST_PAUSE_S
+        growing = [FIRST_PAUSE_S * 2**n for n in range(FAILURE_BUDGET - 1)]
+        assert time.pauses == growing + 3 * [GIVEN_UP_PAUSE_S]
+
+    asyncio.run(play())
+    assert "monitor `scripted` failed: OSError: no; next try in 600 s" in caplog.text
 
     asyncio.run(play())
 
@@ -269,5 +283,149 @@ def test_plugins_that_failed_to_load_are_in_the_status() -> None:
         failure = PluginFailure(name="weather", reason="ImportError: no")
         async with MonitorHost(Discovery(monitors=(), failures=(failure,))) as host:
             assert host.status().failures == (failure,)
+
+    asyncio.run(play())
+
+
+def test_what_is_not_available_is_no_failure_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def play() -> None:
+        time = FakeTime()
+        absent = [fails(NotAvailableError("there is no battery"))] * 20
+        monitor = Scripted(*absent)
+        async with running(time, monitor) as host:
+            for _ in range(10):
+                await asyncio.sleep(0)
+            (status,) = host.status().monitors
+            assert (status.state, status.detail) == (MonitorState.NOT_AVAILABLE, "there is no battery")
+            await monitor.idle.wait()
+            (status,) = host.status().monitors
+        assert (status.state, status.detail) == (MonitorState.RUNNING, "")
+        assert (status.failures, status.restarts, status.last_error) == (0, 0, None)
+        assert time.pauses == [LOOK_AGAIN_S] * len(absent)
+
+    asyncio.run(play())
+    (record,) = caplog.records
+    assert record.levelno == logging.INFO
+    assert record.getMessage() == "monitor `scripted` is not available: there is no battery"
+
+
+def test_the_state_of_a_monitor_that_failed_says_why() -> None:
+    async def play() -> None:
+        time = FakeTime()
+        monitor = Scripted(*[fails(OSError("no"))] * FAILURE_BUDGET)
+        async with running(time, monitor) as host:
+            states = []
+            while not monitor.idle.is_set():
+                await asyncio.sleep(0)
+                (status,) = host.status().monitors
+                states.append((status.state, status.detail))
+        assert (MonitorState.PAUSED, "OSError: no") in states
+        assert (MonitorState.GIVEN_UP, "OSError: no") in states
+        assert (status.last_error, status.last_error_at) == ("OSError: no", sum(time.pauses[:-1]))
+
+    asyncio.run(play())
+
+
+def test_the_last_event_is_told_in_words_with_its_time() -> None:
+    class Measuring(Scripted):
+        facts = (RTT,)
+
+    async def play() -> None:
+        time = FakeTime()
+        time.now = 5.0
+        measured = FactMeasured(fact="rtt", value=0.031, interface="wlan0", peer="10.0.0.9")
+        async with running(time, Measuring(says(link(), measured))) as host:
+            await first(host)
+            (status,) = host.status().monitors
+            assert (status.last_event, status.last_event_at) == ("rtt wlan0 -> 10.0.0.9 = 0.031 s", 5.0)
+            assert status.facts == (RTT,)
+
+    asyncio.run(play())
+
+
+def test_measurements_are_stamped_with_the_time_of_their_report() -> None:
+    class Measuring(Scripted):
+        facts = (HOUR,)
+
+    async def play() -> None:
+        time = FakeTime()
+        time.now = 5.0
+        now, before = (
+            FactMeasured(fact="hour", value=7.0),
+            FactMeasured(fact="hour", value=6.0, measured_at=2.0),
+        )
+        async with running(time, Measuring(says(before, now))) as host:
+            assert await first(host) == (before, replace(now, measured_at=5.0))
+
+    asyncio.run(play())
+
+
+def test_a_time_of_measurement_that_is_yet_to_come_is_of_another_clock() -> None:
+    class Measuring(Scripted):
+        facts = (HOUR,)
+
+    async def play() -> None:
+        late = FactMeasured(fact="hour", value=7.0, measured_at=1.7e9)
+        monitor = Measuring(says(late))
+        async with running(FakeTime(), monitor) as host:
+            await monitor.idle.wait()
+            assert "give a time of the event loop's clock" in str(host.status().monitors[0].last_error)
+
+    asyncio.run(play())
+
+
+def test_a_report_from_another_thread_is_refused() -> None:
+    async def elsewhere(report: Report) -> None:
+        await asyncio.to_thread(report, link())
+
+    async def play() -> None:
+        monitor = Scripted(elsewhere)
+        async with running(FakeTime(), monitor) as host:
+            await monitor.idle.wait()
+            (status,) = host.status().monitors
+        assert status.events == 0
+        assert "use `loop.call_soon_threadsafe(report, event)`" in str(status.last_error)
+
+    asyncio.run(play())
+
+
+def test_monitors_that_are_switched_off_are_in_the_status() -> None:
+    async def play() -> None:
+        off = {"weather": Origin(Kind.FILE, "/etc/weather.py")}
+        async with MonitorHost(Discovery(monitors=(), switched_off=off)) as host:
+            (status,) = host.status().monitors
+            assert (status.name, status.kind, status.origin) == ("weather", Kind.FILE, "/etc/weather.py")
+            assert status.state is MonitorState.SWITCHED_OFF
+
+    asyncio.run(play())
+
+
+def test_what_was_read_is_remembered_with_its_monitor_and_time() -> None:
+    async def play() -> None:
+        async with running(FakeTime(), Scripted(says(link()), name="one")) as host:
+            assert not host.recent
+            await first(host)
+            (reported,) = host.recent
+            assert reported == Reported(link(), "one", 0.0)
+
+    asyncio.run(play())
+
+
+def test_a_monitor_costs_what_its_steps_cost() -> None:
+    async def works(report: Report) -> None:
+        end = time.thread_time() + 0.02
+        while time.thread_time() < end:
+            pass
+        await asyncio.Event().wait()
+
+    async def play() -> None:
+        async with running(FakeTime(), Scripted(works, name="busy"), Scripted(name="idle")) as host:
+            await asyncio.sleep(0)
+            busy, idle = host.status().monitors
+        assert busy.cost_s >= 0.02
+        assert busy.longest_step_s >= 0.02
+        assert idle.cost_s < 0.02
 
     asyncio.run(play())

@@ -1,0 +1,89 @@
+"""Monitors in single files: a folder named in the configuration, no packaging.
+
+Rule: what the daemon runs must be nobody's to change but root's and the daemon's own user's. A file or folder
+that others may write is refused, and no compiled copy of a file is ever read in its place.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import sys
+import zlib
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import CodeType, ModuleType
+
+
+class PluginFileError(Exception):
+    """A file, or a folder of files, can't be used; the message says why, and what to do."""
+
+
+class _SourceOnly(SourceFileLoader):
+    """Neither read nor write ``__pycache__``, whose files would have to be judged as well."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+def files_in(folder: Path) -> tuple[Path, ...]:
+    """Return the files of monitors in a folder, by name; none if there is no such folder.
+
+    Args:
+        folder: names in it that begin with ``_`` or ``.`` are passed over.
+
+    Raises:
+        PluginFileError: others may write into the folder, or it can't be read.
+    """
+    try:
+        found = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except OSError as error:
+        raise PluginFileError(f"`{folder}` can't be read: {error.strerror}") from error
+    files = tuple(file for file in found if file.suffix == ".py" and file.name[0] not in "_.")
+    if files:
+        _check_owner(folder)
+    return files
+
+
+def load_file(file: Path) -> ModuleType:
+    """Return a file as a module of its own, which no other can import by its name.
+
+    Raises:
+        PluginFileError: others may write the file, or the folder of the file that it links to.
+        Exception: whatever the file itself raises.
+    """
+    target = file.resolve()
+    _check_owner(target)
+    _check_owner(target.parent)
+    name = f"migrate_file_{file.stem}_{zlib.crc32(os.fsencode(file)):08x}"
+    spec = spec_from_file_location(name, target, loader=_SourceOnly(name, str(target)))
+    assert spec is not None
+    assert spec.loader is not None  # it is ours
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses and msgspec look for the types of annotations
+    spec.loader.exec_module(module)
+    return module
+
+
+def _check_owner(path: Path) -> None:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise PluginFileError(f"`{path}` can't be read: {error.strerror}") from error
+    if found.st_uid not in (0, os.geteuid()):
+        advice = f"give it to root with `chown root {path}`"
+        raise PluginFileError(f"`{path}` belongs to `{_user(found.st_uid)}`; {advice}")
+    if stat.S_IMODE(found.st_mode) & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PluginFileError(f"others may write `{path}`; forbid it with `chmod go-w {path}`")
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

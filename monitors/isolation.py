@@ -1,0 +1,254 @@
+"""Where a monitor runs: ours in the daemon's event loop, anybody else's in a thread of its own.
+
+Rule: what others wrote must not be able to hold up the daemon. A plugin's monitor therefore has an event loop
+in a thread of its own, whose steps may last as long as they like. A process would isolate more, but then
+a monitor could neither look at the daemon's surroundings nor be an ordinary object.
+
+A loop that answers nothing is blocked, and one that stays so is interrupted. That helps against Python code
+that never waits; a call into C that never returns can't be ended from outside, so the monitor is named as
+blocked and left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Protocol
+
+from monitors.metering import Meter, Metered
+
+ASK_EVERY_S = 0.5
+"""How often the loop of a plugin's thread is asked whether it still turns."""
+
+BLOCKED_AFTER_S = 1.0
+"""A loop that has not answered for so long is called blocked."""
+
+INTERRUPT_AFTER_S = 5.0
+"""A loop that has not answered for so long has what it does interrupted."""
+
+LEFTOVERS_LIMIT_S = 1.0
+"""How long tasks that a run left behind may take to end once they were cancelled."""
+
+Body = Callable[[], Coroutine[Any, Any, None]]
+"""Makes the coroutine of one run of a monitor; called where it shall run."""
+
+_log = logging.getLogger(__name__)
+
+
+class StuckError(BaseException):
+    """A monitor blocked its event loop. It is no `Exception`, which a monitor may catch and go on."""
+
+    def __init__(self) -> None:
+        super().__init__(f"it blocked its event loop for more than {INTERRUPT_AFTER_S:g} s")
+
+
+class Place(Protocol):
+    """Where a monitor runs."""
+
+    @property
+    def blocked_s(self) -> float:
+        """Return for how long the monitor's event loop has not answered, in seconds; 0 if it has."""
+        ...
+
+    async def run(self, body: Body) -> BaseException | None:
+        """Run once and return what it raised; when this is cancelled, so is the run."""
+        ...
+
+    def stop(self) -> None:
+        """Have the present run end; called where it runs."""
+        ...
+
+    def close(self) -> None:
+        """Give back what was kept for the next run."""
+        ...
+
+
+class Here:
+    """Run a monitor in the event loop that is there."""
+
+    blocked_s = 0.0  # whoever could ask would be blocked as well
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+
+    async def run(self, body: Body) -> BaseException | None:
+        """Run once and return what it raised; what cancels the host's own task is raised."""
+        try:
+            await Metered(body(), self._meter)
+        except (Exception, asyncio.CancelledError, SystemExit) as error:  # noqa: BLE001 - isolation of a plugin
+            _raise_if_cancelled()
+            return error
+        _raise_if_cancelled()  # also when the monitor swallowed it
+        return None
+
+    def stop(self) -> None:
+        """Have the present run end: this is for monitors that can't be trusted, and these can."""
+
+    def close(self) -> None:
+        """Keep nothing."""
+
+
+class Apart:
+    """Run a monitor in a thread of its own, again and again in one event loop.
+
+    Each run has a new thread, which ends with it; the loop stays, because locks and events that a monitor
+    keeps are bound to it.
+
+    Args:
+        name: the monitor's.
+        meter: counts the steps of all tasks in the loop.
+    """
+
+    def __init__(self, name: str, meter: Meter) -> None:
+        self._name = name
+        self._meter = meter
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._run: _Run | None = None
+
+    @property
+    def blocked_s(self) -> float:
+        """Return for how long the loop has not answered, in seconds; 0 if it has."""
+        return self._run.blocked_s if self._run else 0.0
+
+    async def run(self, body: Body) -> BaseException | None:
+        """Run once and return what it raised, whatever that is.
+
+        When this is cancelled the monitor is cancelled and waited for; cancelled again, it is left behind.
+        """
+        if self._loop is None or self._loop.is_closed():
+            self._loop = asyncio.new_event_loop()
+            self._loop.set_task_factory(self._task)
+        self._run = _Run(self._name, self._loop, body)
+        try:
+            return await self._run.ended()
+        finally:
+            self._run = None
+
+    def stop(self) -> None:
+        """Have the present run end, from any thread."""
+        if self._run is not None:
+            self._run.cancel()
+
+    def close(self) -> None:
+        """Close the loop unless its thread does not end."""
+        if self._loop is not None and not self._loop.is_running():
+            self._loop.close()
+
+    def _task(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coroutine: Any,  # noqa: ANN401 - asyncio's own
+        **options: Any,  # noqa: ANN401
+    ) -> asyncio.Task[Any]:
+        return asyncio.Task(Metered(coroutine, self._meter), loop=loop, **options)
+
+
+class _Run:
+    """One run in a thread, seen from the loop that began it."""
+
+    def __init__(self, name: str, loop: asyncio.AbstractEventLoop, body: Body) -> None:
+        self._home = asyncio.get_running_loop()
+        self._loop = loop
+        self._outcome: asyncio.Future[BaseException | None] = self._home.create_future()
+        self._asked_at: float | None = None
+        self._interrupt_at = 0.0
+        self._task = loop.create_task(_called_there(body))
+        self._thread = threading.Thread(target=self._main, name=f"monitor {name}", daemon=True)
+        self._thread.start()
+        self._timer = self._home.call_later(ASK_EVERY_S, self._ask)
+
+    @property
+    def blocked_s(self) -> float:
+        asked_at = self._asked_at
+        return 0.0 if asked_at is None else self._home.time() - asked_at
+
+    async def ended(self) -> BaseException | None:
+        try:
+            return await asyncio.shield(self._outcome)
+        except asyncio.CancelledError:
+            self.cancel()
+            await self._outcome  # a second cancellation ends this
+            raise
+        finally:
+            self._timer.cancel()
+
+    def cancel(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+    # In the monitor's thread.
+
+    def _main(self) -> None:
+        outcome: BaseException | None = None
+        try:
+            self._loop.run_until_complete(self._task)
+        except BaseException as error:  # noqa: BLE001 - the isolation of a plugin
+            outcome = error
+        try:
+            _end_leftovers(self._loop)
+        except BaseException as error:  # noqa: BLE001 - an interruption that came too late
+            outcome = outcome or error
+        with suppress(RuntimeError):  # nobody is there to be told: this thread was left behind
+            self._home.call_soon_threadsafe(self._tell, outcome)
+
+    def _answer(self) -> None:
+        self._asked_at = None
+
+    # At home.
+
+    def _tell(self, outcome: BaseException | None) -> None:
+        if not self._outcome.done():
+            self._outcome.set_result(outcome)
+
+    def _ask(self) -> None:
+        """Ask the loop for an answer, or see that it has not given one for too long."""
+        now = self._home.time()
+        if not self._thread.is_alive():
+            # It told before it ended, unless an interruption hit it just then.
+            self._home.call_soon(self._tell, StuckError())
+            return
+        if self._asked_at is None:
+            self._asked_at, self._interrupt_at = now, now + INTERRUPT_AFTER_S
+            self._loop.call_soon_threadsafe(self._answer)
+        elif now >= self._interrupt_at:
+            self._interrupt_at = now + INTERRUPT_AFTER_S
+            interrupt(self._thread)
+        self._timer = self._home.call_later(ASK_EVERY_S, self._ask)
+
+
+async def _called_there(body: Body) -> None:
+    """Call ``run`` in the thread too, since nothing keeps it from doing something before its first wait."""
+    await body()
+
+
+def interrupt(thread: threading.Thread) -> None:
+    """Raise `StuckError` in a thread at its next Python instruction.
+
+    Nothing else ends a loop of Python code: a thread can't be killed, and a cancellation is only seen by what
+    waits. It is done to threads of plugins alone: they share nothing with us but what `with` locks and frees.
+    """
+    if thread.ident is not None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(StuckError))
+
+
+def _end_leftovers(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel the tasks that a run left behind, so that they don't go on beside the next one."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        done, _ = loop.run_until_complete(asyncio.wait(tasks, timeout=LEFTOVERS_LIMIT_S))
+        for task in done:
+            if not task.cancelled() and (error := task.exception()):
+                _log.debug("what %s left behind failed here", threading.current_thread().name, exc_info=error)
+    loop.run_until_complete(loop.shutdown_asyncgens())
+
+
+def _raise_if_cancelled() -> None:
+    task = asyncio.current_task()
+    if task is not None and task.cancelling() > 0:
+        raise asyncio.CancelledError
