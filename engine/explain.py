@@ -12,6 +12,7 @@ from engine.attachment import AttachmentPoint, PointKey
 from engine.decision import Decision, decisions_for
 from engine.forks import ConditionRow
 from engine.judge import (
+    AVOIDED,
     NEVER,
     Action,
     Judgement,
@@ -139,13 +140,14 @@ def _explain_point(standing: Standing) -> PointExplanation:
         eligible=not why_not,
         why_not=why_not,
         score=score.value,
-        reasons=score.reasons if why_not in ("", NEVER) else _ruled_out(point.name, why_not),
+        reasons=score.reasons if why_not in ("", NEVER) else _ruled_out(standing),
     )
 
 
-def _ruled_out(name: str, why_not: str) -> tuple[Reason, ...]:
-    """What the world rules out no statement is to blame for."""
-    return (Reason(span=None, text=f"`{name}` is not eligible: {why_not}"),)
+def _ruled_out(standing: Standing) -> tuple[Reason, ...]:
+    """What the world rules out no statement is to blame for; what is to be avoided one is."""
+    span = standing.score.avoid if standing.why_not == AVOIDED else None
+    return (Reason(span=span, text=f"`{standing.point.name}` is not eligible: {standing.why_not}"),)
 
 
 def _winner(group: Variant, position: Position, final: Judgement) -> AttachmentPoint | None:

@@ -92,6 +92,7 @@ class Judgement(Struct, frozen=True, kw_only=True):
 
 
 NEVER = "a `never` rules it out"
+AVOIDED = "a last resort, and there is another link"
 BARRED = "a move there failed a short while ago"
 
 
@@ -105,7 +106,7 @@ def standings(
     """Return how every attachment point stands for a group of sessions; ``links``: as for `judge`."""
     # One loop without calls for the common case: this is half of the time that a decision takes.
     in_use, family, guards, on = position.current, group.family, group.guards, NOTHING
-    table = []
+    table, avoided = [], False
     for point, key, status in world.places:
         current = key == in_use
         if guards:
@@ -114,8 +115,20 @@ def standings(
         why_not = status
         if status == USABLE and (point.family != family or score.never is not None or position.barred):
             why_not = _why_not(point, group, position, score)
+        if score.avoid is not None:
+            avoided = True
         table.append(Standing(point, score, current, why_not))
-    return tuple(table)
+    return tuple(_without_last_resorts(table) if avoided else table)
+
+
+def _without_last_resorts(table: list[Standing]) -> list[Standing]:
+    """Rule out what is to be avoided, if anything else is eligible."""
+    if all(standing.why_not or standing.score.avoid is not None for standing in table):
+        return table
+    return [
+        replace(standing, why_not=AVOIDED) if standing.score.avoid and not standing.why_not else standing
+        for standing in table
+    ]
 
 
 def on_at(interface: str, group: Variant, position: Position, links: OnLinks) -> frozenset[int]:
@@ -195,8 +208,11 @@ _Outcome = tuple[Answer, Answer, Situation, float | None]
 
 
 def _stay_put(position: Position, current: Standing | None) -> _Outcome:
-    """`migrate never`: never moved, never suspended; one that is suspended resumes where it was."""
-    if position.suspended and current is not None and not current.why_not:
+    """`migrate never`: never moved, never suspended; one that is suspended resumes where it was.
+
+    For it there is no other link, so that a last resort is as good as any.
+    """
+    if position.suspended and current is not None and current.why_not in ("", AVOIDED):
         return _resume(current)
     return STAY, STAY, CALM, None
 

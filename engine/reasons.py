@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import assert_never
 
 from engine.attachment import AttachmentPoint
-from engine.judge import NEVER, Action, Judgement, Position, Standing, in_use
+from engine.judge import AVOIDED, NEVER, Action, Judgement, Position, Standing, in_use
 from engine.scoring import Reason, Variant
 from engine.world import World
+from policylang.ast import Span
 
 
 def argue(group: Variant, position: Position, judgement: Judgement, world: World) -> tuple[Reason, ...]:
@@ -28,7 +29,7 @@ def argue(group: Variant, position: Position, judgement: Judgement, world: World
             return (*_argue_lost(position, current, world, group), *_argue_none(group))
         case Action.RESUME:
             assert target is not None
-            return _argue_best(target)
+            return _argue_best(target) if group.migrate.value else _argue_pinned(group, target)
         case _:
             assert_never(answer.action)
 
@@ -82,12 +83,24 @@ def _argue_lost(
     """Say why the point in use can't be kept, and by which delay that was acted on."""
     interface, address = position.current
     why = world.status(position.current) if current is None else current.why_not
-    span = current.score.never if current is not None and why == NEVER else None
+    span = _blamed(current)
     point = f"`{address}` on `{interface}`" if interface else f"`{address}`"
     lost = Reason(span=span, text=f"{point}, in use, is not eligible: {why}")
     if not group.delay_s.value:
         return (lost,)
     return (lost, Reason(span=group.delay_s.span, text=f"the delay is {group.delay_s.value:g} s"))
+
+
+def _blamed(standing: Standing | None) -> Span | None:
+    """Return the statement for which a point is not eligible, if it is a statement."""
+    if standing is None:
+        return None
+    return {NEVER: standing.score.never, AVOIDED: standing.score.avoid}.get(standing.why_not)
+
+
+def _argue_pinned(group: Variant, target: Standing) -> tuple[Reason, ...]:
+    text = f"the session was on `{target.point.name}`; `migrate never` lets it go nowhere else"
+    return (Reason(span=group.migrate.span, text=text),)
 
 
 def _argue_best(target: Standing) -> tuple[Reason, ...]:

@@ -97,12 +97,14 @@ class Reason(Struct, frozen=True, kw_only=True):
 class Score(Struct, frozen=True, kw_only=True):
     """What the statements say of one name.
 
-    ``never`` is the statement that rules the name out, if one does. ``reasons`` are the
-    statements behind it: the last that set the value and those that added to it since.
+    ``never`` is the statement that rules the name out, if one does, and ``avoid`` the one that makes it a
+    last resort. ``reasons`` are the statements behind it: the last that set the value, those that added to
+    it since, and the one that avoids it.
     """
 
     value: int
     never: Span | None
+    avoid: Span | None
     reasons: tuple[Reason, ...]
 
 
@@ -235,8 +237,8 @@ def _matches_server(pattern: Pattern, name: str, *, current: bool) -> bool:
 
 
 def _score(name: str, statements: Iterable[ScoreInterface | ScoreServer]) -> Score:
-    """Read the statements from top to bottom: a number replaces, `+N` adds, `never` stands."""
-    value, spans, never = 0, list[Span](), None
+    """Read the statements from top to bottom: a number replaces, `+N` adds, `never` and `avoid` stand."""
+    value, spans, never, avoid = 0, list[Span](), None, None
     for statement in statements:
         match statement.effect:
             case ScoreEffect.SET:
@@ -245,15 +247,24 @@ def _score(name: str, statements: Iterable[ScoreInterface | ScoreServer]) -> Sco
                 value, spans = value + statement.amount, [*spans, statement.span]
             case ScoreEffect.NEVER:
                 never = statement.span
-    return Score(value=value, never=never, reasons=_reasons(name, value, spans, never))
-
-
-def _reasons(name: str, value: int, spans: list[Span], never: Span | None) -> tuple[Reason, ...]:
-    """Return the statements that gave a name its score, or ruled it out."""
+            case ScoreEffect.AVOID:
+                avoid = statement.span
+    reasons: tuple[Reason, ...]
     if never is not None:
-        return (Reason(span=never, text=f"`{name}` is ruled out by `never`"),)
+        reasons = (Reason(span=never, text=f"`{name}` is ruled out by `never`"),)
+    else:
+        reasons = (*_counted(name, value, spans), *_avoided(name, avoid))
+    return Score(value=value, never=never, avoid=avoid, reasons=reasons)
+
+
+def _counted(name: str, value: int, spans: list[Span]) -> tuple[Reason, ...]:
+    """Return the statements that gave a name its score."""
     if not spans:
         return (Reason(span=None, text=f"`{name}` scores 0: no statement applies"),)
     *steps, last = spans
     added = tuple(Reason(span=span, text=f"counts towards the score of `{name}`") for span in steps)
     return (*added, Reason(span=last, text=f"`{name}` scores {value}"))
+
+
+def _avoided(name: str, avoid: Span | None) -> tuple[Reason, ...]:
+    return () if avoid is None else (Reason(span=avoid, text=f"`{name}` is a last resort, by `avoid`"),)

@@ -42,11 +42,15 @@ class Layer(Enum):
 
 
 class ScoreEffect(Enum):
-    """What a ``score-interface`` or ``score-server`` statement does to a score."""
+    """What a ``score-interface`` or ``score-server`` statement does to a score.
+
+    `NEVER` rules out what matches; `AVOID`, of attachment points alone, makes them last resorts.
+    """
 
     SET = "set"
     ADD = "add"
     NEVER = "never"
+    AVOID = "avoid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +175,7 @@ def globs_of(pattern: Pattern) -> tuple[Glob, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreInterface:
-    """``score-interface PATTERN N | +N | -N | never``. ``amount`` is 0 for ``never``."""
+    """``score-interface PATTERN N | +N | -N | never | avoid``. ``amount`` is 0 for words."""
 
     pattern: Pattern
     effect: ScoreEffect
@@ -181,7 +185,7 @@ class ScoreInterface:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreServer:
-    """``score-server PATTERN N``: rank candidate replica servers."""
+    """``score-server PATTERN N | +N | -N | never``: rank candidate replica servers."""
 
     pattern: Pattern
     effect: ScoreEffect

@@ -138,8 +138,8 @@ class _Builder:
 
     def _scored(self, tree: Tree[Token]) -> tuple[_Pattern, ast.ScoreEffect, int]:
         _, pattern, score = _tokens(tree)
-        if score.type == "NEVER":
-            return self._pattern(pattern), ast.ScoreEffect.NEVER, 0
+        if score.type in ("NEVER", "AVOID"):
+            return self._pattern(pattern), ast.ScoreEffect[score.type], 0
         return self._pattern(pattern), *self._read(score, values.score, (ast.ScoreEffect.SET, 0))
 
     def _pattern(self, token: Token) -> _Pattern:

@@ -51,6 +51,7 @@ ADDRESS_KEYS = frozenset({"remote-ip", "local-ip"})
 _WORDS_OF_KEY = {"proto": ("protocol", PROTOCOLS), "role": ("role", ROLES)}
 _MAGIC = frozenset("*?[")
 _OF_LINKS = frozenset({Subject.LINK, Subject.PATH})
+_DRIVES_AWAY = {ScoreEffect.NEVER: "rules out", ScoreEffect.AVOID: "avoids"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -140,8 +141,9 @@ class _Checker:
         """Report what would make a session leave every link as soon as it is there, without a pause."""
         if isinstance(statement, ScoreServer) or not isinstance(statement.pattern, Current):
             return
-        if statement.effect is ScoreEffect.NEVER:
-            message = "this rules out whatever link a session is on: it would leave each of them at once"
+        if statement.effect in _DRIVES_AWAY:
+            verb = _DRIVES_AWAY[statement.effect]
+            message = f"this {verb} whatever link a session is on: it would leave each of them at once"
             hint = "name the link, write `*` in a `when` about links, or lower the score: `current -10`"
             self._report.error(statement.span, "never-at-rest", message, hint)
 

@@ -49,7 +49,9 @@ KEYS = frozenset(
 )
 """The words after `on`."""
 
-MODIFIERS = frozenset({"after", "always", "current", "eager", "for", "lazy", "never", "not", "until"})
+MODIFIERS = frozenset(
+    {"after", "always", "avoid", "current", "eager", "for", "lazy", "never", "not", "until"}
+)
 """The words inside statements that mean something of themselves; elsewhere they are names."""
 
 _PHRASES = {
@@ -134,6 +136,9 @@ class Expectation:
             return "unexpected", f"expected {self.phrase}, found {shown}", hint, ""
         if word == "not" and (self.words >= KEYS or self.phrase == _PHRASES["OPERATOR"]):
             hint = "`not` stands behind a key, as in `on port not 22`; with a fact, write `!=`"
+            return "unexpected", f"expected {self.phrase}, found {shown}", hint, ""
+        if word == "avoid" and _PHRASES["SCORE"] in self.phrase:
+            hint = "only links can be avoided: put a server last by a low score, or rule it out with `never`"
             return "unexpected", f"expected {self.phrase}, found {shown}", hint, ""
         guess = closest(word, self.words)
         hint = question(guess) or self._glued(word) or self._listing()

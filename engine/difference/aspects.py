@@ -9,28 +9,22 @@ Source: "The decision" in ``docs/semantics.md``.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
 
+from engine.difference.answers import Answer, Answers, Aspect, spans_of
 from engine.difference.cases import Asked
-from engine.difference.reading import Candidate, Reading, Scoring, shape
+from engine.difference.reading import Candidate, Reading, Scoring, Tally, shape
+from engine.difference.settings import settings
 from engine.wording import duration
 from policylang.ast import (
-    Adopt,
     Delay,
-    ExpireRule,
-    Layer,
     Margin,
     MigrateRule,
-    NotifyRule,
-    ResumeRule,
     ScoreInterface,
     ScoreServer,
     Settle,
     Span,
-    Statement,
     SuspendRule,
 )
 
@@ -40,44 +34,10 @@ _DELAY_S = 0.0
 _SUSPEND_AFTER_S = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one policy decides.
-
-    Attributes:
-        value: What is compared.
-        text: The same for people.
-        spans: The statements that made it so.
-    """
-
-    value: object
-    text: str
-    spans: tuple[Span, ...]
-
-
-Answers = tuple[Answer, Answer]
 Pair = tuple[Candidate, Candidate]
 
 Twins = Mapping[str, str]
 """A name of each kind, and another of that kind; the same again where there is no other."""
-
-
-@dataclass(frozen=True, slots=True)
-class Aspect:
-    """One question.
-
-    Attributes:
-        topic: What it is about: ``links``, ``servers`` or the name of a setting.
-        candidates: The links or servers that it compares.
-        bears: Returns what of a policy bears on it; policies that are alike in that answer alike.
-        find: Returns the answers of two policies, ``None`` where they don't matter or where they
-            differ only by what another question asks.
-    """
-
-    topic: str
-    candidates: tuple[Candidate, ...]
-    bears: Callable[[Reading], object]
-    find: Callable[[Reading, Reading, Asked], Answers | None]
 
 
 def aspects(links: Twins, servers: Sequence[str]) -> Iterator[Aspect]:
@@ -95,26 +55,14 @@ def aspects(links: Twins, servers: Sequence[str]) -> Iterator[Aspect]:
     yield from map(_settling, in_use)
     yield from map(_order, _with_none_in_use(links))
     yield Aspect("leaving", (), _bears_on_leaving, lambda old, new, asked: _leaving(old, new, names, asked))
-    yield _setting("adopt", _adopt, Adopt)
-    yield _setting("expire", _expire, ExpireRule)
-    yield _setting("resume", _resume, ResumeRule)
-    yield _setting("notify", _notify, NotifyRule)
+    yield from settings()
     yield from _eligibility(ScoreServer, servers)
     alone = {name: name for name in servers}
     yield from map(_server_order, [pair for name in alone for pair in _with_one_in_use(name, alone)])
     yield from map(_server_order, _with_none_in_use(alone))
 
 
-# Settings.
-
-
-def _setting(topic: str, answer: Callable[[Reading, Asked], Answer], kind: type[Statement]) -> Aspect:
-    return Aspect(
-        topic,
-        (),
-        lambda reading: shape(reading.of_kind(kind)),
-        lambda old, new, asked: (answer(old, asked), answer(new, asked)),
-    )
+# Whether there are moves at all.
 
 
 def _moving(old: Reading, new: Reading, links: Sequence[str], asked: Asked) -> Answers | None:
@@ -131,45 +79,7 @@ def _moving(old: Reading, new: Reading, links: Sequence[str], asked: Asked) -> A
 def _migrate(reading: Reading, asked: Asked) -> Answer:
     rule = reading.last(MigrateRule, asked)
     allowed = rule is None or rule.allowed
-    return Answer(allowed, "may be moved" if allowed else "is never moved", _spans(rule))
-
-
-def _adopt(reading: Reading, asked: Asked) -> Answer:
-    rule = reading.last(Adopt, asked)
-    wanted = rule is not None and rule.adopt
-    return Answer(wanted, "is adopted" if wanted else "is not adopted", _spans(rule))
-
-
-def _resume(reading: Reading, asked: Asked) -> Answer:
-    rule = reading.last(ResumeRule, asked)
-    eager = rule is None or rule.eager
-    text = "is asked for its continuation at once" if eager else "is asked for its continuation when needed"
-    return Answer(eager, text, _spans(rule))
-
-
-def _notify(reading: Reading, asked: Asked) -> Answer:
-    rule = reading.last(NotifyRule, asked)
-    told = rule is None or rule.notify
-    return Answer(told, "is told of events" if told else "is not told of events", _spans(rule))
-
-
-def _expire(reading: Reading, asked: Asked) -> Answer:
-    """Of the last of each layer the shortest; that of the defaults holds only where there is no other."""
-    last: dict[Layer, ExpireRule] = {}
-    for rule in reading.every(ExpireRule, asked):
-        last.setdefault(rule.layer, rule)
-    if len(last) > 1:
-        last.pop(Layer.DEFAULT, None)
-    if not last:
-        return Answer(math.inf, "never expires", ())
-    shortest = min(last.values(), key=_expires_after)
-    after = _expires_after(shortest)
-    text = "never expires" if after == math.inf else f"expires after {duration(after)}"
-    return Answer(after, text, (shortest.span,))
-
-
-def _expires_after(rule: ExpireRule) -> float:
-    return math.inf if rule.after_s is None else rule.after_s
+    return Answer(allowed, "may be moved" if allowed else "is never moved", spans_of(rule))
 
 
 # Links and servers.
@@ -202,7 +112,7 @@ def _eligible(
 def _may_use(reading: Reading, kind: type[Scoring], candidate: Candidate, asked: Asked) -> Answer:
     span = reading.never(kind, candidate, asked)
     verbs = ("may stay on", "never stays on") if candidate.current else ("may use", "never uses")
-    return Answer(span is None, f"{verbs[span is not None]} {candidate.name}", _spans(span))
+    return Answer(span is None, f"{verbs[span is not None]} {candidate.name}", spans_of(span))
 
 
 def _lead(pair: Pair) -> Aspect:
@@ -227,10 +137,27 @@ def _challenge(old: Reading, new: Reading, pair: Pair, asked: Asked) -> Answers 
     """Say whether the second link wins against the one in use."""
     if not _both_may_move(old, new, asked) or not _all_eligible((old, new), ScoreInterface, pair, asked):
         return None
-    return _stays_or_moves(old, pair, asked), _stays_or_moves(new, pair, asked)
+    first, second = (_stays_or_moves(reading, pair, asked) for reading in (old, new))
+    if first.value == second.value or not all(
+        _at_once(reading, answer, asked) for reading, answer in ((old, first), (new, second))
+    ):
+        return first, second
+    return None
+
+
+def _at_once(reading: Reading, answer: Answer, asked: Asked) -> bool:
+    """Return whether a session goes at once: for the better link or from a last resort is then one."""
+    if answer.value == "moves":
+        return _settle_s(reading.last(Settle, asked)) == 0
+    return answer.value == "leaves" and _delay_s(reading.last(Delay, asked)) == 0
 
 
 def _stays_or_moves(reading: Reading, pair: Pair, asked: Asked) -> Answer:
+    avoided = _resorts(reading, ScoreInterface, pair, asked)
+    if avoided is not None:
+        if avoided.value > 0:
+            return Answer("stays", f"stays on {pair[0].name}", avoided.spans)
+        return Answer("leaves", f"leaves {pair[0].name} for {pair[1].name}", avoided.spans)
     mine, other = (reading.score(ScoreInterface, candidate, asked) for candidate in pair)
     spans = mine.spans + other.spans
     lead = other.value - mine.value
@@ -242,7 +169,7 @@ def _stays_or_moves(reading: Reading, pair: Pair, asked: Asked) -> Answer:
         text = f"{stays}; once suspended, it resumes on {pair[1].name}"
         return Answer("stays, and resumes elsewhere", text, (*spans, margin.span))
     # A margin that every lead reaches has not made it so.
-    reached = _spans(margin) if margin is not None and margin.amount > 1 else ()
+    reached = spans_of(margin) if margin is not None and margin.amount > 1 else ()
     return Answer("moves", f"moves from {pair[0].name} to {pair[1].name}", spans + reached)
 
 
@@ -257,8 +184,16 @@ def _settle(old: Reading, new: Reading, pair: Pair, asked: Asked) -> Answers | N
 
 def _settled(reading: Reading, move: str, asked: Asked) -> Answer:
     rule = reading.last(Settle, asked)
-    settle_s = rule.duration_s if rule else _SETTLE_S
-    return Answer(settle_s, f"{move} after {duration(settle_s)}", _spans(rule))
+    settle_s = _settle_s(rule)
+    return Answer(settle_s, f"{move} after {duration(settle_s)}", spans_of(rule))
+
+
+def _settle_s(rule: Settle | None) -> float:
+    return rule.duration_s if rule else _SETTLE_S
+
+
+def _delay_s(rule: Delay | None) -> float:
+    return rule.duration_s if rule else _DELAY_S
 
 
 def _order(pair: Pair) -> Aspect:
@@ -301,11 +236,19 @@ def _preferences(old: Reading, new: Reading, kind: type[Scoring], pair: Pair, as
 
 
 def _preference(reading: Reading, kind: type[Scoring], pair: Pair, asked: Asked) -> Answer:
+    avoided = _resorts(reading, kind, pair, asked)
+    if avoided is not None:
+        return _preferred(pair, avoided.value, avoided.spans)
     first, second = (reading.score(kind, candidate, asked) for candidate in pair)
     spans = first.spans + second.spans
     lead = first.value - second.value
     if pair[0].current and lead == 0:
         lead = 1  # a tie keeps what is in use
+    return _preferred(pair, lead, spans)
+
+
+def _preferred(pair: Pair, lead: int, spans: tuple[Span, ...]) -> Answer:
+    """Say which of two is preferred: the first if ``lead`` is above 0, the second if it is below."""
     if lead == 0:
         return Answer(0, f"prefers neither of {pair[0].name} and {pair[1].name}", spans)
     better, worse = pair if lead > 0 else reversed(pair)
@@ -337,7 +280,7 @@ def _has_another(reading: Reading, links: Sequence[str], asked: Asked) -> bool:
 def _leave(reading: Reading, asked: Asked, *, elsewhere: bool) -> Answer:
     """Say after how long a lost link is left, and the session suspended where there is no other."""
     delay, suspend = reading.last(Delay, asked), reading.last(SuspendRule, asked)
-    delay_s = delay.duration_s if delay else _DELAY_S
+    delay_s = _delay_s(delay)
     after_s = suspend.after_s if suspend else _SUSPEND_AFTER_S
     suspended = "is never suspended" if after_s is None else f"is suspended after {duration(after_s)}"
     text = f"leaves a lost link after {duration(delay_s)}, {suspended} if there is no other"
@@ -345,7 +288,7 @@ def _leave(reading: Reading, asked: Asked, *, elsewhere: bool) -> Answer:
     if not elsewhere:
         # The two times begin together, so that the longer one decides.
         value = None if after_s is None else max(delay_s, after_s)
-    return Answer(value, text, _spans(delay) + _spans(suspend))
+    return Answer(value, text, spans_of(delay) + spans_of(suspend))
 
 
 # Common to several.
@@ -361,18 +304,16 @@ def _all_eligible(
     return all(reading.never(kind, c, asked) is None for reading in readings for c in pair)
 
 
+def _resorts(reading: Reading, kind: type[Scoring], pair: Pair, asked: Asked) -> Tally | None:
+    """Return 1 or -1 if of two the second or the first alone is a last resort: then no score counts."""
+    mine, other = (reading.avoided(kind, candidate, asked) for candidate in pair)
+    if (mine is None) is (other is None):
+        return None
+    return Tally(1 if mine is None else -1, spans_of(mine or other))
+
+
 def _bears(reading: Reading, kind: type[Scoring], candidates: Sequence[Candidate]) -> object:
-    return tuple(
-        shape(reading.of_candidate(kind, candidate, never=never))
-        for candidate in candidates
-        for never in (True, False)
-    )
+    return tuple(shape(block) for candidate in candidates for block in reading.bearing_on(kind, candidate))
 
 
 _TOPICS: dict[type[Scoring], str] = {ScoreInterface: "links", ScoreServer: "servers"}
-
-
-def _spans(found: Statement | Span | None) -> tuple[Span, ...]:
-    if found is None:
-        return ()
-    return (found,) if isinstance(found, Span) else (found.span,)

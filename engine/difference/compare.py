@@ -12,7 +12,8 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from engine.difference.aspects import Answer, Aspect, aspects
+from engine.difference.answers import Answer, Aspect
+from engine.difference.aspects import aspects
 from engine.difference.cases import MAX_CASES, Case, Kinds, assignment_of, cases
 from engine.difference.causes import each_cause_first
 from engine.difference.feasible import Trigger, measured_for

@@ -60,6 +60,10 @@ class Candidate:
         return self.name + addition
 
 
+_ONE = {effect: frozenset({effect}) for effect in ScoreEffect}
+_COUNTING = frozenset({ScoreEffect.SET, ScoreEffect.ADD})
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """The score of a candidate and the statements that made it, in the order of the text."""
@@ -107,13 +111,17 @@ class Reading:
         """Return the statements of one kind and what leads to them."""
         return self._relevant(kind, lambda statement: isinstance(statement, kind))
 
-    def of_candidate(self, kind: type[Scoring], candidate: Candidate, *, never: bool) -> Statements:
-        """Return the statements that rule a candidate out, or those that score it, and what leads to them."""
+    def bearing_on(self, kind: type[Scoring], candidate: Candidate) -> tuple[Statements, ...]:
+        """Return what rules a candidate out, what avoids it and what scores it, with what leads there."""
+        groups = (_ONE[ScoreEffect.NEVER], _ONE[ScoreEffect.AVOID], _COUNTING)
+        return tuple(self._of_candidate(kind, candidate, effects) for effects in groups)
+
+    def _of_candidate(
+        self, kind: type[Scoring], candidate: Candidate, effects: frozenset[ScoreEffect]
+    ) -> Statements:
         return self._relevant(
-            (kind, candidate, never),
-            lambda s: (
-                isinstance(s, kind) and (s.effect is ScoreEffect.NEVER) is never and matches(s, candidate)
-            ),
+            (kind, candidate, effects),
+            lambda s: isinstance(s, kind) and s.effect in effects and matches(s, candidate),
         )
 
     def last(self, kind: type[S], asked: Asked) -> S | None:
@@ -128,13 +136,18 @@ class Reading:
 
     def never(self, kind: type[Scoring], candidate: Candidate, asked: Asked) -> Span | None:
         """Return a statement that rules a candidate out, if one does."""
-        found = self._scoring(kind, candidate, asked, never=True)
+        found = self._scoring(kind, candidate, asked, _ONE[ScoreEffect.NEVER])
+        return next((statement.span for statement in found), None)
+
+    def avoided(self, kind: type[Scoring], candidate: Candidate, asked: Asked) -> Span | None:
+        """Return a statement that makes a candidate a last resort, if one does."""
+        found = self._scoring(kind, candidate, asked, _ONE[ScoreEffect.AVOID])
         return next((statement.span for statement in found), None)
 
     def score(self, kind: type[Scoring], candidate: Candidate, asked: Asked) -> Tally:
         """Return the score of a candidate that is not ruled out."""
         value, spans = 0, []
-        for statement in self._scoring(kind, candidate, asked, never=False):
+        for statement in self._scoring(kind, candidate, asked, _COUNTING):
             value += statement.amount
             spans.append(statement.span)
             if statement.effect is ScoreEffect.SET:
@@ -142,9 +155,9 @@ class Reading:
         return Tally(value, tuple(reversed(spans)))
 
     def _scoring(
-        self, kind: type[Scoring], candidate: Candidate, asked: Asked, *, never: bool
+        self, kind: type[Scoring], candidate: Candidate, asked: Asked, effects: frozenset[ScoreEffect]
     ) -> Iterator[Scoring]:
-        block = self.of_candidate(kind, candidate, never=never)
+        block = self._of_candidate(kind, candidate, effects)
         for statement in self._applying(block, asked, candidate.about):
             assert isinstance(statement, ScoreInterface | ScoreServer)
             yield statement

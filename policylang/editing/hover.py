@@ -63,7 +63,7 @@ def _word(word: Word, before: Sequence[Word], around: Surroundings) -> str:
     meaning = meaning_of(word.text) if word.kind.replace("_", "-").lower() == word.text else None
     if word.kind == "KEY":
         meaning = meaning_of(word.text)
-    elif word.text in ("never", "always", "after", "eager", "lazy"):
+    elif word.text in ("never", "avoid", "always", "after", "eager", "lazy"):
         meaning = meaning_of(next((w.text for w in reversed(before) if w.text in STATEMENTS), ""))
     return _meaning(meaning) if meaning else ""
 

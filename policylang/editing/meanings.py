@@ -80,9 +80,10 @@ STATEMENT_MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "or only when it is needed.",
         ),
         "score-interface": Meaning(
-            "score-interface PATTERN N | +N | -N | never",
+            "score-interface PATTERN N | +N | -N | never | avoid",
             "The score of the links that match becomes N, or changes by it; the last statement that applies "
-            "wins. `never` rules them out, whatever else is said. The pattern is a shell glob, or `current`.",
+            "wins. `never` rules them out, and `avoid` makes them a last resort, where there is no other; no "
+            "number lifts either. The pattern is a shell glob, or `current`.",
         ),
         "score-server": Meaning(
             "score-server PATTERN N | +N | -N | never",

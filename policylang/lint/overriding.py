@@ -64,7 +64,7 @@ def repeated(material: Material) -> Iterator[Finding]:
 
 
 def ruled_out(material: Material) -> Iterator[Finding]:
-    """Find scores of what a `never` rules out wherever they apply."""
+    """Find what is said of points that a `never` rules out wherever it applies."""
     for peers in _by_kind(material):
         nevers = [p for p in peers if _is_never(p.leaf)][:MAX_COMPARED]
         for placed in peers:
@@ -74,11 +74,13 @@ def ruled_out(material: Material) -> Iterator[Finding]:
                 (n for n in nevers if _comparable(placed, n) and _wherever(material.reach, placed, n)), None
             )
             if by is not None:
+                avoids = placed.leaf.effect is ScoreEffect.AVOID
                 yield Finding(
                     span=placed.span,
-                    message=f"this score counts for nothing: {material.words(by.span)} at {by.span}"
-                    " rules out what it is for",
-                    hint="a number doesn't lift `never`: write the exception as `on ... else`",
+                    message=f"this {'' if avoids else 'score '}counts for nothing:"
+                    f" {material.words(by.span)} at {by.span} rules out what it is for",
+                    hint=f"{'`avoid`' if avoids else 'a number'} doesn't lift `never`:"
+                    " write the exception as `on ... else`",
                 )
 
 
@@ -143,7 +145,7 @@ def _comparable(first: PlacedLeaf, second: PlacedLeaf) -> bool:
 
 def _overrides(reach: Reach, later: PlacedLeaf, earlier: PlacedLeaf) -> bool:
     """Return whether a later statement leaves nothing of an earlier one of its kind."""
-    if _is_never(earlier.leaf) or not _replaces(later.leaf):
+    if _stands(earlier.leaf) or not _replaces(later.leaf):
         return False
     return _wherever(reach, earlier, later)
 
@@ -155,7 +157,7 @@ def _said_already(reach: Reach, peers: _Peers, at: int) -> PlacedLeaf | None:
         if _same(later.leaf, earlier.leaf):
             if reach.follows(later.path, earlier.path) and _comparable(later, earlier):
                 return earlier
-        elif not _is_never(later.leaf) and _may_change(earlier.leaf, later.leaf):
+        elif not _stands(later.leaf) and _may_change(earlier.leaf, later.leaf):
             return None
     return None
 
@@ -184,7 +186,7 @@ def _same(first: Leaf, second: Leaf) -> bool:
 def _may_change(between: Leaf, leaf: Leaf) -> bool:
     """Return whether a statement may change what another of its kind has said."""
     if isinstance(between, _Scoring) and isinstance(leaf, _Scoring):
-        return not _is_never(between) and may_meet(between, leaf) and not _same(between, leaf)
+        return not _stands(between) and may_meet(between, leaf) and not _same(between, leaf)
     return _meaning(between) != _meaning(leaf)
 
 
@@ -197,6 +199,11 @@ def _is_never(leaf: Leaf) -> bool:
     return isinstance(leaf, _Scoring) and leaf.effect is ScoreEffect.NEVER
 
 
+def _stands(leaf: Leaf) -> bool:
+    """Return whether a statement is one that no later one takes back."""
+    return isinstance(leaf, _Scoring) and leaf.effect in (ScoreEffect.NEVER, ScoreEffect.AVOID)
+
+
 def _replaces(leaf: Leaf) -> bool:
-    """Return whether a statement takes the place of what was said before; `+N` and `never` don't."""
+    """Return whether a statement takes the place of what was said before; `+N`, `never` and `avoid` don't."""
     return not isinstance(leaf, _Scoring) or leaf.effect is ScoreEffect.SET

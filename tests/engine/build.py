@@ -47,10 +47,10 @@ def policy(*statements: Statement) -> Policy:
 
 
 def score(pattern: str, amount: int | str, line: int | None = None) -> ScoreInterface:
-    """`score("eth*", 5)` sets, `"+5"` adds, `"never"` rules out."""
+    """`score("eth*", 5)` sets, `"+5"` adds, `"never"` rules out, `"avoid"` avoids."""
     effect, number = ScoreEffect.SET, 0
-    if amount == "never":
-        effect = ScoreEffect.NEVER
+    if amount in ("never", "avoid"):
+        effect = ScoreEffect(amount)
     elif isinstance(amount, str):
         effect, number = ScoreEffect.ADD, int(amount)
     else:

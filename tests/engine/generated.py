@@ -64,7 +64,7 @@ DURATIONS = ("0s", "500ms", "1s", "2s", "4s")
 PATTERNS = ("*", "eth*", "eth0:1", "ppp*", "eth[01]", "wlan0", "current", "six*", "$LINKS", '"eth?"')
 SERVERS = ("a.example.org", "b.example.org", "192.0.2.9", "2001:db8::9")
 SERVER_PATTERNS = ("*", "*.example.org", "192.0.2.*", "current", "$SERVERS", '"?.example.org"')
-AMOUNTS = ("0", "1", "2", "3", "5", "1", "2", "3", "+3", "-4", "+1", "never")
+AMOUNTS = ("0", "1", "2", "3", "5", "1", "2", "3", "+3", "-4", "+1", "never", "avoid", "avoid")
 CONDITIONS = (
     "proto tcp",
     "proto udp",
@@ -187,7 +187,8 @@ def statement(random: Random, depth: int = 0, links: bool = False) -> str:
         return _when(random, depth, links)
     if links or kind < 0.75:
         score = f"score-interface {random.choice(PATTERNS)} {random.choice(AMOUNTS)}"
-        return score.replace("current never", "current -4")  # which no policy may say
+        # Which no policy may say.
+        return score.replace("current never", "current -4").replace("current avoid", "current -1")
     return _plain(random)
 
 
@@ -208,7 +209,7 @@ def _plain(random: Random) -> str:
             random.choice((f"expire after {duration}", "expire never")),
             random.choice(("resume eager", "resume lazy")),
             random.choice(("notify", "ignore")),
-            f"score-server {random.choice(SERVER_PATTERNS)} {random.choice(AMOUNTS)}",
+            f"score-server {random.choice(SERVER_PATTERNS)} {random.choice(AMOUNTS[:-2])}",
         )
     )
 

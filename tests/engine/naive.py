@@ -166,9 +166,16 @@ def scored(
     for s in statements:
         if isinstance(s, kind) and hits(s.pattern, name, current):
             never = never or s.effect is ScoreEffect.NEVER
-            if s.effect is not ScoreEffect.NEVER:
+            if s.effect in (ScoreEffect.SET, ScoreEffect.ADD):
                 value = s.amount + (value if s.effect is ScoreEffect.ADD else 0)
     return value, never
+
+
+def avoided(statements: list[Statement], name: str, current: bool) -> bool:
+    return any(
+        isinstance(s, ScoreInterface) and s.effect is ScoreEffect.AVOID and hits(s.pattern, name, current)
+        for s in statements
+    )
 
 
 def whens(statements: tuple[Statement, ...]) -> Iterator[When]:
@@ -433,6 +440,12 @@ class Naive:
 
     def table(self, name: str, now: float) -> dict[Point, tuple[int, bool]]:
         """Return score and eligibility by attachment point."""
+        rows = self.resorts(name, now)
+        better = any(fine and not avoid for _, fine, avoid in rows.values())
+        return {p: (value, fine and not (avoid and better)) for p, (value, fine, avoid) in rows.items()}
+
+    def resorts(self, name: str, now: float) -> dict[Point, tuple[int, bool, bool]]:
+        """Return of each point its score, whether it may be used at all, and whether it is to be avoided."""
         state, rows = self.sessions[name], {}
         by_link: dict[str, list[Statement]] = {}
         of_links = any(when.threshold.subject in OF_LINKS for when in whens(self.policy.statements))
@@ -446,7 +459,8 @@ class Naive:
             until = self.failures.get((self.peer(name), point), (now, 0.0))[0]
             barred = now < until and (state["suspended"] or not current)
             family = ip_address(self.peer(name)).version == address.family
-            rows[point] = (value, link.usable and address.usable and family and not never and not barred)
+            fine = link.usable and address.usable and family and not never and not barred
+            rows[point] = (value, fine, avoided(by_link[where], address.label, current))
         return rows
 
     def applied(self, name: str) -> set[Span]:
@@ -513,7 +527,8 @@ class Naive:
         clocks, state["leads"], lost, none = state["leads"], {}, state["lost"], state["none"]
         state["lost"] = state["none"] = None
         if not last(statements, MigrateRule, "allowed", True):
-            return ("resume", current, False) if state["suspended"] and current in fine else None
+            here = state["suspended"] and self.resorts(name, now).get(current, (0, False, False))[1]
+            return ("resume", current, False) if here else None
         if state["suspended"]:
             return ("resume", order[0], False) if order else None
         if current in fine:

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import Engine, Move, Resume, Suspend
-from monitors.events import FactMeasured
 from policylang.ast import Layer
 from tests.engine import build
 from tests.engine.build import engine_of, fact, key, link
@@ -54,7 +53,7 @@ def without_reloads(made_up: Case) -> tuple[Step, ...]:
 
 
 def without_facts(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    return tuple(step for step in steps if not isinstance(of(step)[-1], FactMeasured))
+    return tuple(step for step in steps if of(step)[0] != "fact")
 
 
 @generated
@@ -73,6 +72,33 @@ def test_never_outranks_any_score_before_and_after_it(made_up: Case, first: bool
     texts = Texts((never, *files) if first else (*files, (Layer.APPLICATION, *never[1:])))
     pair = run(Case(texts, without_reloads(made_up)))
     assert all(item[2] is None or not item[2][0].startswith("eth") for _, item in pair.history)
+
+
+@generated
+@given(CASES, st.booleans(), st.integers(0, 1000))
+def test_avoid_outranks_any_score_but_not_the_lack_of_anything_else(
+    made_up: Case, first: bool, amount: int
+) -> None:
+    """Whoever goes to a link that is to be avoided could have gone to no other."""
+    avoid = (Layer.DEFAULT, "avoid.policy", ("score-interface eth* avoid",))
+    texts = made_up.policy
+    files = tuple((layer, name, tuple(map(_without_avoid, body))) for layer, name, body in texts.files)
+    last = (Layer.APPLICATION, "last.policy", (f"score-interface eth* {amount}", "migrate always"))
+    files = (avoid, *files, last) if first else (*files, last, (Layer.APPLICATION, *avoid[1:]))
+    pair = Pair(Case(Texts(files), ()))
+    for step in without_reloads(made_up):
+        before = len(pair.history)
+        pair.step(step)
+        for _, (name, _, target, _) in pair.history[before:]:
+            fine = {
+                p: avoided for p, (_, usable, avoided) in pair.naive.resorts(name, pair.now).items() if usable
+            }
+            assert target in fine if fine else target is None
+            assert target is None or not fine[target] or all(fine.values())
+
+
+def _without_avoid(text: str) -> str:
+    return re.sub(r"(score-interface \S+) avoid", r"\1 7", text)
 
 
 @generated

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 from typing import Any
 
+from msgspec.structs import replace
+
 from engine import Connection, Engine, SessionDescription
 from engine.difference import Difference
 from monitors.events import AddressPresent, FactMeasured, LinkState, OperState
@@ -17,6 +19,7 @@ GONE = ("gone0", "10.99.0.1")
 OTHERS = ("eth0", "eth0:1", "eth1", "eth7", "ethernet0", "wlan0", "ppp0", "six0", "zz")
 DERIVED = {CARRIER.name: True, OPERSTATE.name: "up", ADDRESSES.name: 1.0}
 PAUSES = (0.2, 0.4, 0.9, 1.9, 3.9, 9.9)
+TWIN = " (its twin)"
 WHOLE_SESSION = ("host", "session", "connection")
 
 Seen = list[Any]
@@ -41,7 +44,8 @@ def seen(policy: Policy, difference: Difference) -> Seen:
     found: Seen = []
     for order in (links, links[::-1]):
         found += _from(policy, difference, order, difference.in_use)
-    return found + [_leaving(policy, difference, links, pause) for pause in PAUSES]
+    found += [_leaving(policy, difference, links, pause) for pause in PAUSES]
+    return found + [_relayed(policy, difference, pause) for pause in PAUSES if difference.in_use]
 
 
 def _from(policy: Policy, difference: Difference, links: Sequence[str], at: str) -> Seen:
@@ -72,6 +76,23 @@ def _leaving(policy: Policy, difference: Difference, links: Sequence[str], pause
     return [*before, *_run(engine, described.id, pause)]
 
 
+def _relayed(policy: Policy, difference: Difference, pause: float) -> Seen:
+    """Watch a session that is not moved yet when another link takes over from its twin."""
+    at, other = difference.candidates if len(difference.candidates) > 1 else (difference.in_use, OTHERS[-1])
+    twin, described = other + TWIN, session(difference)
+    alike = [replace(c, about=twin) for c in difference.circumstances if c.about == other]
+    difference = replace(difference, circumstances=(*difference.circumstances, *alike))
+    links = [at, other, twin]
+    engine = _engine(policy, difference, links)
+    engine.add_session(described, _keys(links, described)[at], 0.0)
+    _measure(engine, difference, links)
+    _turn(engine, difference, links, (at, other), 0.0)
+    before = list(_run(engine, described.id, 0.0, pause))
+    _turn(engine, difference, links, links, pause)
+    _turn(engine, difference, links, (at, twin), pause)
+    return [*before, *_run(engine, described.id, pause)]
+
+
 def session(difference: Difference) -> SessionDescription:
     connections = tuple(
         Connection(
@@ -96,7 +117,7 @@ def _keys(links: Iterable[str], described: SessionDescription) -> dict[str, tupl
 
 
 def _label(about: str) -> str:
-    return about.removesuffix(" in use").removesuffix(" (another)")
+    return about.removesuffix(TWIN).removesuffix(" in use").removesuffix(" (another)")
 
 
 def _engine(policy: Policy, difference: Difference, links: Sequence[str]) -> Engine:

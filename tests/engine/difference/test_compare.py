@@ -186,6 +186,15 @@ def test_a_policy_written_differently_shows_no_difference(seed: int) -> None:
         ("when carrier = no score-interface * never", ""),
         ("suspend never score-interface * never delay 5s", "suspend never score-interface * never"),
         ("on remote-host *.org { on remote-host not *.org migrate never }", ""),
+        ("score-interface * avoid", ""),
+        (
+            "score-interface eth* avoid score-interface eth* 5",
+            "score-interface eth* 5 score-interface eth* avoid",
+        ),
+        ("score-interface eth* avoid score-interface eth* 9", "score-interface eth* avoid"),
+        ("score-interface eth0 never score-interface eth0 avoid", "score-interface eth0 never"),
+        ("settle 0s score-interface eth* avoid", "settle 0s score-interface eth* -5"),
+        ("migrate never score-interface eth* avoid", "migrate never"),
     ],
 )
 def test_what_decides_alike_shows_no_difference(old: str, new: str) -> None:
@@ -214,6 +223,16 @@ def test_what_decides_alike_shows_no_difference(old: str, new: str) -> None:
         ("when battery < 20% for 5s ignore", "when battery < 20% for 2s ignore", "battery < 20% for 2s"),
         ("when hour = 3 until hour = 5 ignore", "when hour = 3 ignore", "hour = 3 until hour = 5"),
         ("when rto > 1s { when rto < 500ms ignore }", "", "rto < 500ms"),
+        ("score-interface eth* avoid", "score-interface eth* -5", "leaves eth0 for"),
+        ("score-interface eth* avoid", "", "leaves eth0 for wlan0"),
+        ("score-interface eth* 9 score-interface eth* avoid", "score-interface eth* 9", "leaves eth0 for"),
+        (
+            "settle 0s delay 1s score-interface eth* avoid",
+            "settle 0s delay 1s score-interface eth* -5",
+            "leaves",
+        ),
+        ("delay 2s score-interface eth* avoid", "delay 2s score-interface eth* -5", "leaves eth0 for"),
+        ("when rtt > 1s score-interface * avoid", "", "rtt > 1s"),
     ],
 )
 def test_a_difference_shows_an_example(old: str, new: str, text: str) -> None:

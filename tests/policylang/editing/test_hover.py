@@ -99,6 +99,7 @@ def test_modifiers_never_surprise() -> None:
     places = {
         "after": "suspend after 1s",
         "always": "migrate always",
+        "avoid": "score-interface * avoid",
         "current": "score-interface current 1",
         "eager": "resume eager",
         "for": "when hour = 3 for 1s margin 1",

@@ -14,7 +14,7 @@ syn keyword migratepolicyConditional else not on
 syn keyword migratepolicyConditional when until nextgroup=migratepolicyFact skipwhite skipempty
 syn keyword migratepolicyConditional for
 syn keyword migratepolicyKey any-port app l-port local-ip port proto remote-host remote-ip role session user
-syn keyword migratepolicyModifier after always current eager lazy never
+syn keyword migratepolicyModifier after always avoid current eager lazy never
 syn keyword migratepolicyConstant client false no server tcp true udp yes
 
 syn match migratepolicyFact "\a[[:alnum:]._-]*" contained
