@@ -80,9 +80,8 @@ class HeartbeatMonitor:
 
 
 def _silence(session: str, step: float | None) -> FactMeasured:
-    return FactMeasured(
-        fact=PEER_SILENCE.name, value=step, session=session, lifetime_s=step and lifetime_s(step)
-    )
+    limit = None if step is None else lifetime_s(step)
+    return FactMeasured(fact=PEER_SILENCE.name, value=step, session=session, lifetime_s=limit)
 
 
 @hookimpl
