@@ -24,6 +24,7 @@ from migrated.control.messages import (
     Explain,
     ExplanationReport,
     ForgetPeer,
+    KeepAlive,
     LinkList,
     LinkReport,
     Links,
@@ -89,6 +90,8 @@ class Reports:
                 return self._links()
             case Move():
                 return self._move(request, who)
+            case KeepAlive():
+                return self._keep_alive(request, who)
             case PolicyShow():
                 return self._policies.report()
             case Watch():
@@ -204,6 +207,13 @@ class Reports:
         decision = MoveDecision(session=session.name, to=point, urgent=session.frozen, reasons=(by_hand,))
         self._core.carry_out([decision])
         return Done(message=f"session {session.short} begins to move to {point.name}")
+
+    def _keep_alive(self, request: KeepAlive, who: Credentials) -> Done | Refused:
+        session = self._chosen(request.session, who)
+        if isinstance(session, Refused):
+            return session
+        self._core.programs.reported(session, healthy=request.healthy, reason=request.reason)
+        return Done(message=f"session {session.short} is {'well' if request.healthy else 'unwell'}")
 
     def _forget_peer(self, request: ForgetPeer, who: Credentials) -> Done | Refused:
         if not who.privileged:

@@ -25,6 +25,7 @@ _SUBCOMMANDS = {
     "forget-peer": Subcommand(
         "migrated.commands.forget_peer:forget_peer", "Forget a host key that was trusted on first use."
     ),
+    "health": Subcommand("migrated.commands.health:health", "Say in a program's place how a session is."),
     "kill": Subcommand("migrated.commands.kill:kill", "End a terminal that outlived its client."),
     "forward": Subcommand(
         "migrated.commands.forward:forward", "Listen here and carry connections through a gateway."

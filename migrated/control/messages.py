@@ -48,6 +48,14 @@ class Move(Struct, frozen=True, kw_only=True, tag="move"):
     link: str
 
 
+class KeepAlive(Struct, frozen=True, kw_only=True, tag="keep-alive"):
+    """Say how a session, named as in `Move`, is; in its program's place."""
+
+    session: str
+    healthy: bool
+    reason: str = ""
+
+
 class ForgetPeer(Struct, tag="forget-peer"):
     """Ask to forget the host key that was trusted on first use for an address."""
 
@@ -106,6 +114,7 @@ Request = (
     | Sessions
     | Links
     | Move
+    | KeepAlive
     | PolicyShow
     | Watch
     | Explain

@@ -22,6 +22,7 @@ from migrated.control.messages import (
     ExpireContinuation,
     Explain,
     ForgetPeer,
+    KeepAlive,
     LinkList,
     LinkReport,
     Links,
@@ -223,6 +224,7 @@ class FakeHandler:
     def __init__(self, owners: dict[str, int]) -> None:
         self.owners = owners
         self.moved: list[Move] = []
+        self.kept_alive: list[KeepAlive] = []
         self.shown: list[ShowContinuation] = []
         self.continuations: tuple[ContinuationSummary, ...] = (CONTINUATION.summary, ALTERED)
         self.asked: list[Servers] = []
@@ -247,12 +249,15 @@ class FakeHandler:
                 watcher = self.broadcast.watch(lambda owner: may_access(who, owner))
                 self.watched.set()
                 return watcher
-            case Move() | Explain():
+            case Move() | Explain() | KeepAlive():
                 chosen = choose_session(request.session, self.owners, who)
                 if isinstance(chosen, Refused):
                     return chosen
                 if isinstance(request, Move):
                     self.moved.append(request)
+                if isinstance(request, KeepAlive):
+                    self.kept_alive.append(request)
+                    return Done(message=f"session {chosen} is {'well' if request.healthy else 'unwell'}")
                 return Done(message=f"session {chosen} begins to move")
             case ForgetPeer():
                 return Done(message=f"the host key of {request.address} is forgotten")
