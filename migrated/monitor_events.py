@@ -7,13 +7,15 @@ from typing import Any, assert_never
 from migrated.control.messages import EventReport
 from monitors.events import AddressGone, AddressPresent, Event, FactMeasured, LinkGone, LinkState
 from monitors.facts import FactTable
+from monitors.wording import in_words
 
 
 def event_report(monitor: str, at: float, event: Event, facts: FactTable) -> EventReport:
     """Return what a monitor reported.
 
     Its name is one of ``link``, ``link-gone``, ``address``, ``address-gone`` and ``fact``; its fields are the
-    monitor's name and those of the event; of a fact those that say something, and its unit.
+    monitor's name, those of the event (of a fact those that say something, and its unit), and a ``text`` for
+    people.
 
     Args:
         monitor: the monitor's name.
@@ -22,7 +24,10 @@ def event_report(monitor: str, at: float, event: Event, facts: FactTable) -> Eve
         facts: those of this host.
     """
     name, fields = _told(event, facts)
-    return EventReport(time=at, event=name, fields={"monitor": monitor, **fields})
+    unit = unit_of(event.fact, facts) if isinstance(event, FactMeasured) else ""
+    return EventReport(
+        time=at, event=name, fields={"monitor": monitor, **fields, "text": in_words(event, unit)}
+    )
 
 
 def _told(event: Event, facts: FactTable) -> tuple[str, dict[str, Any]]:

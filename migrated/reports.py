@@ -44,7 +44,7 @@ from migrated.control.messages import (
     StatusReport,
     Watch,
 )
-from migrated.control.observations import Facts, Monitors
+from migrated.control.observations import Events, Facts, Monitors
 from migrated.control.permission import Credentials, choose_session, may_access
 from migrated.core import Core
 from migrated.observing import Observations
@@ -83,7 +83,7 @@ class Reports:
         """Answer one request."""
         match request:
             case Status():
-                return self._status()
+                return self._status(who)
             case Sessions():
                 return self._sessions(who)
             case Links():
@@ -100,7 +100,7 @@ class Reports:
                 return self._forget_peer(request, who)
             case Explain():
                 return self._explain(request, who)
-            case Facts() | Monitors():
+            case Facts() | Monitors() | Events():
                 return self._observations.handle(request, who)
             case Servers():
                 return self._servers(request, who)
@@ -109,7 +109,7 @@ class Reports:
             case _:
                 assert_never(request)
 
-    def _status(self) -> StatusReport:
+    def _status(self, who: Credentials) -> StatusReport:
         public = self._peers.host_key.public_bytes
         return StatusReport(
             version=version("migrate-sessions"),
@@ -119,7 +119,7 @@ class Reports:
             fingerprint=fingerprint(public),
             control_port=self._control_port,
             peers=tuple(_peer_report(peer) for peer in self._peers),
-            monitors=self._observations.monitors(),
+            monitors=self._observations.monitors(who).monitors,
             sessions=len(self._core.sessions),
             policy_generation=self._policies.generation,
             last_error=self._policies.last_error,

@@ -21,6 +21,7 @@ _SUBCOMMANDS = {
     "demo": Subcommand(
         "migrated.commands.demo:demo", "Watch a connection live through cuts, moves and an outage."
     ),
+    "events": Subcommand("migrated.commands.events:events", "Print and follow what the monitors report."),
     "facts": Subcommand("migrated.commands.facts:facts", "List the facts that a policy may speak of."),
     "forget-peer": Subcommand(
         "migrated.commands.forget_peer:forget_peer", "Forget a host key that was trusted on first use."

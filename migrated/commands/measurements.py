@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from migrated.commands.wording import counted
 from migrated.control.messages import MISSED
 from migrated.control.observations import FactReport
 from migrated.log import render
@@ -17,8 +18,9 @@ _SCALES: Final[Mapping[str, tuple[tuple[float, str], ...]]] = {
 """Of a fact's unit: those that people read, the largest first, and what each counts in it."""
 
 _AS_WRITTEN: Final = {"dbm": "dBm"}
-_ABOUT: Final = ("unit", "interface", "peer", "session", "connection")
+_HOST: Final = "host"
 _DIGITS: Final = 3
+_LARGE: Final = 1e5
 _SHORT_ID: Final = 8
 
 
@@ -49,56 +51,39 @@ def _scale(value: float, unit: str) -> tuple[float, str]:
 
 
 def _number(value: float, *, rounded: bool) -> str:
-    """Return a number without an exponent, rounded to a few digits unless they are before the point."""
+    """Return a number, rounded to a few digits unless they stand before the point, where all are told."""
     if rounded and abs(value) < 10**_DIGITS:
         return f"{float(f'{value:.{_DIGITS}g}'):g}"
-    return str(int(value)) if float(value).is_integer() else f"{value:.6g}"
+    return f"{value:.0f}" if float(value).is_integer() or abs(value) >= _LARGE else f"{value:.6g}"
 
 
-def subject_text(row: FactReport, *, whole: bool = False) -> str:
-    """Return what a value is about: ``host``, a link, ``LINK -> PEER``, a session or one of its connections.
-
-    Args:
-        row: The value.
-        whole: Whether ids of sessions are given in full.
-    """
+def subject_text(row: FactReport) -> str:
+    """Return what a value is about, as people write it: ``host``, a link, ``LINK -> PEER``, a session."""
     if row.session:
-        session = f"session {row.session if whole else row.session[:_SHORT_ID]}"
+        session = f"session {row.session[:_SHORT_ID]}"
         return f"{session} connection {row.connection}" if row.connection else session
     if row.peer:
         return f"{row.interface} -> {row.peer}"
-    return row.interface or "host"
+    return row.interface or _HOST
 
 
 def change_text(row: FactReport) -> str:
-    """Return one line for a value that is new: ``rtt of wlan0 -> 10.0.0.9 is 31 ms``."""
-    about = "" if (subject := subject_text(row)) == "host" else f" of {subject}"
-    if row.value is None:
-        return f"{row.fact}{about} is known no longer"
-    return f"{row.fact}{about} is {value_text(row.value, row.unit)}"
+    """Return one line for a value that is new: ``rtt wlan0 -> 10.0.0.9 = 31 ms``."""
+    subject = subject_text(row)
+    about = row.fact if subject == _HOST else f"{row.fact} {subject}"
+    return f"{about} {'is not known' if row.value is None else f'= {value_text(row.value, row.unit)}'}"
 
 
 def event_text(event: str, fields: Mapping[str, Any]) -> str:
-    """Return what a monitor reported in plain words; what another version may report, field by field.
+    """Return what a monitor reported in plain words.
 
     Args:
-        event: What kind of event it is; see `migrated.observing`.
+        event: What kind of event it is; see `migrated.monitor_events`.
         fields: Its particulars.
     """
-    match event, fields:
-        case "fact", {"fact": str(fact), "value": value}:
-            about = {name: fields[name] for name in _ABOUT if name in fields}
-            return change_text(FactReport(fact=fact, value=value, **about))
-        case "link", {"interface": interface, "up": up, "carrier": carrier, "operstate": state}:
-            kind = "up" if up else "switched off"
-            return f"{interface} is {kind}, with{'' if carrier else 'out'} a carrier (operstate {state})"
-        case "link-gone", {"interface": interface}:
-            return f"{interface} is gone"
-        case "address", {"interface": interface, "address": address, "prefix_length": length, **rest}:
-            unusable = "" if rest.get("usable", True) else ", which can't be used"
-            return f"{interface} has the address {address}/{length}{unusable}"
-        case "address-gone", {"interface": interface, "address": address}:
-            return f"{interface} has the address {address} no longer"
-        case _ if event == MISSED:
-            return f"{fields.get('count')} events were missed: they came faster than they were read"
+    match fields:
+        case {"text": str(text)}:
+            return text
+        case {"count": int(count)} if event == MISSED:
+            return f"{counted(count, 'event')} missed: more came than were read"
     return render(event, fields)

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from migrated.commands.client import (
     CannotReachError,
-    age,
     control_socket,
     duration,
     exit_statuses,
@@ -29,7 +28,7 @@ from migrated.control.observations import FactList, FactReport, Facts
 from migrated.log import printable
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 REFRESH_S: Final = 1.0
 """Seconds between two looks."""
@@ -115,32 +114,40 @@ def _show_table(readings: Iterator[FactList], *, as_json: bool) -> None:
     console = Console(highlight=False)
     with Live(console=console, auto_refresh=False) as live:
         for reading in readings:
-            live.update(_table(reading, console.height - _FRAME_LINES), refresh=True)
+            table = values_table(reading, console.height - _FRAME_LINES, time.time())
+            live.update(table, refresh=True)
 
 
-def _table(reading: FactList, height: int) -> Table:
-    """Return the table of as many values as fit, with a note on how many more there are."""
+def values_table(reading: FactList, height: int, now: float) -> Group:
+    """Return the table of as many values as fit, with a note on how many more there are.
+
+    Args:
+        reading: what the daemon says is measured.
+        height: lines for values.
+        now: seconds since the epoch.
+    """
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     shown = reading.facts[: max(height, 1)]
     hidden = len(reading.facts) - len(shown) + reading.omitted
-    note = f"and {hidden} more; name facts to see those alone" if hidden else None
-    table = Table(box=None, pad_edge=False, header_style="bold", caption=note, caption_justify="left")
+    note = f"and {hidden} more; name facts to see those alone" if hidden else ""
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("FACT", "OF", "VALUE", "AGE", "EXPIRES IN"):
         table.add_column(column, no_wrap=True)
     for row in shown:
-        table.add_row(*(Text(printable(cell)) for cell in _cells(row)))
-    return table
+        table.add_row(*(Text(printable(cell)) for cell in _cells(row, now)))
+    return Group(table, note)
 
 
-def _cells(row: FactReport) -> tuple[str, ...]:
+def _cells(row: FactReport, now: float) -> tuple[str, ...]:
     return (
         row.fact,
         subject_text(row),
         value_text(row.value, row.unit),
-        "" if row.measured_at is None else age(row.measured_at),
-        "" if row.expires_at is None else duration(row.expires_at - time.time()),
+        "" if row.measured_at is None else duration(now - row.measured_at),
+        "" if row.expires_at is None else duration(row.expires_at - now),
     )
 
 

@@ -21,6 +21,7 @@ from migrated.control.messages import (
     decode_answer,
     encode,
 )
+from migrated.control.observations import Events
 
 ANSWER_TIMEOUT_S: Final = 30.0
 """How long a daemon may take to answer; a move over a slow link takes seconds."""
@@ -80,7 +81,7 @@ def conversation(path: Path, timeout_s: float = ANSWER_TIMEOUT_S) -> Iterator[Ca
         yield ask
 
 
-def watch(path: Path, message: Watch | None = None) -> Generator[EventReport, None, None]:
+def watch(path: Path, message: Watch | Events | None = None) -> Generator[EventReport, None, None]:
     """Return events as they happen, until the daemon ends.
 
     Args:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
-from migrated.control.observations import FactList, Facts, MonitorList, MonitorReport, Monitors
+from migrated.control.observations import Events, FactList, Facts, MonitorList, MonitorReport, Monitors
 from sessionlayer.decoding import decoded
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ Request = (
     | Servers
     | Facts
     | Monitors
+    | Events
 )
 
 
@@ -368,6 +369,7 @@ Answer = (
     | ServerList
     | FactList
     | MonitorList
+    | EventList
     | Done
     | Refused
     | EventReport

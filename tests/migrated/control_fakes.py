@@ -18,6 +18,7 @@ from migrated.control.messages import (
     Continuations,
     ContinuationSummary,
     Done,
+    EventList,
     EventReport,
     ExpireContinuation,
     Explain,
@@ -45,6 +46,7 @@ from migrated.control.messages import (
     Watch,
 )
 from migrated.control.observations import (
+    Events,
     FactList,
     FactReport,
     Facts,
@@ -176,6 +178,15 @@ FACTS = FactList(
     )
 )
 
+EVENTS = (
+    EventReport(time=1.5e9, event="link", fields={"monitor": "carrier", "up": True, "text": "eth0 is up"}),
+    EventReport(
+        time=1.5e9 + 1,
+        event="fact",
+        fields={"monitor": "probe", "fact": "rtt", "value": 0.031, "text": "rtt wlan0 = 0.031 s\x1b[2J"},
+    ),
+)
+
 CONTINUATION = ContinuationReport(
     summary=ContinuationSummary(
         session="aa11" + "0" * 28,
@@ -229,6 +240,8 @@ class FakeHandler:
         self.continuations: tuple[ContinuationSummary, ...] = (CONTINUATION.summary, ALTERED)
         self.asked: list[Servers] = []
         self.monitors = MONITORS
+        self.events = EVENTS
+        self.events_asked: list[Events] = []
         self.readings = [FACTS]
         self.facts_asked: list[Facts] = []
         self.broadcast = Broadcast()
@@ -273,6 +286,13 @@ class FakeHandler:
                 return self.readings.pop(0) if len(self.readings) > 1 else self.readings[0]
             case Monitors():
                 return self.monitors
+            case Events():
+                self.events_asked.append(request)
+                watcher = self.broadcast.watch(lambda owner: may_access(who, owner))
+                for event in self.events:
+                    watcher.put(event)
+                self.watched.set()
+                return watcher if request.follow else EventList(events=self.events)
             case Servers():
                 self.asked.append(request)
                 rows = enumerate(reversed(request.candidates))
