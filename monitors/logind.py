@@ -18,17 +18,8 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import ExitStack
 
-from monitors.dbus import (
-    PROPERTIES,
-    BusError,
-    Call,
-    Ownership,
-    RefusedError,
-    Service,
-    ServiceSource,
-    Wanted,
-    take_descriptor,
-)
+from monitors.dbus import Service, take_descriptor
+from monitors.services import PROPERTIES, BusError, Call, Ownership, RefusedError, ServiceSource, Wanted
 
 NAME = "org.freedesktop.login1"
 PATH = "/org/freedesktop/login1"

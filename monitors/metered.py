@@ -17,12 +17,12 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from monitors.dbus import follow
 from monitors.events import FactMeasured, LinkGone, LinkState
 from monitors.facts import COST, METERED, Fact, FactValue
 from monitors.messages import Change, Snapshot
 from monitors.netlink import ChangeSource, Feed
 from monitors.networkmanager import metered_links
+from monitors.services import follow
 from monitors.settings import read
 from monitors.spec import Monitor, NotAvailableError, Report, hookimpl
 from monitors.surroundings import Surroundings

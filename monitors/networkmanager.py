@@ -14,13 +14,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 
-from monitors.dbus import (
+from monitors.dbus import Service
+from monitors.services import (
     PROPERTIES,
     BusError,
     Call,
     Ownership,
     RefusedError,
-    Service,
     ServiceSource,
     Signal,
     Wanted,

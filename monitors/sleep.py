@@ -26,10 +26,10 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from monitors.dbus import follow
 from monitors.events import FactMeasured
 from monitors.facts import ASLEEP, WOKEN, Fact
 from monitors.logind import sleep_announcements
+from monitors.services import follow
 from monitors.settings import read
 from monitors.spec import Monitor, Report, hookimpl
 from monitors.surroundings import Surroundings

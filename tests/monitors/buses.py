@@ -106,18 +106,20 @@ class FakeService:
         signal.destination = to
         await self.bus.send(signal)
 
-    def _answer(self, message: Message) -> Message | None:
+    def _answer(self, message: Message) -> Message | bool:
         if message.message_type is not MessageType.METHOD_CALL:
-            return None
+            return False
         self.calls.append(str(message.member))
         answer = self.answers.get((str(message.path), str(message.interface), str(message.member)))
         if answer is None:
-            return None
+            return False
         signature, body = answer(*message.body)
-        descriptors = [body[0]] if signature == "h" else []
-        return Message.new_method_return(
-            message, signature, [0] if descriptors else body, unix_fds=descriptors
-        )
+        if signature != "h":
+            return Message.new_method_return(message, signature, body)
+        reply = Message.new_method_return(message, signature, [0], unix_fds=body)
+        # It is this program's own, too, until it was sent.
+        self.bus.send(reply).add_done_callback(lambda _: os.close(body[0]))
+        return True
 
 
 class FakeNetworkManager(FakeService):
@@ -191,7 +193,6 @@ class FakeLogind(FakeService):
         kept, given = os.pipe2(os.O_CLOEXEC)
         self._held.append(kept)
         self.locks.append(words)
-        asyncio.get_running_loop().call_later(0.2, os.close, given)  # when it was sent
         return "h", [given]
 
 

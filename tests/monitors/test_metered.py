@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from dbus_fast.signature import Variant
 
-from monitors.dbus import BusError
 from monitors.events import Event, FactMeasured, LinkGone, LinkState, OperState
 from monitors.mailbox import MailboxFullError
 from monitors.messages import Snapshot
 from monitors.metered import MeteredMonitor, MeteredSettings, MeteredTable, migrate_monitors
 from monitors.networkmanager import metered_links
+from monitors.services import BusError
 from monitors.spec import NotAvailableError, SettingsError
 from monitors.surroundings import Solitude
 from monitors.testing import Recorder, check_monitor
