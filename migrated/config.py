@@ -114,7 +114,7 @@ class Configuration(Struct, frozen=True, kw_only=True):
     pinned_keys: tuple[Annotated[bytes, Meta(min_length=_KEY_BYTES, max_length=_KEY_BYTES)], ...] = ()
     plugins: bool = True
     plugin_folders: tuple[Path, ...] = ()
-    monitors: Mapping[str, Mapping[str, object]] = msgspec.field(default_factory=dict)
+    monitors: Mapping[str, Mapping[str, Any]] = msgspec.field(default_factory=dict)
     recording: Recording = Recording()
 
     @property
@@ -169,6 +169,21 @@ def named_file() -> Path | None:
     """Return the configuration that ``MIGRATE_CONFIG`` names, for commands; ``None`` if it names none."""
     file = os.environ.get("MIGRATE_CONFIG")
     return Path(file) if file else None
+
+
+def file_of_this_host() -> Path | None:
+    """Return the configuration of the daemon that runs here for this user.
+
+    It is what ``MIGRATE_CONFIG`` names, else the user's own, else that of the host if the user may read it.
+    ``None`` stands for the user's own, which need not exist.
+
+    Raises:
+        ConfigurationError: the user has no home folder.
+    """
+    of_the_host = SYSTEM_CONFIG_FOLDER / _FILE_NAME
+    if (named := named_file()) is not None:
+        return named
+    return of_the_host if not os.access(default_file(), os.F_OK) and os.access(of_the_host, os.R_OK) else None
 
 
 def default_file() -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import click
+import msgspec
 
 from engine import Decision
 from migrated import hands, log
@@ -25,7 +26,7 @@ from migrated.continuations.store import ContinuationStore
 from migrated.control.server import ControlError, ControlServer
 from migrated.core import Core
 from migrated.datagrams import DatagramPort
-from migrated.facts import facts_of
+from migrated.facts import facts_of, monitors_of
 from migrated.handoffs import Handoffs
 from migrated.journal import Journal
 from migrated.kernel.capabilities import why_no_kernel
@@ -47,7 +48,6 @@ from migrated.silence import park_the_distressed, resume_the_heard
 from migrated.store import Store, StoreError
 from migrated.surroundings import DaemonSurroundings
 from migrated.tasks import run_until
-from monitors.discovery import discover
 from monitors.host import MonitorHost
 from sessionlayer.application.messages import SOCKET_NAME
 from sessionlayer.protocol.commands import Command
@@ -79,10 +79,7 @@ class Daemon:
             settings=configuration.monitors,
             state_folder=configuration.state_folder,
         )
-        monitors = discover(
-            plugins=configuration.plugins,
-            surroundings=self._surroundings,
-        )
+        monitors = monitors_of(configuration, self._surroundings)
         policies = PolicyInForce(partial(facts_of, monitors))
         outcome = policies.take(policies.read(configuration.policy_files()))
         journal = Journal()
@@ -323,9 +320,19 @@ class Daemon:
     is_flag=True,
     help="Move no connections, which needs no capabilities: keep continuations of virtual streams.",
 )
+@click.option(
+    "--no-plugins",
+    is_flag=True,
+    help="Load nothing that others wrote: built-in monitors alone, to find out whether a plugin is at fault.",
+)
 @click.version_option(package_name="migrate-sessions")
 def main(
-    config: Path | None, log_level: str, log_format: Literal["text", "json"], *, without_kernel: bool
+    config: Path | None,
+    log_level: str,
+    log_format: Literal["text", "json"],
+    *,
+    without_kernel: bool,
+    no_plugins: bool,
 ) -> None:
     """Run the session daemon in the foreground, logging to standard error.
 
@@ -341,6 +348,8 @@ def main(
     logging.getLogger("pyroute2").setLevel(logging.WARNING)  # it tells every message, at length
     try:
         configuration = load_configuration(config)
+        if no_plugins:
+            configuration = msgspec.structs.replace(configuration, plugins=False)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a frozen session costs a few descriptors
         asyncio.run(_run(configuration, why_no_kernel(wanted=not without_kernel)))

@@ -5,14 +5,19 @@ import os
 import re
 import tomllib
 from contextlib import suppress
+from datetime import date
+from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from migrated import config
-from migrated.config import ConfigurationError, find_socket, load_configuration
+from migrated.config import ConfigurationError, file_of_this_host, find_socket, load_configuration
+from monitors.spec import ENTRY_POINT_GROUP
 from policylang.ast import Layer
 from sessionlayer.protocol.trust import TrustMode
 
@@ -42,6 +47,7 @@ def test_defaults_of_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     empty.touch()
     read = load_configuration(empty)
     assert (read.control_port, read.plugins, read.pinned_keys) == (6447, True, ())
+    assert (read.plugin_folders, read.monitors) == ((tmp_path / "monitors.d",), {})
     assert read.state_folder == Path("/var/lib/migrate")
     assert read.socket == Path("/run/migrate/control.sock")
     assert read.policy == (f"{tmp_path}/policy.d/*.policy",)
@@ -81,6 +87,11 @@ def test_every_key(tmp_path: Path) -> None:
         runtime_folder = "/run/x"
         pinned_keys = ["{base64.b64encode(key).decode()}"]
         plugins = false
+        plugin_folders = ["monitors", "/opt/monitors"]
+        [monitors.wifi]
+        every = 5
+        [monitors."my own".deeper]
+        since = 2026-01-01
         [trust]
         incoming = "pinned"
         [recording]
@@ -97,6 +108,8 @@ def test_every_key(tmp_path: Path) -> None:
     assert read.recording == config.Recording(enabled=False, files=2, file_size=65536)
     assert (read.state_folder, read.runtime_folder) == (tmp_path / "state", Path("/run/x"))
     assert (read.pinned_keys, read.plugins) == ((key,), False)
+    assert read.plugin_folders == (tmp_path / "monitors", Path("/opt/monitors"))
+    assert read.monitors == {"wifi": {"every": 5}, "my own": {"deeper": {"since": date(2026, 1, 1)}}}
     trust = read.trust.as_policy()
     assert (trust.outgoing, trust.incoming) == (TrustMode.TOFU, TrustMode.PINNED)
 
@@ -142,6 +155,10 @@ MISTAKES = [
     ("[recording]\nfiles = 1", "2: `recording.files` can't be `1`: expected a number from 2 to 1000"),
     ("[recording]\nfile_size = 9", "2: `recording.file_size` can't be `9`: expected a number of bytes"),
     ("recording = false", "1: `recording` can't be `false`: expected a table"),
+    ('plugin_folders = "a"', '1: `plugin_folders` can\'t be `"a"`: expected a list of folders'),
+    ('plugin_folders = [""]', '1: `plugin_folders` can\'t be `[""]`: expected a list of folders'),
+    ("monitors = 1", "1: `monitors` can't be `1`: expected a table for each monitor"),
+    ("[monitors]\nwifi = 1", '1: `monitors` can\'t be `{"wifi": 1}`: expected a table for each monitor'),
     ("plugins = 1", "1: `plugins` can't be `1`: expected true or false"),
     (
         'pinned_keys = ["SHA256:ab"]',
@@ -219,6 +236,23 @@ def test_a_user_without_a_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> N
         load_configuration()
 
 
+def test_commands_follow_the_users_configuration_or_else_that_of_the_host(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_the_host, own = home / "host", home / ".config/migrate/migrated.toml"
+    monkeypatch.setattr(config, "SYSTEM_CONFIG_FOLDER", of_the_host)
+    monkeypatch.delenv("MIGRATE_CONFIG", raising=False)
+    assert file_of_this_host() is None
+    of_the_host.mkdir()
+    (of_the_host / "migrated.toml").touch()
+    assert file_of_this_host() == of_the_host / "migrated.toml"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert file_of_this_host() is None
+    monkeypatch.setenv("MIGRATE_CONFIG", "named.toml")
+    assert file_of_this_host() == Path("named.toml")
+
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
@@ -234,3 +268,18 @@ def test_the_document_describes_every_key() -> None:
     keys = DOCUMENT.read_text().partition("| key |")[2].partition("\n\n")[0]
     described = re.findall(r"^\| `([a-z_.]+)` \|", keys, re.MULTILINE)
     assert sorted([*described, "recording", "trust"]) == sorted(config._EXPECTED)
+
+
+def test_the_document_describes_every_setting_of_the_built_in_monitors() -> None:
+    points = [
+        point for point in entry_points(group=ENTRY_POINT_GROUP) if point.module.startswith("monitors.")
+    ]
+    keys = DOCUMENT.read_text().partition("## Monitors")[2].partition("\n## ")[0]
+    described = re.findall(r"^\| `([a-z_.]+)` \|", keys, re.MULTILINE)
+    assert sorted(described) == sorted(
+        f"{point.name}.{setting}"
+        for point in points
+        for name, thing in vars(import_module(point.module)).items()
+        if name.endswith("Settings") and issubclass(thing, msgspec.Struct)
+        for setting in thing.__struct_fields__
+    )
