@@ -191,7 +191,7 @@ def _info(answer: bytearray, length: int) -> int:
         size, kind = nlmsg.ATTRIBUTE.unpack_from(answer, place)
         if kind == _INET_DIAG_INFO:
             return place + nlmsg.ATTRIBUTE.size
-        place += size + 3 & ~3
+        place += nlmsg.aligned(size)
     return 0
 
 

@@ -78,7 +78,7 @@ def messages(datagram: bytes) -> Iterator[Message]:
         if kind in (ERROR, _DONE) and (number := refusal(datagram, position + HEADER.size)):
             raise OSError(number, os.strerror(number))
         yield kind, position + HEADER.size, position + length
-        position += length + 3 & ~3
+        position += aligned(length)
 
 
 def refusal(datagram: bytes | bytearray, start: int) -> int:
@@ -91,4 +91,15 @@ def attributes(datagram: bytes, start: int, end: int) -> Iterator[Message]:
     while start + ATTRIBUTE.size <= end:
         length, kind = ATTRIBUTE.unpack_from(datagram, start)
         yield kind & _TYPE_MASK, start + ATTRIBUTE.size, start + length
-        start += max(length, ATTRIBUTE.size) + 3 & ~3
+        start += aligned(max(length, ATTRIBUTE.size))
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """Return an attribute as it is sent, with its padding."""
+    length = ATTRIBUTE.size + len(value)
+    return ATTRIBUTE.pack(length, kind) + value + bytes(aligned(length) - length)
+
+
+def aligned(length: int) -> int:
+    """Return where what follows something of this length starts: at a multiple of four bytes."""
+    return length + 3 & ~3
