@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 REFRESH_S: Final = 1.0
 """Seconds between two looks."""
 
+_REST: Final = 20.0
+"""How much longer than an answer takes the daemon is left in peace afterwards."""
+
 _FRAME_LINES: Final = 3
 """Lines of the terminal that hold no row: the header, a note, and the one with the cursor."""
 
@@ -57,9 +61,7 @@ def watch(names: tuple[str, ...], socket: Path | None, as_json: bool) -> None:
       migrate monitors watch rtt loss
       migrate monitors watch --json wifi.signal | jq .value
     """  # noqa: D301
-    from rich.console import Console
-
-    show = _show_table if Console().is_terminal and not as_json else _tell_changes
+    show = _show_table if _can_draw() and not as_json else _tell_changes
     try:
         with exit_statuses(), conversation(control_socket(socket)) as talk:
             show(_readings(talk, names), as_json=as_json)
@@ -67,13 +69,23 @@ def watch(names: tuple[str, ...], socket: Path | None, as_json: bool) -> None:
         return
 
 
+def _can_draw() -> bool:
+    """Return whether there is a terminal on which lines can be written over."""
+    from rich.console import Console
+
+    return sys.stdout.isatty() and not Console().is_dumb_terminal
+
+
 def _readings(talk: Callable[[Request], Answer], names: tuple[str, ...]) -> Iterator[FactList]:
     while True:
+        asked = time.monotonic()
         answer = talk(Facts(names=names))
+        took = time.monotonic() - asked
         if not isinstance(answer, FactList):
             raise CannotReachError("the daemon's answer is about something else; is it of another version?")
         yield answer
-        time.sleep(REFRESH_S)
+        # A daemon that has much to tell stands still meanwhile, which must remain a small part of its time.
+        time.sleep(max(REFRESH_S, _REST * took))
 
 
 def _tell_changes(readings: Iterator[FactList], *, as_json: bool) -> None:

@@ -89,8 +89,11 @@ def test_what_found_no_place_is_not_taken_for_gone() -> None:
     assert (gone.value, gone.measured_at) == (None, None)
 
 
-def test_on_a_terminal_it_is_a_table_made_anew(running: RunningServer) -> None:
+def test_on_a_terminal_it_is_a_table_made_anew(
+    running: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     master, terminal = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm")
     with watching(stdout=terminal) as process:
         os.close(terminal)
         seen = b""
@@ -129,3 +132,20 @@ def test_words_of_others_steer_no_terminal() -> None:
     hostile = FactReport(fact="x.y", value="\x1b[2J[red]", interface="\x1b[31m")
     _, row = drawn(FactList(facts=(hostile,)), 10)
     assert row == ["x.y", "\\x1b[31m", "\\x1b[2J[red]"]
+
+
+def test_a_terminal_that_can_not_draw_gets_lines(
+    running: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master, terminal = pty.openpty()
+    monkeypatch.setenv("TERM", "dumb")
+    with watching(stdout=terminal) as process:
+        os.close(terminal)
+        seen = b""
+        while b"250 ms" not in seen:
+            seen += os.read(master, 4096)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+    os.close(master)
+    assert b"  rtt wlan0 -> 10.0.0.9 = 31 ms" in seen
+    assert b"FACT" not in seen
