@@ -355,6 +355,7 @@ class Applications:
     def _given_up(self, session: ManagedSession, continuation: Continuation) -> None:
         self._attachments.answered(session.session_id)
         self._exports.carried(session, continuation)
+        self.keep_alives.forget(session)  # who goes on begins anew
 
     def _on_gone(self, client: Client) -> None:
         self._asking.gone(client)
