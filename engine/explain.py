@@ -30,7 +30,10 @@ from engine.world import USABLE, World
 
 
 class PointExplanation(Struct, frozen=True, kw_only=True, gc=False):
-    """How an attachment point stands for a session, and the statements that made it so."""
+    """How an attachment point stands for a session, and the statements that made it so.
+
+    ``last_resort`` says that an `avoid` is for it; it may be eligible all the same.
+    """
 
     name: str
     interface: str
@@ -40,6 +43,7 @@ class PointExplanation(Struct, frozen=True, kw_only=True, gc=False):
     eligible: bool
     why_not: str
     score: int
+    last_resort: bool
     reasons: tuple[Reason, ...]
 
 
@@ -140,6 +144,7 @@ def _explain_point(standing: Standing) -> PointExplanation:
         eligible=not why_not,
         why_not=why_not,
         score=score.value,
+        last_resort=score.avoid is not None,
         reasons=score.reasons if why_not in ("", NEVER) else _ruled_out(standing),
     )
 

@@ -20,6 +20,7 @@ from monitors.events import OperState
 from monitors.facts import (
     ADDRESSES,
     CARRIER,
+    FLAPS,
     HOUR,
     OPERSTATE,
     RETRANSMITS,
@@ -29,7 +30,7 @@ from monitors.facts import (
 )
 from policylang.ast import Measure, Threshold, When
 
-_WHOLE = frozenset({ADDRESSES.name, HOUR.name, RETRANSMITS.name})
+_WHOLE = frozenset({ADDRESSES.name, FLAPS.name, HOUR.name, RETRANSMITS.name})
 _LAST_HOUR = 23
 
 

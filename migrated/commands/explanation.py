@@ -57,6 +57,8 @@ def _row(point: PointExplanation) -> tuple[str, str, str, str, str]:
     score = str(point.score) if point.eligible else "-"
     places = ", ".join(str(reason.span) for reason in point.reasons if reason.span)
     by = (places or "no statement") if point.eligible else f"not eligible: {point.why_not}"
+    if point.eligible and point.last_resort:
+        by += ", a last resort"
     if places and not point.eligible:
         by += f" ({places})"
     return ("*" if point.current else "", point.name, point.address, score, by)

@@ -48,5 +48,6 @@ RULES: Mapping[str, ListedRule] = MappingProxyType(
         "P016": ListedRule("impossible-value", whens.impossible_value),
         "P017": ListedRule("stands-alone", slips.stands_alone, once=True),
         "P018": ListedRule("address-as-name", slips.address_as_name),
+        "P019": ListedRule("avoids-all", points.avoids_all),
     }
 )

@@ -1,11 +1,12 @@
-"""Rules about attachment points: patterns that match none, and scores that drive every session away."""
+"""Rules about attachment points: patterns that match none, and what drives every session away or none."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from policylang.ast import Current, ScoreEffect, ScoreInterface, When, globs_of
+from monitors.facts import Subject
+from policylang.ast import Current, On, ScoreEffect, ScoreInterface, When, globs_of
 from policylang.lint.material import Finding, Material
 
 MAX_NAMED = 8
@@ -42,6 +43,25 @@ def never_at_rest(material: Material) -> Iterator[Finding]:
                 message="this makes whatever link a session is on the worse one: equal ones take turns",
                 hint="put it into a `when` that says what is wrong with the link, or name the link",
             )
+
+
+def avoids_all(material: Material) -> Iterator[Finding]:
+    """Find `score-interface * avoid` outside of every `when` about links: all links are then alike."""
+    for placed in material.layout.leaves:
+        leaf = placed.leaf
+        if not isinstance(leaf, ScoreInterface) or leaf.effect is not ScoreEffect.AVOID:
+            continue
+        everywhere = any(glob.text == "*" for glob in globs_of(leaf.pattern))
+        if everywhere and not any(_tells_links_apart(step.head) for step in placed.path):
+            yield Finding(
+                span=leaf.span,
+                message="this makes every link a last resort, and so none",
+                hint="name the links to avoid, or put it into a `when` about links",
+            )
+
+
+def _tells_links_apart(head: On | When) -> bool:
+    return isinstance(head, When) and head.threshold.subject in (Subject.LINK, Subject.PATH)
 
 
 def _may_match(pattern: str, interface: str) -> bool:

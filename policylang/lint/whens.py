@@ -10,7 +10,9 @@ from types import MappingProxyType
 from monitors.facts import (
     ADDRESSES,
     BATTERY,
+    COST,
     DATA_USED,
+    FLAPS,
     HOUR,
     KEEPALIVE_AGE,
     LOSS,
@@ -35,7 +37,9 @@ _BOUNDS: Mapping[str, tuple[float, float]] = MappingProxyType(
             fact.name: (0, inf)
             for fact in (
                 ADDRESSES,
+                COST,
                 DATA_USED,
+                FLAPS,
                 KEEPALIVE_AGE,
                 PEER_SILENCE,
                 RETRANSMITS,

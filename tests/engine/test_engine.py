@@ -200,6 +200,47 @@ def test_a_point_ruled_out_by_a_reload_is_left_without_urgency() -> None:
     assert str(decision.reasons[0].span) == "test.policy:77"
 
 
+def test_a_last_resort_is_left_without_urgency_after_the_delay() -> None:
+    engine = _two_links()
+    avoiding = build.policy(score("eth0", "avoid", 77), build.delay(3.0))
+    assert engine.replace_policy(avoiding, 1.0) == ()
+    assert "a last resort, and there is another link" in engine.explain("s", 1.0).reasons[0].text
+    (decision,) = engine.handle_timer(4.0)
+    assert isinstance(decision, Move)
+    assert not decision.urgent
+    assert str(decision.reasons[0].span) == "test.policy:77"
+
+
+def test_a_session_that_stays_on_a_last_resort_is_told_so() -> None:
+    engine = engine_with(["eth0", "eth1"], score("eth*", "avoid", 5), score("eth0", 9, 6))
+    engine.add_session(session(), key("eth0"), 0.0)
+    assert engine.handle_timer(60.0) == ()
+    texts = [str(reason) for reason in engine.explain("s", 60.0).reasons]
+    assert texts[:2] == [
+        "`eth0` scores 9 (test.policy:6)",
+        "`eth0` is a last resort, by `avoid` (test.policy:5)",
+    ]
+
+
+def test_a_barred_link_is_no_reason_to_leave_a_last_resort() -> None:
+    engine = engine_with(["eth0", "eth1"], score("eth0", "avoid"))
+    engine.add_session(session(), key("eth0"), 0.0)
+    assert [type(d) for d in engine.handle_timer(0.0)] == [Move]
+    engine.point_failed("s", key("eth1"), 1.0)
+    assert engine.handle_timer(1.0) == ()
+    assert [type(d) for d in engine.handle_timer(6.0)] == [Move]
+
+
+def test_a_pinned_session_resumes_on_a_last_resort() -> None:
+    """For one that may go nowhere else there is no other link."""
+    engine = engine_with(["eth0", "eth1"], score("eth0", "avoid"), build.migrate(False))
+    engine.add_session(session(), key("eth0"), 0.0, suspended=True)
+    (decision,) = engine.handle_timer(0.0)
+    assert isinstance(decision, Resume)
+    assert decision.to.key == key("eth0")
+    assert "`migrate never` lets it go nowhere else" in decision.reasons[0].text
+
+
 def test_decisions_name_their_statements() -> None:
     engine = engine_with(["eth0", "ppp0"], score("*", 1, 3), score("eth0", 10, 4))
     engine.add_session(session(), key("ppp0"), 0.0)

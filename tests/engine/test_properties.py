@@ -37,6 +37,21 @@ def test_never_outranks_any_score_before_and_after_it() -> None:
     assert isinstance(decision, Suspend)
 
 
+def test_avoid_outranks_any_score_but_not_the_lack_of_anything_else() -> None:
+    engine = engine_with(["eth0", "ppp0"], score("ppp0", "avoid", 7), score("ppp0", 1_000_000, 8))
+    _started(engine, "eth0")
+    assert engine.handle_timer(60.0) == ()
+    row = engine.scores("s")[1]
+    assert (row.eligible, row.why_not) == (False, "a last resort, and there is another link")
+    assert [str(reason.span) for reason in row.reasons] == ["test.policy:7"]
+    assert _moves(engine.handle(link("eth0", carrier=False), 61.0)) == [("s", "ppp0", True)]
+    engine.session_moved("s", key("ppp0"), 61.0)
+    row = engine.scores("s")[1]
+    assert (row.eligible, row.score) == (True, 1_000_000)
+    assert [str(reason.span) for reason in row.reasons] == ["test.policy:8", "test.policy:7"]
+    assert _moves(engine.handle(link("eth0"), 62.0)) == [("s", "eth0", False)]
+
+
 def test_the_current_link_wins_ties_even_with_margin_0() -> None:
     engine = engine_with(["eth0", "eth1"], score("*", 5), build.margin(0), build.settle(0))
     assert _started(engine, "eth1").handle_timer(60.0) == ()

@@ -36,7 +36,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 _WORDS = r"""
 monitor-policy { } ; , # $ " = < > <= >= != * ? [ ] ! - + / . : % @ \ ' ( )
 score-interface score-server migrate margin settle delay adopt suspend expire resume notify ignore
-define include on when else until for not never always after eager lazy current
+define include on when else until for not never avoid always after eager lazy current
 proto port l-port any-port remote-ip local-ip remote-host user app session role
 tcp udp ssh 22 1-2 9-1 0 00 1 +1 -1 1s 300ms 99999d 5% -75dbm 1mbit 1e9 0x10 999999999999999999999
 10.0.0.0/8 fe80::1%eth0 ::1/129 eth* eth[0 $SET $A "" client server example.org yes no up monday

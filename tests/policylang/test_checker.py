@@ -88,6 +88,7 @@ def test_names(key: str) -> None:
         ("score-interface eth[0 5", "bad-pattern", "`[` without `]`"),
         ("score-interface current never", "never-at-rest", "leave each of them at once"),
         ("when rto > 3s score-interface current never", "never-at-rest", "leave each of them at once"),
+        ("score-interface current avoid", "never-at-rest", "this avoids whatever link a session is on"),
         ('score-interface "" 5', "empty-value", "`*` matches everything"),
     ],
 )

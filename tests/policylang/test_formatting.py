@@ -327,6 +327,8 @@ SIMPLE = st.sampled_from(
             "migrate never",
             "suspend after 0.5s",
             "expire never",
+            "score-interface $X avoid",
+            'score-interface "avoid" avoid',
             "notify",
         ],
         *["resume lazy", 'include "x#y/*"', 'include "x"'],

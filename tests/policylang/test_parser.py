@@ -74,6 +74,8 @@ def only_error(text: str) -> Diagnostic:
         ("score-interface eth0:1 +5", "eth0:1", ScoreEffect.ADD, 5),
         ("score-interface wl[a-z]?* -5", "wl[a-z]?*", ScoreEffect.ADD, -5),
         ("score-interface [!p]* never", "[!p]*", ScoreEffect.NEVER, 0),
+        ("score-interface ppp* avoid", "ppp*", ScoreEffect.AVOID, 0),
+        ("score-interface avoid avoid", "avoid", ScoreEffect.AVOID, 0),
         ('score-interface "on" 0', "on", ScoreEffect.SET, 0),
     ],
 )
@@ -211,6 +213,16 @@ def test_ten_mistakes_are_ten_errors_each_with_its_place_and_what_to_do() -> Non
         ("monitor-policy {\n on {{{{ margin 1\n}", 2, "a key such as `proto` after `on`, found `{`"),
         ("monitor-policy { margin 1" + " }" * 5000, 1, "found `}`"),
         ("monitor-policy {\n suspend 5s\n}", 2, "`after` or `never`"),
+        (
+            "monitor-policy {\n score-interface a averse\n}",
+            2,
+            "a score such as `10` or `+5`, `avoid` or `never`",
+        ),
+        (
+            "monitor-policy {\n score-server a avoid\n}",
+            2,
+            "expected a score such as `10` or `+5` or `never`, found `avoid`",
+        ),
         ("monitor-policy {\n on proto migrate never\n}", 2, "a value or `not` after `proto`"),
     ],
 )

@@ -58,6 +58,8 @@ monitor-policy {
     on session backup
         settle 5s                                   #! P014
     score-interface current -5                      #! P015
+    on port pop3s
+        score-interface * avoid                     #! P019
     when battery > 120%                             #! P016
         migrate always
     on remote-host 18.31.0.9                        #! P018
@@ -140,6 +142,9 @@ RIGHT = [
     "settle 5s on port ssh { settle 2s } on port ssh user ann settle 5s",
     "score-interface a* 5 score-interface *b 4 on port ssh score-interface a* 5",
     "score-interface eth* +5 score-interface eth* +5",
+    "score-interface eth* 5 score-interface eth* avoid score-interface eth0 9",
+    "score-interface eth* avoid when loss > 5% score-interface * avoid else score-interface * 3",
+    "when retransmits >= 2 { when rtt > 1s { on port ssh score-interface * avoid } }",
     "on l-port 3000-3010 score-interface eth* 1 on l-port 3002-3003 score-interface eth* 2",
     "on l-port 1-10 score-interface eth* 1 on l-port 5-15 score-interface wl* 2",
     "on l-port 1-10 user ann score-interface eth* 1 on l-port 5-15 user bob score-interface eth* 2",
@@ -190,11 +195,16 @@ WRONG = [
     ("on port ssh, imaps\nsettle 5s\non port imaps, https\n{ delay 1s settle 2s }", [(4, "P006")]),
     ("on user ann, bob\nexpire after 1d\non user bob, eve\nexpire never", [(4, "P006")]),
     ("score-interface a 1\nscore-interface * never", [(2, "P009")]),
+    ("score-interface ppp* never\nscore-interface ppp0 avoid", [(3, "P009")]),
     ("when hour >= 22 until hour >= 6\nsettle 5s", [(2, "P010")]),
+    ("when flaps < 0\nscore-interface * avoid", [(2, "P016")]),
     ("on port http,\n80\nsettle 5s", [(3, "P012")]),
     ("on app ssh,\n/usr/bin/ssh\nsettle 5s", [(3, "P012")]),
     ("on remote-host *.MIT.edu,\nwww.mit.edu\nsettle 5s", [(3, "P012")]),
     ("score-interface a never\nscore-interface a never", [(3, "P014")]),
+    ("score-interface a avoid\nscore-interface * 4\nscore-interface a avoid", [(4, "P014")]),
+    ("define LINKS = eth0, *\nwhen retransmits > 2\nscore-interface $LINKS avoid", [(4, "P019")]),
+    ("when rto > 9s\nscore-interface * 3\nelse score-interface * avoid", [(4, "P019")]),
     ("adopt on port ssh # {\nsettle 5s", [(2, "P017")]),
     ("on user ann {\nmigrate never when hour < 8\nsettle 5s\n}", [(3, "P017")]),
     ("on user ann\nadopt\nelse { ignore; on port ssh\n\nsettle 5s }", [(4, "P017")]),

@@ -23,8 +23,10 @@ SERVERS = ("mirror1.example.org", "mirror2.example.org")
 SCORES = st.builds(
     "score-interface {} {}".format,
     st.sampled_from(["*", "eth*", "eth0", "eth[01]", "eth?", "eth0:1", "wlan0", "current", "$LINKS"]),
-    st.sampled_from(["1", "1", "2", "2", "+3", "-1", "never"]),
-).filter(lambda statement: statement != "score-interface current never")
+    st.sampled_from(["1", "1", "2", "2", "+3", "-1", "never", "avoid"]),
+).filter(
+    lambda statement: statement not in ("score-interface current never", "score-interface current avoid")
+)
 SETTINGS = st.sampled_from(
     [
         *("settle 1s", "settle 5s", "margin 1", "margin 4", "delay 0s", "delay 3s", "migrate never"),
