@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from monitors import counters
 from monitors.counters import (
     LIFETIME_S,
+    NOT_COUNTED,
     POLL_S,
     CountersMonitor,
     CountersTable,
@@ -139,6 +141,14 @@ def test_which_links_count() -> None:
     inside = ["lo", "veth12ab", "docker0", "br-0123456789ab", "virbr0", "vnet3", "ifb0"]
     assert [name for name in outside + inside if usual.counts(name)] == outside
     assert [name for name in outside + inside if chosen.counts(name)] == ["wwan0", "ppp0"]
+
+
+def test_the_documentation_names_the_links_that_do_not_count() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "monitors.md").read_text()
+    (sentence,) = re.findall(
+        r"Without `links` every link is counted but those .*?: (.*?)\.\n", text, re.DOTALL
+    )
+    assert tuple(re.findall(r"`(.*?)`", sentence)) == NOT_COUNTED
 
 
 class Host:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,15 @@ def test_a_file_that_cannot_be_written_keeps_the_last_one(tmp_path: Path) -> Non
     (tmp_path / FILE_NAME).with_suffix(".new").mkdir()
     with pytest.raises(IsADirectoryError):
         file.save(Record(boot="", links={}, months={}))
+    assert file.load() == RECORD
+
+
+def test_two_threads_that_save_do_not_meet(tmp_path: Path) -> None:
+    """A monitor that is ended while a thread of its own saves does so itself."""
+    file = UsageFile(tmp_path)
+    with ThreadPoolExecutor(4) as threads:
+        for saved in [threads.submit(file.save, RECORD) for _ in range(100)]:
+            saved.result()
     assert file.load() == RECORD
 
 

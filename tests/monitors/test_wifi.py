@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import closing
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitors import genetlink, nl80211
 from monitors.events import FactMeasured
@@ -106,6 +108,15 @@ def test_a_signal_does_not_chatter() -> None:
         None,
         -74.0,
     ]
+
+
+@given(st.lists(st.integers(-110, -20), min_size=1, max_size=40))
+def test_what_was_said_of_a_signal_is_close_to_it(heard: list[int]) -> None:
+    table, said = WifiTable(), 0.0
+    for turn, dbm in enumerate(heard):
+        for event in table.receive([link(dbm)], POLL_S * turn):
+            said = float(event.value) if event.fact == "wifi.signal" and event.value is not None else said
+        assert abs(said - dbm) < STEP_DB
 
 
 def test_a_signal_that_stays_is_said_again_as_it_was_said() -> None:
