@@ -33,6 +33,9 @@ DEVICE = f"{NAME}.Device"
 RESTART_S = 10.0
 """How long NetworkManager's last word counts after it went away."""
 
+STARTING_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""NetworkManager takes its name before it has anything to answer with: pauses between the first questions."""
+
 DEVICE_LIMIT = 4096
 LONGEST_NAME = 15
 """Bytes of a link's name (IFNAMSIZ)."""
@@ -110,12 +113,22 @@ async def _heed(manager: ServiceSource, signal: Signal, devices: dict[str, _Devi
 
 
 async def _all_devices(manager: ServiceSource) -> dict[str, _Device]:
-    (paths,) = await manager.call(Call(path=PATH, interface=NAME, member="GetDevices", answer="ao"))
+    (paths,) = await _device_paths(manager)
     assert isinstance(paths, list)  # the answer was `ao`
     devices: dict[str, _Device] = {}
     for path in paths:
         await _look(manager, path, devices)
     return devices
+
+
+async def _device_paths(manager: ServiceSource) -> tuple[object, ...]:
+    call = Call(path=PATH, interface=NAME, member="GetDevices", answer="ao")
+    for pause_s in STARTING_S:
+        try:
+            return await manager.call(call)
+        except RefusedError:
+            await asyncio.sleep(pause_s)
+    return await manager.call(call)
 
 
 async def _look(manager: ServiceSource, path: str, devices: dict[str, _Device]) -> None:

@@ -102,6 +102,15 @@ def test_an_ssh_server_is_announced(machine: Machine) -> None:
     assert "`systemctl disable --now ssh` stops it" in machine.setup("programs", "sshd").stderr
 
 
+def test_network_manager_is_kept_from_starting(machine: Machine) -> None:
+    be_root(machine)
+    machine.debian(brings="NetworkManager")
+    machine.install("systemctl", f'echo "systemctl $*" >> {machine.folder}/apt.log')
+    assert "`systemctl unmask NetworkManager` allows it" in machine.setup("programs", "NetworkManager").stderr
+    assert machine.apt_log[0] == "systemctl --quiet mask NetworkManager"
+    assert machine.apt_log[-1].endswith("network-manager")
+
+
 def test_a_failing_apt_ends_it(machine: Machine) -> None:
     be_root(machine)
     machine.install("apt-get", "exit 100")

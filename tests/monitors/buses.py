@@ -64,14 +64,14 @@ def bus_in(folder: Path) -> Iterator[str]:
 class FakeService:
     """A well-known name on a bus that answers calls with what `answers` gives.
 
-    ``answers`` has the types and values of each answer by object, interface and method; what it doesn't have
-    is answered as by a bus: with an error.
+    ``answers`` gives the types and values of each answer by object, interface and method. Where there are
+    none, the answer is an error.
     """
 
     def __init__(self, address: str, name: str) -> None:
         self._address = address
         self._name = name
-        self.answers: dict[tuple[str, str, str], Callable[..., tuple[str, list[Any]]]] = {}
+        self.answers: dict[tuple[str, str, str], Callable[..., tuple[str, list[Any]] | None]] = {}
         self.calls: list[str] = []
         self._bus: MessageBus | None = None
 
@@ -111,9 +111,10 @@ class FakeService:
             return False
         self.calls.append(str(message.member))
         answer = self.answers.get((str(message.path), str(message.interface), str(message.member)))
-        if answer is None:
+        found = answer(*message.body) if answer is not None else None
+        if found is None:
             return False
-        signature, body = answer(*message.body)
+        signature, body = found
         if signature != "h":
             return Message.new_method_return(message, signature, body)
         reply = Message.new_method_return(message, signature, [0], unix_fds=body)
@@ -123,15 +124,16 @@ class FakeService:
 
 
 class FakeNetworkManager(FakeService):
-    """The part of NetworkManager that says which devices there are, and what they are."""
+    """The part of NetworkManager that says which devices there are, and what they are.
+
+    As the real one it refuses to say so, ``busy`` times, when it has only just started.
+    """
 
     def __init__(self, address: str) -> None:
         super().__init__(address, NETWORK_MANAGER)
+        self.busy = 0
         self.devices: dict[str, dict[str, Variant]] = {}
-        self.answers[NETWORK_MANAGER_PATH, NETWORK_MANAGER, "GetDevices"] = lambda: (
-            "ao",
-            [list(self.devices)],
-        )
+        self.answers[NETWORK_MANAGER_PATH, NETWORK_MANAGER, "GetDevices"] = self._paths
 
     def device(self, number: int, interface: str, metered: int, ip_interface: str | None = None) -> str:
         path = f"{NETWORK_MANAGER_PATH}/Devices/{number}"
@@ -144,6 +146,10 @@ class FakeNetworkManager(FakeService):
         }
         self.answers[path, PROPERTIES, "GetAll"] = lambda _: ("a{sv}", [self.devices[path]])
         return path
+
+    def _paths(self) -> tuple[str, list[Any]] | None:
+        self.busy -= 1
+        return None if self.busy >= 0 else ("ao", [list(self.devices)])
 
     async def add(self, path: str) -> None:
         await self.say(NETWORK_MANAGER_PATH, NETWORK_MANAGER, "DeviceAdded", "o", path)

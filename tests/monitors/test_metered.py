@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from monitors.surroundings import Solitude
 from monitors.testing import Recorder, check_monitor
 from tests.monitors.buses import FakeNetworkManager, bus_in, running
 from tests.monitors.feeds import FakeFeed
+from tests.monitors.test_kernel import NAMESPACE, ROOT
 
 UNKNOWN, YES, NO, GUESS_YES, GUESS_NO = range(5)
 """NMMetered, as NetworkManager numbers it."""
@@ -248,6 +251,33 @@ def test_network_manager_may_come_and_go(address: str) -> None:
     ]
 
 
+def test_network_manager_may_need_a_moment_to_start(address: str) -> None:
+    async def story() -> FakeNetworkManager:
+        manager, recorder = FakeNetworkManager(address), Recorder()
+        manager.device(1, "wlan0", YES)
+        manager.busy = 2
+        async with manager, running(monitor().run(recorder)):
+            await recorder.wait_for(lambda event: event == metered("wlan0", True))
+        return manager
+
+    assert asyncio.run(story()).calls.count("GetDevices") == 3
+
+
+def test_network_manager_that_tells_nothing_is_not_available(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitors.networkmanager.STARTING_S", (0.0,))
+
+    async def story() -> str:
+        manager = FakeNetworkManager(address)
+        manager.busy = 1000
+        async with manager:
+            why, _ = await not_available(monitor())
+            return why
+
+    assert "refuses `GetDevices`" in asyncio.run(story())
+
+
 def test_a_restart_of_network_manager_takes_nothing_back(address: str) -> None:
     async def story() -> list[Event]:
         manager, recorder = FakeNetworkManager(address), Recorder()
@@ -317,3 +347,12 @@ def test_what_another_program_says_in_its_name_does_not_count(address: str) -> N
             return manager.calls
 
     assert asyncio.run(story()).count("GetAll") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.netns
+def test_it_follows_the_real_network_manager(tmp_path: Path) -> None:
+    alone = [*NAMESPACE, "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    command = [*alone, sys.executable, "-W", "error", "-m", "tests.monitors.network_manager", str(tmp_path)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert result.returncode == 0, result.stderr
