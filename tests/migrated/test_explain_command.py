@@ -57,6 +57,15 @@ def test_a_pinned_session_stays() -> None:
     assert f"({FIGURE_10}:15)" in result.output
 
 
+def test_a_last_resort_is_called_so_where_it_is_used_and_where_it_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "avoid.policy"
+    file.write_text("monitor-policy { score-interface * 7 score-interface ppp* avoid }")
+    alone, not_alone = (_run(file=str(file), links=links).output for links in (LINKS[2:], LINKS))
+    assert f"*  ppp0  10.0.0.5  7      {file}:1, {file}:1, a last resort\n" in alone
+    assert f"`ppp0` is a last resort, by `avoid` ({file}:1)" in alone
+    assert f"not eligible: a last resort, and there is another link ({file}:1)\n" in not_alone
+
+
 def test_ipv6_stands_in_brackets() -> None:
     result = _run(
         session="tcp [2001:db8::5]:1 -> [2001:db8::9]:22", links=("six0=2001:db8::5", "eth0=10.0.0.5")
