@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.monitors.scenarios import SCENARIOS
+from tests.monitors import route_scenarios, scenarios
 
+MODULES = (scenarios, route_scenarios)
 ROOT = Path(__file__).parents[2]
 NAMESPACE = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
 
@@ -21,9 +22,12 @@ def namespaces_work() -> bool:
 
 @pytest.mark.netns
 @pytest.mark.skipif(not namespaces_work(), reason="this account may not make network namespaces")
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_scenario(scenario: str) -> None:
-    command = [*NAMESPACE, sys.executable, "-W", "error", "-m", "tests.monitors.scenarios", scenario]
+@pytest.mark.parametrize(
+    ("module", "scenario"),
+    [(module.__name__, scenario) for module in MODULES for scenario in module.SCENARIOS],
+)
+def test_scenario(module: str, scenario: str) -> None:
+    command = [*NAMESPACE, sys.executable, "-W", "error", "-m", module, scenario]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     sys.stdout.write(result.stdout)
     assert result.returncode == 0, result.stderr
