@@ -12,22 +12,26 @@ from migrated.commands.client import (
     age,
     ask,
     complete_monitor,
+    duration,
     echo_json,
     echo_table,
     json_option,
     socket_option,
 )
 from migrated.commands.measurements import value_text
+from migrated.commands.wording import counted
 from migrated.control.observations import MonitorList, MonitorReport, Monitors
+from migrated.log import printable
 
 _COLUMNS = ("MONITOR", "KIND", "STATE", "FACTS", "EVENTS", "LAST EVENT", "ERRORS", "COST")
-_MORE_COLUMNS = ("LONGEST STEP", "RESTARTS", "ORIGIN", "MEASURES", "LAST ERROR")
 _NOTHING = "-"
 
 
 @click.command(name="list")
 @click.argument("names", nargs=-1, metavar="[MONITOR]...", shell_complete=complete_monitor)
-@click.option("-v", "--verbose", is_flag=True, help="Tell also where each comes from, and its last error.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Tell all of each, with where it comes from and its last error."
+)
 @socket_option
 @json_option
 @click.pass_context
@@ -55,8 +59,10 @@ def list_monitors(
     if as_json:
         echo_json(replace(report, monitors=tuple(chosen)))
     else:
-        columns = (*_COLUMNS, *_MORE_COLUMNS) if verbose else _COLUMNS
-        echo_table(columns, (_row(monitor, report.uptime_s, verbose=verbose) for monitor in chosen))
+        if verbose:
+            click.echo("\n\n".join(_paragraph(monitor, report.uptime_s) for monitor in chosen))
+        else:
+            echo_table(_COLUMNS, (_row(monitor, report.uptime_s) for monitor in chosen))
         _echo_losses(report)
     ctx.exit(int(any(monitor.troubled for monitor in chosen)))
 
@@ -77,29 +83,47 @@ def _named(names: Sequence[str], monitors: Sequence[MonitorReport]) -> Sequence[
     return [monitor for monitor in monitors if not names or monitor.name in names]
 
 
-def _row(monitor: MonitorReport, uptime_s: float, *, verbose: bool) -> tuple[str, ...]:
-    state = f"{monitor.state}: {monitor.detail}" if monitor.detail else monitor.state
-    row = (
+def _row(monitor: MonitorReport, uptime_s: float) -> tuple[str, ...]:
+    return (
         monitor.name,
         monitor.kind,
-        state,
+        _state(monitor),
         str(len(monitor.facts)),
         str(monitor.events),
         _ago(monitor.last_event_at, monitor.last_event),
         str(monitor.failures),
-        f"{value_text(60 * monitor.cost_s / max(uptime_s, 1.0), 's')}/min",
+        _cost(monitor, uptime_s),
     )
-    return (*row, *_more(monitor)) if verbose else row
 
 
-def _more(monitor: MonitorReport) -> tuple[str, ...]:
-    return (
-        value_text(monitor.longest_step_s, "s"),
-        str(monitor.restarts),
-        monitor.origin or _NOTHING,
-        ", ".join(monitor.facts) or _NOTHING,
-        _ago(monitor.last_error_at, monitor.last_error),
-    )
+def _paragraph(monitor: MonitorReport, uptime_s: float) -> str:
+    """Return all that is known of a monitor, a line each."""
+    origin = f", {monitor.origin}" if monitor.origin else ""
+    lasting = f" for {duration(monitor.running_s)}" if monitor.running_s else ""
+    restarts = f", {counted(monitor.restarts, 'restart')}" if monitor.restarts else ""
+    rows = {
+        "state": f"{_state(monitor)}{lasting}",
+        "measures": ", ".join(monitor.facts) or _NOTHING,
+        "events": str(monitor.events),
+        "last event": _ago(monitor.last_event_at, monitor.last_event),
+        "errors": f"{monitor.failures}{restarts}",
+        "last error": _ago(monitor.last_error_at, monitor.last_error),
+        "cost": f"{_cost(monitor, uptime_s)}, longest step {value_text(monitor.longest_step_s, 's')}",
+    }
+    lines = [
+        f"{monitor.name} ({monitor.kind}{origin})",
+        *(f"  {key:<12}{text}" for key, text in rows.items()),
+    ]
+    return "\n".join(map(printable, lines))
+
+
+def _state(monitor: MonitorReport) -> str:
+    return f"{monitor.state}: {monitor.detail}" if monitor.detail else monitor.state
+
+
+def _cost(monitor: MonitorReport, uptime_s: float) -> str:
+    """Return the processor time per minute of the daemon's life."""
+    return f"{value_text(60 * monitor.cost_s / max(uptime_s, 1.0), 's')}/min"
 
 
 def _ago(at: float | None, what: str) -> str:

@@ -72,6 +72,8 @@ MONITORS = MonitorList(
             last_event_at=1.5e9,
             cost_s=0.9,
             longest_step_s=0.0125,
+            restarts=2,
+            running_s=3600.0,
         ),
         MonitorReport(
             name="power",

@@ -149,3 +149,14 @@ def test_a_terminal_that_can_not_draw_gets_lines(
     os.close(master)
     assert b"  rtt wlan0 -> 10.0.0.9 = 31 ms" in seen
     assert b"FACT" not in seen
+
+
+def test_it_ends_with_the_daemon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MIGRATE_SOCKET", str(tmp_path / "s"))
+    with running_server(tmp_path / "s", {}):
+        process = watching()
+        assert process.stdout is not None
+        assert process.stdout.readline()
+    _, error = process.communicate(timeout=10)
+    assert process.returncode == 2
+    assert "the daemon closed the connection" in error

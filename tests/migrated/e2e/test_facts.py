@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from migrated.control.client import watch
 from migrated.control.messages import Explain, ExplanationReport
-from migrated.control.observations import FactList, Facts
+from migrated.control.observations import Events, FactList, Facts, MonitorList, Monitors
 from tests.migrated.e2e.arena import Arena
 
 POLICY = """\
@@ -30,6 +31,28 @@ def test_the_clock_and_the_links_are_measured(tmp_path: Path) -> None:
         facts = arena.here.ask(Facts())
         assert isinstance(facts, FactList)
         values = {(row.fact, row.interface): row.value for row in facts.facts}
-        assert 0 <= float(values["hour", ""]) < 24
+        hour = values["hour", ""]
+        assert isinstance(hour, float)
+        assert 0 <= hour < 24
         assert (values["carrier", "ppp0"], values["operstate", "ppp0"]) == (True, "up")
+        talk.finish()
+
+
+def test_the_monitors_of_a_daemon_do_well_and_tell_what_they_see(tmp_path: Path) -> None:
+    with Arena(tmp_path, policy=POLICY) as arena:
+        talk = arena.adopted(arena.talk())
+        monitors = arena.here.ask(Monitors())
+        assert isinstance(monitors, MonitorList)
+        assert [monitor.name for monitor in monitors.monitors if monitor.troubled] == []
+        carrier = next(monitor for monitor in monitors.monitors if monitor.name == "carrier")
+        assert (carrier.kind, carrier.state) == ("built-in", "running")
+        assert carrier.events > 0
+        assert 0 < carrier.cost_s < monitors.uptime_s
+        events = watch(arena.here.socket, Events(count=1, monitors=("carrier",), follow=True))
+        assert next(events).fields["monitor"] == "carrier"
+        arena.net.links[0].cut()
+        interface = arena.net.links[0].interface
+        lost = next(event for event in events if event.fields.get("interface") == interface)
+        assert (lost.event, lost.fields["carrier"]) == ("link", False)
+        events.close()
         talk.finish()
