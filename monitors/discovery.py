@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,13 +15,15 @@ import pluggy
 from monitors import spec
 from monitors.facts import is_redefined, own_name
 from monitors.files import PluginFileError, files_in, load_file
-from monitors.loading import LoadTimeoutError, call_all
+from monitors.loading import LOAD_LIMIT_S, LoadTimeoutError, call_all
 from monitors.origins import Kind, Origin
 from monitors.settings import did_you_mean, enabled
 from monitors.spec import ENTRY_POINT_GROUP, PROJECT, Monitor, SettingsError
 from monitors.surroundings import Solitude, Surroundings
 
 _INSTALLED = Origin(Kind.PLUGIN)
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 _log = logging.getLogger(__name__)
 
@@ -131,7 +134,9 @@ class _Finder:
 
     def add_others(self, candidates: Iterable[_Candidate]) -> None:
         wanted = list(self._switched_on(candidates))
-        outcomes = call_all([partial(_offers, candidate, self._surroundings) for candidate in wanted])
+        outcomes = call_all(
+            [partial(_offers, candidate, self._surroundings) for candidate in wanted], LOAD_LIMIT_S
+        )
         for candidate, outcome in zip(wanted, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 self._fail(candidate.name, candidate.origin, outcome)
@@ -220,6 +225,11 @@ def _checked(offer: object) -> Monitor:
         raise PluginError(f"it offers the class `{offer.__name__}`; offer an object, `{offer.__name__}()`")
     if not isinstance(offer, Monitor):
         raise PluginError(f"it offers a `{type(offer).__name__}`, which lacks `name`, `facts` or `run`")
+    name: object = offer.name  # whatever its author made it
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise PluginError(f"its monitor can't be named `{name!s:.40}`; use a name like `my-monitor`")
+    if not isinstance(offer.facts, tuple):
+        raise PluginError(f"the facts of its monitor `{offer.name}` are no tuple; write `(FACT, ...)`")
     redefined = next((fact.name for fact in offer.facts if is_redefined(fact)), None)
     if redefined is not None:
         advice = "import that of `monitors.facts`, or rename it"

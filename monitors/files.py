@@ -16,6 +16,9 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
 
+ROOT = 0
+"""The user who may change everything anyway."""
+
 
 class PluginFileError(Exception):
     """A file, or a folder of files, can't be used; the message says why, and what to do."""
@@ -75,7 +78,7 @@ def _check_owner(path: Path) -> None:
         found = path.stat()
     except OSError as error:
         raise PluginFileError(f"`{path}` can't be read: {error.strerror}") from error
-    if found.st_uid not in (0, os.geteuid()):
+    if found.st_uid not in (ROOT, os.geteuid()):
         advice = f"give it to root with `chown root {path}`"
         raise PluginFileError(f"`{path}` belongs to `{_user(found.st_uid)}`; {advice}")
     if stat.S_IMODE(found.st_mode) & (stat.S_IWGRP | stat.S_IWOTH):

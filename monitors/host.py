@@ -9,13 +9,14 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from monitors.discovery import Discovery, PluginFailure
 from monitors.events import Event
+from monitors.isolation import quick_turns
 from monitors.mailbox import MAILBOX_LIMIT, Mailbox, Reported
 from monitors.origins import Kind, Origin
 from monitors.spec import Monitor
@@ -74,8 +75,11 @@ class MonitorHost:
         self._tap = Tap()
         self._supervisors = tuple(map(self._supervised, discovery.monitors))
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turns = ExitStack()
 
     async def __aenter__(self) -> Self:
+        if any(status.kind is not Kind.BUILT_IN for status in self.status().monitors):
+            self._turns.enter_context(quick_turns())
         for supervisor in self._supervisors:
             task = asyncio.create_task(supervisor.run(), name=f"monitor {supervisor.name}")
             task.add_done_callback(self._ended)
@@ -85,6 +89,7 @@ class MonitorHost:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._turns.close()
         self._mailbox.close()
         for task in self._tasks:
             task.cancel()

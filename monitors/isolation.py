@@ -14,9 +14,10 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+import sys
 import threading
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from monitors.metering import Meter, Metered
@@ -32,6 +33,13 @@ INTERRUPT_AFTER_S = 5.0
 
 LEFTOVERS_LIMIT_S = 1.0
 """How long tasks that a run left behind may take to end once they were cancelled."""
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread of Python code goes on at most while another one waits for its turn.
+
+With the default of 5 ms a plugin that never rests would delay every event by as much. One that waits often,
+but never for long, would even hold up everybody for 0.2 s: each of its pauses begins the 5 ms anew.
+"""
 
 Body = Callable[[], Coroutine[Any, Any, None]]
 """Makes the coroutine of one run of a monitor; called where it shall run."""
@@ -156,6 +164,7 @@ class _Run:
         self._outcome: asyncio.Future[BaseException | None] = self._home.create_future()
         self._asked_at: float | None = None
         self._interrupt_at = 0.0
+        self._abandoned = False
         self._task = loop.create_task(_called_there(body))
         self._thread = threading.Thread(target=self._main, name=f"monitor {name}", daemon=True)
         self._thread.start()
@@ -171,10 +180,17 @@ class _Run:
             return await asyncio.shield(self._outcome)
         except asyncio.CancelledError:
             self.cancel()
-            await self._outcome  # a second cancellation ends this
+            await self._wait_or_abandon()
             raise
         finally:
             self._timer.cancel()
+
+    async def _wait_or_abandon(self) -> None:
+        try:
+            await self._outcome
+        except asyncio.CancelledError:
+            self._abandoned = True
+            raise
 
     def cancel(self) -> None:
         if not self._loop.is_closed():
@@ -194,6 +210,8 @@ class _Run:
             outcome = outcome or error
         with suppress(RuntimeError):  # nobody is there to be told: this thread was left behind
             self._home.call_soon_threadsafe(self._tell, outcome)
+        if self._abandoned:
+            self._loop.close()
 
     def _answer(self) -> None:
         self._asked_at = None
@@ -223,6 +241,17 @@ class _Run:
 async def _called_there(body: Body) -> None:
     """Call ``run`` in the thread too, since nothing keeps it from doing something before its first wait."""
     await body()
+
+
+@contextmanager
+def quick_turns() -> Iterator[None]:
+    """Have threads take turns quickly for as long as the context lasts."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, SWITCH_INTERVAL_S))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def interrupt(thread: threading.Thread) -> None:

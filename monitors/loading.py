@@ -20,7 +20,7 @@ class LoadTimeoutError(Exception):
     """A plugin did not load in time; it goes on being ignored."""
 
 
-def call_all(calls: Sequence[Callable[[], _T]], limit_s: float = LOAD_LIMIT_S) -> list[_T | BaseException]:
+def call_all(calls: Sequence[Callable[[], _T]], limit_s: float) -> list[_T | BaseException]:
     """Make calls at the same time and return what each returned or raised, in the order of the calls.
 
     A call that lasts too long raised a `LoadTimeoutError` as far as the caller can see. It is interrupted,

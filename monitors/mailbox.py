@@ -71,26 +71,28 @@ class Queue:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def full(self) -> bool:
+        """Return whether there is no room for another event."""
+        return len(self._waiting) >= self._limit
+
     def put(self, reported: Reported) -> None:
         """Take an event, merging older ones of the same subjects if there is no room.
 
         Raises:
             MailboxFullError: as many subjects as the limit wait already.
         """
-        if len(self._waiting) >= self._limit:
+        if self.full:
             self._merge()
-        if len(self._waiting) >= self._limit:
+        if self.full:
             self.refused += 1
             raise MailboxFullError(f"{self._limit} events about different subjects are waiting")
         self._waiting.append(reported)
 
     def take(self, most: int | None = None) -> tuple[Reported, ...]:
         """Return what waits, all of it or the ``most`` oldest."""
-        if most is None or len(self._waiting) <= most:
-            taken = tuple(self._waiting)
-            self._waiting.clear()
-            return taken
-        return tuple(self._waiting.popleft() for _ in range(most))
+        count = len(self._waiting) if most is None else min(most, len(self._waiting))
+        return tuple([self._waiting.popleft() for _ in range(count)])  # more may be appended meanwhile
 
     def _merge(self) -> None:
         latest: dict[SubjectKey, Reported] = {}
@@ -104,6 +106,9 @@ class Queue:
 
 class Lane:
     """The queue between one thread that reports and the one that reads.
+
+    Neither waits for the other: a deque can be appended to and taken from at once, and the lock is there only
+    for the time in which events are merged.
 
     Args:
         wake: lets the reader know; called once, from the reporting thread, until the reader took everything.
@@ -135,18 +140,29 @@ class Lane:
         Raises:
             MailboxFullError: as many subjects as the limit wait already.
         """
-        with self._lock:
-            self._queue.put(reported)
-            wake, self._woken = not self._woken, True
-        if wake:
-            self._wake()
+        try:
+            if self._queue.full:
+                with self._lock:
+                    self._queue.put(reported)
+            else:
+                self._queue.put(reported)  # this thread alone puts, so there is still room
+        finally:
+            if not self._woken:  # the reader may have come while events were merged
+                self._woken = True
+                self._wake()
 
     def take(self) -> tuple[Reported, ...]:
-        """Return some of the oldest events, in the reader's thread; it comes again while any wait."""
-        with self._lock:
-            taken = self._queue.take(TURN_LIMIT)
-            self._woken = len(self._queue) > 0
-        return taken
+        """Return some of the oldest events, in the reader's thread, unless they are being merged just now.
+
+        Whoever comes for them again while any wait gets them all.
+        """
+        self._woken = False  # before it looks, so that what comes afterwards wakes it
+        if not self._lock.acquire(blocking=False):
+            return ()  # merging takes long enough to be noticed, and ends with a report
+        try:
+            return self._queue.take(TURN_LIMIT)
+        finally:
+            self._lock.release()
 
 
 class Mailbox:
@@ -200,16 +216,18 @@ class Mailbox:
         """
         if any(map(len, self._lanes)):
             await asyncio.sleep(0)
-        while not len(self) and not self._closed:
-            self._wake.clear()
-            if not len(self):  # nothing came from another thread just now
-                await self._wake.wait()
-        return sum((lane.take() for lane in self._lanes), self._queue.take())
+        while not (taken := self._take()) and not self._closed:
+            await self._wake.wait()
+        return taken
 
     def close(self) -> None:
         """Let the reader go on: it gets what waits, then nothing."""
         self._closed = True
         self._wake.set()
+
+    def _take(self) -> tuple[Reported, ...]:
+        self._wake.clear()  # what is put from now on sets it again, if from another thread in the next turn
+        return sum((lane.take() for lane in self._lanes), self._queue.take())
 
     def _sources(self) -> Iterable[Queue | Lane]:
         return (self._queue, *self._lanes)

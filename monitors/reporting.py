@@ -7,6 +7,7 @@ reach the engine, and a flood of good ones must not either.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -22,6 +23,11 @@ FLOOD_RATE = 1000
 FLOOD_S = 5
 """Seconds in a row in which it may report more, as when it begins."""
 
+SLOWED_EVERY = 10
+"""Of what exceeds the rate, so many events go on at once; then the monitor's thread is held for 1 ms."""
+
+SLOWED_S = 0.001
+
 
 class FloodError(Exception):
     """A monitor reports so much that nobody can make use of it."""
@@ -35,8 +41,13 @@ class FloodGauge:
         self._count = 0
         self._in_a_row = 0
 
+    @property
+    def excess(self) -> int:
+        """Return how many events there have been in this second beyond the rate."""
+        return max(0, self._count - FLOOD_RATE)
+
     def is_flood(self, now: float) -> bool:
-        """Count an event at ``now`` (seconds) and return whether there have been too many."""
+        """Count an event at ``now`` (seconds) and return whether there have been too many for too long."""
         second = int(now)
         if second != self._second:
             flooded = self._count > FLOOD_RATE and second == self._second + 1
@@ -128,7 +139,12 @@ class Reporter:
         return event if event.measured_at is not None else replace(event, measured_at=now)
 
     def _refuse_flood(self, now: float) -> None:
-        if self._stop is None or not self._gauge.is_flood(now):
+        if self._stop is None:
+            return
+        flood = self._gauge.is_flood(now)
+        if self._gauge.excess % SLOWED_EVERY == 1:
+            time.sleep(SLOWED_S)  # the thread is the monitor's own, and the interpreter is for everybody
+        if not flood:
             return
         if self.flood is None:
             self.flood = FloodError(f"it reported more than {FLOOD_RATE:,} events a second for {FLOOD_S} s")

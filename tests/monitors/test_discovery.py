@@ -2,17 +2,22 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
 import pytest
+from msgspec import Struct
 
+from monitors import discovery
 from monitors.discovery import discover
 from monitors.facts import METERED, RTT, Fact, Subject
 from monitors.origins import Kind, Origin
+from monitors.settings import read
 from monitors.spec import ENTRY_POINT_GROUP, Report, hookimpl
+from monitors.surroundings import Solitude, Surroundings
 
 Plugin = Callable[..., EntryPoint]
 
@@ -25,6 +30,10 @@ class Quiet:
 
     async def run(self, report: Report) -> None:
         raise NotImplementedError
+
+
+class Listing(Quiet):
+    facts = [METERED]  # type: ignore[assignment]  # noqa: RUF012
 
 
 class Measuring(Quiet):
@@ -41,7 +50,7 @@ def point(name: str, value: str) -> EntryPoint:
 def plugin(monkeypatch: pytest.MonkeyPatch) -> Plugin:
     """Make a module with one function and return an entry point for it."""
 
-    def make(name: str, hook: Callable[[], object], hook_name: str = "migrate_monitors") -> EntryPoint:
+    def make(name: str, hook: Callable[..., object], hook_name: str = "migrate_monitors") -> EntryPoint:
         module = ModuleType(f"plugin_{name}")
         setattr(module, hook_name, hookimpl(hook))
         monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -97,6 +106,12 @@ def exits() -> object:
         (lambda: [Quiet], "it offers the class `Quiet`; offer an object, `Quiet()`"),
         (lambda: [object()], "it offers a `object`, which lacks `name`, `facts` or `run`"),
         (lambda: [Quiet("carrier")], "there is already a monitor named `carrier`"),
+        (
+            lambda: [Quiet("My Monitor")],
+            "its monitor can't be named `My Monitor`; use a name like `my-monitor`",
+        ),
+        (lambda: [Quiet(None)], "its monitor can't be named `None`; use a name like `my-monitor`"),  # type: ignore[arg-type]
+        (lambda: [Listing()], "the facts of its monitor `quiet` are no tuple; write `(FACT, ...)`"),
         (lambda: [Quiet(), Quiet()], "there is already a monitor named `quiet`"),
         (
             lambda: [Measuring(METERED, replace(RTT, subject=Subject.LINK))],
@@ -153,3 +168,79 @@ def test_whoever_measures_may_declare_a_fact_of_the_language(plugin: Plugin) -> 
     own = replace(METERED, summary="what the operator says", monitor="modem")
     found = discover(points=[plugin("modem", lambda: [Measuring(RTT, own, replace(RTT, name="quiet.rtt"))])])
     assert found.failures == ()
+
+
+class Settings(Struct, frozen=True):
+    every_s: float = 1.0
+
+
+def reads_its_settings(surroundings: Surroundings) -> object:
+    read(surroundings.settings("weather"), Settings)
+    return [Quiet("weather")]
+
+
+def test_a_plugin_reads_its_settings(plugin: Plugin) -> None:
+    surroundings = Solitude({"weather": {"every_s": 5, "enabled": True}})
+    found = discover(points=[plugin("weather", reads_its_settings)], surroundings=surroundings)
+    assert [monitor.name for monitor in found.monitors] == ["weather"]
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ({"every_s": "1 s"}, 'its settings are wrong: `every_s` is "1 s"; expected a number'),
+        ({"enabled": "no"}, 'its settings are wrong: `enabled` is "no"; expected true or false'),
+    ],
+)
+def test_wrong_settings_are_told(plugin: Plugin, table: dict[str, object], reason: str) -> None:
+    point = plugin("weather", reads_its_settings)
+    found = discover(points=[point], surroundings=Solitude({"weather": table}))
+    assert found.monitors == ()
+    assert [failure.reason for failure in found.failures] == [reason]
+
+
+def test_a_monitor_that_is_switched_off_is_listed_and_its_settings_are_not_read(plugin: Plugin) -> None:
+    off = Solitude({"weather": {"enabled": False, "every_s": "nonsense"}, "clock": {"enabled": False}})
+    points = [plugin("weather", reads_its_settings), point("clock", "monitors.clock"), *BUILT_IN]
+    found = discover(points=points, surroundings=off)
+    assert [monitor.name for monitor in found.monitors] == ["address", "carrier"]
+    assert set(found.switched_off) == {"weather", "clock"}
+    assert found.switched_off["clock"] == Origin(Kind.BUILT_IN, "monitors.clock")
+    assert found.failures == ()
+
+
+def test_one_of_several_monitors_of_a_plugin_can_be_switched_off(plugin: Plugin) -> None:
+    pair = plugin("pair", lambda: [Quiet("one"), Quiet("two")])
+    found = discover(points=[pair], surroundings=Solitude({"two": {"enabled": False}}))
+    assert [monitor.name for monitor in found.monitors] == ["one"]
+    assert set(found.switched_off) == {"two"}
+
+
+def test_settings_of_a_monitor_that_does_not_exist_are_told(plugin: Plugin) -> None:
+    points = [plugin("weather", lambda: [Quiet("rain")]), *BUILT_IN]
+    found = discover(points=points, configured=["carier", "weather", "rain", "zzz"])
+    assert [(failure.name, failure.reason) for failure in found.failures] == [
+        ("carier", "there is no such monitor; did you mean `carrier`?"),
+        ("zzz", "there is no such monitor; `migrate monitors` lists those that there are"),
+    ]
+    assert discover(points=points, plugins=False, configured=["weather"]).failures == ()
+
+
+def test_a_plugin_that_hangs_while_it_is_loaded_is_named_and_holds_up_no_other(
+    plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(discovery, "LOAD_LIMIT_S", 0.2)
+    hung = plugin("hung", lambda: release.wait(30.0))
+    found = discover(points=[hung, plugin("weather", lambda: [Quiet("weather")]), *BUILT_IN])
+    release.set()
+    assert [monitor.name for monitor in found.monitors] == ["address", "carrier", "weather"]
+    assert [(failure.name, failure.reason) for failure in found.failures] == [
+        ("hung", "it did not load within 0.2 s")
+    ]
+
+
+def test_where_a_monitor_comes_from_is_known(plugin: Plugin) -> None:
+    found = discover(points=[plugin("weather", lambda: [Quiet("weather")]), *BUILT_IN])
+    assert found.origins["weather"] == Origin(Kind.PLUGIN, "plugin_weather")
+    assert found.origins["carrier"] == Origin(Kind.BUILT_IN, "monitors.carrier")
