@@ -79,12 +79,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 def _details(details: TcpDetails) -> tuple[float | None, ...]:
     """Return the values of `_DETAILS`; ``None`` for what there was nothing to measure of yet."""
     return (
-        details.backoff,
+        float(details.backoff),
         details.rtt_us / 1e6 or None,
         details.rttvar_us / 1e6 if details.rtt_us else None,
         details.delivery_rate * 8.0 or None,
-        details.lost,
-        details.unacked,
+        float(details.lost),
+        float(details.unacked),
     )
 
 
@@ -120,8 +120,7 @@ class ConnectionTable:
                 told = _Told(connection)
             self._told[connection.inode] = told
 
-    @property
-    def trouble(self) -> bool:
+    def in_trouble(self) -> bool:
         """Return whether a connection retransmits."""
         return any(told.trouble_at is not None for told in self._told.values())
 
@@ -144,7 +143,7 @@ class ConnectionTable:
             repeat = told.trouble_at is not None
         lifetime_s = LIFETIME_S if trouble else None
         if repeat or told.values.get(RETRANSMITS.name) != details.retransmits:
-            _tell(told, RETRANSMITS, details.retransmits, report, lifetime_s)
+            _tell(told, RETRANSMITS, float(details.retransmits), report, lifetime_s)
         rto_s = details.rto_us / 1e6
         if repeat or _differs(told.values.get(RTO.name), rto_s):
             _tell(told, RTO, rto_s, report, lifetime_s)
@@ -235,7 +234,7 @@ class TcpMonitor:
                 watched = connections
             if connections:
                 await self._read(reader, report)
-                await self._sleep(TROUBLE_S if self._table.trouble else CALM_S)
+                await self._sleep(TROUBLE_S if self._table.in_trouble() else CALM_S)
             else:
                 await self._surroundings.changed()
 

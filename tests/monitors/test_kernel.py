@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.monitors import route_scenarios, scenarios
+from tests.monitors import route_scenarios, scenarios, tcp_scenarios
 
-MODULES = (scenarios, route_scenarios)
+MODULES = (scenarios, route_scenarios, tcp_scenarios)
 ROOT = Path(__file__).parents[2]
 NAMESPACE = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
 
