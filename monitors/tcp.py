@@ -136,6 +136,7 @@ class ConnectionTable:
                 self._compare(told, details, now, report)
 
     def _compare(self, told: _Told, details: TcpDetails, now: float, report: Report) -> None:
+        told.seen = None
         trouble = details.retransmits > 0
         if trouble:
             repeat = told.trouble_at is None or now >= told.trouble_at + LIFETIME_S / 2

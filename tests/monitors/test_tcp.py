@@ -162,7 +162,7 @@ DETAILS = st.builds(
 )
 
 
-@given(st.lists(st.tuples(st.floats(0, 4), DETAILS, st.booleans()), max_size=40))
+@given(st.lists(st.tuples(st.floats(0, 8), DETAILS, st.booleans()), max_size=40))
 def test_who_hears_the_reports_is_never_far_from_the_truth(
     steps: list[tuple[float, TcpDetails, bool]],
 ) -> None:
