@@ -20,6 +20,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
+from monitors.executor import UnjoinedExecutor
 from monitors.metering import Meter, Metered
 
 ASK_EVERY_S = 0.5
@@ -130,6 +131,7 @@ class Apart:
         if self._loop is None or self._loop.is_closed():
             self._loop = asyncio.new_event_loop()
             self._loop.set_task_factory(self._task)
+            self._loop.set_default_executor(UnjoinedExecutor(f"helper of monitor {self._name}"))
         self._run = _Run(self._name, self._loop, body)
         try:
             return await self._run.ended()
