@@ -8,6 +8,7 @@ of it is given by the next `handle_timer`, which `next_deadline` asks for at onc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 from engine.attachment import AttachmentPoint, PointKey, canonical_address
 from engine.cohorts import Cohort
@@ -202,9 +203,8 @@ class Engine:
         Whoever shows it decides who may see what is measured of a session or of its peer. What was over when
         the engine was last called is not among it.
         """
-        known = self._population.triggers.known()
-        told = [event_of(fact, key, measurement) for fact, key, measurement in known]
-        return tuple(sorted(told, key=_by_fact_and_subject))
+        known = sorted(self._population.triggers.known(), key=itemgetter(0, 1))
+        return tuple([event_of(fact, key, measurement) for fact, key, measurement in known])
 
     def scores(self, session: str) -> tuple[PointExplanation, ...]:
         """Return how every attachment point stands for a session.
@@ -292,10 +292,6 @@ class Engine:
             if judgement.situation != cohort.situation:
                 self._population.cohorts.turn(cohort, (cohort.group, cohort.position, judgement.situation))
         return tuple(decisions)
-
-
-def _by_fact_and_subject(event: FactMeasured) -> tuple[str, ...]:
-    return (event.fact, event.interface, event.peer, event.session, event.connection)
 
 
 def _compiled(policy: Policy | CompiledPolicy) -> CompiledPolicy:
