@@ -9,12 +9,15 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click import Command, Context, Group
 
+from monitors.discovery import discover
+from monitors.spec import ENTRY_POINT_GROUP
 from monitors.testing import check_monitor
 from tests.unit_file import UNIT, capabilities, settings
 
@@ -79,9 +82,10 @@ def test_every_entry_point_can_be_called(script: str) -> None:
     assert callable(getattr(importlib.import_module(module), function))
 
 
-@pytest.mark.parametrize("monitor", PROJECT["entry-points"]["migrate.monitors"].values())
-def test_every_built_in_monitor_is_a_plugin(monitor: str) -> None:
-    assert importlib.import_module(monitor).migrate_monitors()
+@pytest.mark.parametrize(("name", "module"), PROJECT["entry-points"][ENTRY_POINT_GROUP].items())
+def test_every_built_in_monitor_is_a_plugin(name: str, module: str) -> None:
+    found = discover(points=[EntryPoint(name=name, value=module, group=ENTRY_POINT_GROUP)])
+    assert [monitor.name for monitor in found.monitors] == [name]
 
 
 @pytest.mark.parametrize(

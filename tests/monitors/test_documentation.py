@@ -13,9 +13,14 @@ import pytest
 
 from monitors.discovery import discover
 from monitors.events import LinkState
+from monitors.isolation import BLOCKED_AFTER_S, INTERRUPT_AFTER_S, SWITCH_INTERVAL_S
+from monitors.loading import LOAD_LIMIT_S
 from monitors.mailbox import MAILBOX_LIMIT
-from monitors.spec import ENTRY_POINT_GROUP
-from monitors.supervisor import FAILURE_BUDGET, FIRST_PAUSE_S, GIVEN_UP_PAUSE_S, GOOD_WHILE_S
+from monitors.reporting import FLOOD_RATE, FLOOD_S, SLOWED_EVERY, SLOWED_S
+from monitors.spec import ENTRY_POINT_GROUP, SettingsError
+from monitors.supervisor import FAILURE_BUDGET, FIRST_PAUSE_S, GIVEN_UP_PAUSE_S, GOOD_WHILE_S, LOOK_AGAIN_S
+from monitors.surroundings import Solitude
+from monitors.tap import RECENT_LIMIT
 from monitors.testing import check_monitor
 
 TEXT = (Path(__file__).parents[2] / "docs" / "monitors.md").read_text()
@@ -23,7 +28,7 @@ PROGRAMS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
 def plugin() -> ModuleType:
-    (source,) = (program for program in PROGRAMS if "@hookimpl" in program)
+    (source,) = (program for program in PROGRAMS if "class ModemMonitor" in program)
     module = ModuleType("modem_monitor")
     exec(compile(source, "docs/monitors.md", "exec"), module.__dict__)
     return module
@@ -44,6 +49,32 @@ def test_the_plugin_keeps_the_contract(word: str, carrier: bool, tmp_path: Path)
     (event,) = recorder.events
     assert isinstance(event, LinkState)
     assert event.usable is carrier
+
+
+def test_the_settings_are_read() -> None:
+    (source,) = (program for program in PROGRAMS if "class Settings" in program)
+    module = ModuleType("modem_settings")
+    module.__dict__["ModemMonitor"] = lambda settings: settings
+    exec(compile(source, "docs/monitors.md", "exec", dont_inherit=True), module.__dict__)
+    (settings,) = module.migrate_monitors(Solitude({"modem": {"every_s": 5}}))
+    assert settings.every_s == 5.0
+    with pytest.raises(SettingsError) as caught:
+        module.migrate_monitors(Solitude({"modem": {"every": 5}}))
+    assert " ".join(f"its settings are wrong: {caught.value}".split()) in " ".join(TEXT.split())
+
+
+def test_the_limits_of_plugins_are_current() -> None:
+    for said in (
+        f"all together have {LOAD_LIMIT_S:g} s",
+        f"a look every {LOOK_AGAIN_S:g} s",
+        f"more than {FLOOD_RATE:,} events in a second",
+        f"{FLOOD_S} such seconds in a row",
+        f"at most {SLOWED_EVERY / SLOWED_S:,.0f} a second",
+        f"after {BLOCKED_AFTER_S:g} s it is *blocked*; after {INTERRUPT_AFTER_S:g} s",
+        f"every\n{SWITCH_INTERVAL_S * 1000:g} ms instead of 5 ms",
+        f"the latest {RECENT_LIMIT:,} events",
+    ):
+        assert said in TEXT
 
 
 def test_the_numbers_are_current() -> None:
