@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -57,3 +59,11 @@ def test_a_word_outlives_the_next_ones(age_s: float) -> None:
         assert limit >= max(LIFETIME_MIN_S, 2 * (following(step) - step))
     else:
         assert limit is None
+
+
+def test_the_documented_steps_are_these() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "monitors.md").read_text()
+    rows = dict(re.findall(r"^\| (seconds|minutes|hours) \| ([\d., ]+)", page, re.MULTILINE))
+    unit_s = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0}
+    told = [float(step) * unit_s[unit] for unit in unit_s for step in re.findall(r"[\d.]+", rows[unit])]
+    assert tuple(told) == STEPS_S

@@ -1,0 +1,1 @@
+"""A client that says of its session how it is."""

@@ -1,0 +1,50 @@
+"""The viewer says how its session is, and its policy does what it says."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from click.testing import CliRunner
+
+from migrated.commands import cli
+from sessionlayer.application.messages import KeepAlive
+from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
+
+HEALTH = Path(__file__).parents[2] / "examples" / "health"
+WELL = KeepAlive(session=SESSION, healthy=True)
+UNWELL = KeepAlive(session=SESSION, healthy=False, reason="no number for 1 s")
+
+
+def test_the_viewer_is_unwell_when_nothing_comes_and_well_again() -> None:
+    with TemporaryDirectory() as folder, FakeDaemon(Path(folder)) as daemon:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            viewer = subprocess.Popen(
+                [sys.executable, str(HEALTH / "viewer.py"), "127.0.0.1", str(listener.getsockname()[1])],
+                env={**os.environ, "MIGRATE_APPLICATION_SOCKET": daemon.path},
+                stdout=subprocess.PIPE,
+            )
+            counter, _ = listener.accept()
+        with viewer, counter:
+            daemon.grant_session()
+            counter.sendall(b"1\n")
+            assert daemon.expect(KeepAlive) == WELL
+            assert daemon.expect(KeepAlive) == UNWELL
+            counter.sendall(b"2\n")
+            while (said := daemon.expect(KeepAlive)) == UNWELL:
+                pass
+            assert said == WELL
+            counter.shutdown(socket.SHUT_RDWR)
+            assert viewer.stdout is not None
+            assert viewer.stdout.read() == b"1\n2\n"
+            assert viewer.wait(10) == 0
+
+
+def test_its_policy_does_what_it_says() -> None:
+    result = CliRunner().invoke(cli, ["policy", "test", str(HEALTH / "viewer.timeline.toml")])
+    assert result.exit_code == 0, result.output
+    assert "2 tests" in result.output
