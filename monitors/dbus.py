@@ -183,8 +183,7 @@ class Service:
         self._changed.set()
 
     def _closed(self, ended: asyncio.Future[None]) -> None:
-        error = None if ended.cancelled() else ended.exception()
-        self._fail(f"the connection to the system bus was lost{_because(error)}")
+        self._fail(f"the connection to the system bus was lost{_because(_error_of(ended))}")
 
     def _fail(self, text: str) -> None:
         if self._failure is None:
@@ -192,20 +191,21 @@ class Service:
         self._changed.set()
 
 
-async def take_descriptor(name: str, call: Call) -> int:
+async def take_descriptor(name: str, call: Call, limit_s: float = ANSWER_LIMIT_S) -> int:
     """Return the one file descriptor that a service answers with; whoever calls closes it.
 
     Args:
         name: the service's well-known name.
         call: a call whose answer is ``h``.
+        limit_s: how long the bus and the service may take to answer, in seconds.
 
     Raises:
         RefusedError: the service answered with an error, or does not run.
         BusError: there is no bus, it failed, or the answer is another.
     """
-    bus = await _connect(ANSWER_LIMIT_S, descriptors=True)
+    bus = await _connect(limit_s, descriptors=True)
     try:
-        reply = await _within(ANSWER_LIMIT_S, f"`{name}`", _send(bus, name, call))
+        reply = await _within(limit_s, f"`{name}`", _send(bus, name, call))
         try:
             _answer(f"`{name}`", call, reply)
             return os.dup(reply.unix_fds[0])
@@ -242,14 +242,22 @@ async def _close(bus: MessageBus) -> None:
 
 
 def _end(bus: MessageBus) -> asyncio.Future[None]:
+    """Return what is done when the connection has ended, with an error if the other side ended it."""
     ended: asyncio.Future[None] = asyncio.ensure_future(bus.wait_for_disconnect())  # type: ignore[no-untyped-call]
+    ended.add_done_callback(_error_of)  # which asyncio would complain of if nobody looked at it
     return ended
+
+
+def _error_of(ended: asyncio.Future[None]) -> BaseException | None:
+    return None if ended.cancelled() else ended.exception()
 
 
 async def _send(bus: MessageBus, destination: str, call: Call) -> Message:
     from dbus_fast.constants import MessageFlag
     from dbus_fast.message import Message
 
+    if not bus.connected:  # the library would write to whatever has its file descriptor now
+        raise BusError("the connection to the system bus was lost")
     return await bus.call(
         Message(
             destination=destination,
@@ -274,14 +282,17 @@ async def _within(limit_s: float, who: str, work: Awaitable[_Value]) -> _Value:
         await asyncio.wait({task}, timeout=limit_s)
         if not task.done():
             raise BusError(f"{who} does not answer within {limit_s:g} s")
-        if error := task.exception():
-            raise BusError(f"{who} can't be spoken to{_because(error)}") from error
-        return task.result()
+        error = task.exception()
+        if error is None:
+            return task.result()
+        if isinstance(error, BusError):
+            raise error
+        raise BusError(f"{who} can't be spoken to{_because(error)}") from error
     finally:
         task.cancel()
 
 
-def _because(error: BaseException | None) -> str:
+def _because(error: BaseException | str | None) -> str:
     text = " ".join(str(error or "").split())
     return f": {text:.200}" if text else ""
 
@@ -294,8 +305,8 @@ def _answer(who: str, call: Call, reply: Message) -> tuple[object, ...]:
     from dbus_fast.constants import MessageType
 
     if reply.message_type is MessageType.ERROR:
-        text = reply.body[0] if reply.signature.startswith("s") else "it gives no reason"
-        raise RefusedError(reply.error_name or "", f"{who} refuses `{call.member}`: {text:.200}")
+        why = _because(reply.body[0] if reply.signature.startswith("s") else None)
+        raise RefusedError(reply.error_name or "", f"{who} refuses `{call.member}`{why}")
     if reply.signature != call.answer:
         raise BusError(f"{who} answers `{call.member}` with `{reply.signature}`, not `{call.answer}`")
     return _plain(reply.body)
