@@ -132,7 +132,10 @@ class Apart:
             self._loop = asyncio.new_event_loop()
             self._loop.set_task_factory(self._task)
             self._loop.set_default_executor(UnjoinedExecutor(f"helper of monitor {self._name}"))
-        self._run = _Run(self._name, self._loop, body)
+        try:
+            self._run = _Run(self._name, self._loop, body)
+        except RuntimeError as error:  # there can be no more threads now
+            return error
         try:
             return await self._run.ended()
         finally:
@@ -167,8 +170,8 @@ class _Run:
         self._asked_at: float | None = None
         self._interrupt_at = 0.0
         self._abandoned = False
-        self._task = loop.create_task(_called_there(body))
-        self._thread = threading.Thread(target=self._main, name=f"monitor {name}", daemon=True)
+        self._task: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._main, args=(body,), name=f"monitor {name}", daemon=True)
         self._thread.start()
         self._timer = self._home.call_later(ASK_EVERY_S, self._ask)
 
@@ -196,13 +199,14 @@ class _Run:
 
     def cancel(self) -> None:
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._task.cancel)
+            self._loop.call_soon_threadsafe(self._cancel_there)
 
     # In the monitor's thread.
 
-    def _main(self) -> None:
+    def _main(self, body: Body) -> None:
         outcome: BaseException | None = None
         try:
+            self._task = self._loop.create_task(_called_there(body))
             self._loop.run_until_complete(self._task)
         except BaseException as error:  # noqa: BLE001 - the isolation of a plugin
             outcome = error
@@ -214,6 +218,10 @@ class _Run:
             self._home.call_soon_threadsafe(self._tell, outcome)
         if self._abandoned:
             self._loop.close()
+
+    def _cancel_there(self) -> None:
+        assert self._task is not None  # the loop turns for it alone
+        self._task.cancel()
 
     def _answer(self) -> None:
         self._asked_at = None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from monitors import discovery
 from monitors.discovery import Discovery, discover
 from monitors.files import PluginFileError, files_in, load_file
 from monitors.origins import Kind, Origin
@@ -94,6 +95,19 @@ def test_a_file_that_fails_stops_no_other(folder: Path, caplog: pytest.LogCaptur
     assert reasons["syntax"].startswith("SyntaxError: ")
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
     assert len(caplog.records) == 4
+
+
+def test_a_file_that_hangs_while_it_is_imported_stops_no_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "LOAD_LIMIT_S", 0.3)
+    write(folder, "hangs", "while True: pass")
+    write(folder, "weather")
+    found = found_in(folder)
+    assert [monitor.name for monitor in found.monitors] == ["weather"]
+    assert [(failure.name, failure.reason) for failure in found.failures] == [
+        ("hangs", "it did not load within 0.3 s")
+    ]
 
 
 def test_without_plugins_no_file_is_read(folder: Path) -> None:

@@ -380,6 +380,26 @@ def test_a_report_from_another_thread_of_the_plugin_is_refused() -> None:
     asyncio.run(play())
 
 
+def test_a_plugin_waits_for_its_thread_when_there_can_be_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = threading.Thread.start
+    refused: list[str] = []
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "monitor bad" and not refused:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+    async def play() -> None:
+        async with bench(waits) as it:
+            status = await it.until(lambda bad: bad.state is MonitorState.RUNNING)
+            assert status.last_error == "RuntimeError: can't start new thread"
+
+    asyncio.run(play())
+
+
 def test_leaving_cancels_a_plugin_and_waits_for_it() -> None:
     ended = threading.Event()
 
