@@ -84,6 +84,29 @@ def test_measured_again_in_time_it_is_known_on() -> None:
     assert on_at(naive, 4, 5.5) == [True, False]
 
 
+def test_it_is_as_old_as_its_measurement() -> None:
+    naive = Naive(policy_of("when hour > 5 for 2s margin 2"))
+    naive.event(FactMeasured(fact="hour", value=6.0, lifetime_s=5, measured_at=1), 3)
+    naive.event(FactMeasured(fact="hour", value=2.0, measured_at=0.5), 4)
+    assert on_at(naive, 4.5, 5, 5.9, 6) == [False, True, True, False]
+    naive.event(FactMeasured(fact="hour", value=6.0, measured_at=7), 7)
+    naive.event(FactMeasured(fact="hour", value=6.0, lifetime_s=1, measured_at=8), 9)
+    assert on_at(naive, 20) == [False]
+
+
+def test_what_is_avoided_counts_only_among_its_like() -> None:
+    naive = Naive(policy_of("score-interface e* 9 score-interface eth* avoid score-interface eth1 never"))
+    for place in ("eth0", "eth1", "ppp0"):
+        naive.event(build.link(place), 0)
+        naive.event(build.present(place), 0)
+    naive.add(build.session(), build.key("eth0"), suspended=False)
+    eth0, eth1, ppp0 = map(build.key, ("eth0", "eth1", "ppp0"))
+    assert naive.table("s", 0) == {eth0: (9, False), eth1: (9, False), ppp0: (0, True)}
+    assert naive.tick(0) == {("s", "move", ppp0, False)}
+    naive.event(build.link("ppp0", carrier=False), 1)
+    assert naive.table("s", 1) == {eth0: (9, True), eth1: (9, False), ppp0: (0, False)}
+
+
 def test_called_late_it_was_on_in_between() -> None:
     naive = Naive(policy_of("when hour > 5 for 2s until hour < 3 margin 2"))
     naive.event(FactMeasured(fact="hour", value=6.0), 0)
