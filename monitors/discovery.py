@@ -212,8 +212,13 @@ def _offers(candidate: _Candidate, surroundings: Surroundings) -> list[Monitor]:
     # raises, and a registration that fails leaves half of itself behind.
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(spec)
-    manager.register(candidate.load(), name=candidate.name)
-    manager.check_pending()  # a misspelt hook would otherwise stay silent
+    module = candidate.load()
+    manager.register(module, name=candidate.name)
+    for caller in manager.get_hookcallers(module) or ():
+        if not caller.has_spec():  # a misspelt hook would otherwise stay silent
+            raise PluginError(
+                f"unknown hook `{caller.name}`; did you mean `{spec.migrate_monitors.__name__}`?"
+            )
     offers = manager.hook.migrate_monitors(surroundings=surroundings)
     if not offers:
         raise PluginError("it has no hook `migrate_monitors`; decorate one with `monitors.spec.hookimpl`")
