@@ -8,11 +8,12 @@ Source: the Migrate paper, section V-E (application keep-alives).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from math import inf
 
 from monitors.ages import following, keep_looking, lifetime_s, reached
 from monitors.events import FactMeasured
-from monitors.facts import HEALTHY, KEEPALIVE_AGE, Fact, FactValue
+from monitors.facts import HEALTHY, KEEPALIVE_AGE, Fact
 from monitors.spec import Monitor, Report, hookimpl
 from monitors.surroundings import KeepAlive, Surroundings
 
@@ -21,9 +22,10 @@ class Healths:
     """What was reported of each session; an event counts as reported when ``report`` has taken it."""
 
     def __init__(self) -> None:
-        self._reported: dict[tuple[str, str], FactValue] = {}
+        self._healthy: dict[str, bool] = {}
+        self._ages: dict[str, float] = {}
 
-    def look(self, said: Iterable[KeepAlive], now: float, report: Report) -> float | None:
+    def look(self, said: Collection[KeepAlive], now: float, report: Report) -> float | None:
         """Report what is another than before, and return when to look again; ``None`` if nothing grows.
 
         Args:
@@ -34,22 +36,27 @@ class Healths:
         Raises:
             MailboxFullError: ``report`` did not take an event; the next look reports it.
         """
-        due: float | None = None
-        seen: set[tuple[str, str]] = set()
+        due = inf
         for one in said:
             age = reached(now - one.well_at)
-            values = {HEALTHY.name: one.healthy, KEEPALIVE_AGE.name: age}
-            for fact, value in values.items():
-                if self._reported.get((fact, one.session)) != value:
-                    report(_measured(fact, one.session, value))
-                    self._reported[fact, one.session] = value
-                seen.add((fact, one.session))
-            grows_at = one.well_at + following(age)
-            due = grows_at if due is None else min(due, grows_at)
-        for fact, session in self._reported.keys() - seen:
-            report(_measured(fact, session, None))
-            del self._reported[fact, session]
-        return due
+            due = min(due, one.well_at + following(age))
+            if self._healthy.get(one.session) is not one.healthy:
+                report(_healthy(one.session, one.healthy))
+                self._healthy[one.session] = one.healthy
+            if self._ages.get(one.session) != age:
+                report(_age(one.session, age))
+                self._ages[one.session] = age
+        if len(said) < len(self._healthy):
+            self._withdraw(self._healthy.keys() - {one.session for one in said}, report)
+        return None if due == inf else due
+
+    def _withdraw(self, sessions: Iterable[str], report: Report) -> None:
+        for session in sessions:
+            if session in self._ages:
+                report(_age(session, None))
+                del self._ages[session]
+            report(_healthy(session, None))
+            del self._healthy[session]
 
 
 class KeepaliveMonitor:
@@ -77,9 +84,13 @@ class KeepaliveMonitor:
         )
 
 
-def _measured(fact: str, session: str, value: FactValue | None) -> FactMeasured:
-    limit = lifetime_s(value) if isinstance(value, float) else None
-    return FactMeasured(fact=fact, value=value, session=session, lifetime_s=limit)
+def _healthy(session: str, healthy: bool | None) -> FactMeasured:
+    return FactMeasured(fact=HEALTHY.name, value=healthy, session=session)
+
+
+def _age(session: str, step: float | None) -> FactMeasured:
+    limit = None if step is None else lifetime_s(step)
+    return FactMeasured(fact=KEEPALIVE_AGE.name, value=step, session=session, lifetime_s=limit)
 
 
 @hookimpl

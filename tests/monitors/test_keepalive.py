@@ -110,6 +110,20 @@ def test_a_session_of_which_nothing_is_known_any_more_is_told_of() -> None:
     assert neighbours.looks == 3
 
 
+def test_one_that_goes_as_another_comes_is_told_of() -> None:
+    async def script(neighbours: Neighbours) -> None:
+        neighbours.say("s1")
+        await asyncio.sleep(1)
+        del neighbours.said["s1"]
+        neighbours.say("s2")
+        await asyncio.sleep(0.2)
+
+    events, _ = played(script)
+    assert values(events, HEALTHY.name) == [True, None]
+    assert values(events, KEEPALIVE_AGE.name) == [0.0, None]
+    assert values(events, KEEPALIVE_AGE.name, "s2") == [0.0]
+
+
 def test_a_word_that_grows_old_ends_with_the_monitor() -> None:
     async def script(neighbours: Neighbours) -> None:
         neighbours.say("s1")
