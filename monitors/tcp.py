@@ -3,8 +3,9 @@
 The paper takes the retransmission timer for a connection's health: it stands for every segment that was sent
 and not answered. Rules:
 
-* A connection that retransmits is *in trouble*. While one is, all are read four times a second, else once.
-  Nothing is read while there are no connections.
+* A connection that retransmits is *in trouble*. While one is, all are read four times a second.
+* Else all are read when the kernel's count of time-outs, of the whole host, has grown, but once a second at
+  most; and every 5 s, for what changes without a time-out. Nothing is read while there are no connections.
 * ``retransmits`` is reported whenever it changes, the others when they are 10 % away from what was reported.
 * The word of trouble is good for 3 s, and repeated, so that a dead monitor keeps no link in disrepute. The
   word of a calm connection holds until the next.
@@ -28,13 +29,16 @@ from monitors.facts import RETRANSMITS, RTO, Fact, FactType, Subject
 from monitors.settings import read
 from monitors.spec import Monitor, Report, hookimpl
 from monitors.surroundings import Surroundings, WatchedConnection
-from monitors.tcp_readers import Reader, Reading, open_reader
+from monitors.tcp_readers import Reader, Reading, count_timeouts, open_reader
+
+LOOK_S: Final = 0.25
+"""Seconds between two looks at whether anything is in trouble, and between two readings while it is."""
 
 CALM_S: Final = 1.0
-"""Seconds between two readings."""
+"""Seconds between two readings while nothing is in trouble, at least."""
 
-TROUBLE_S: Final = 0.25
-"""Seconds between two readings while a connection retransmits."""
+REST_S: Final = 5.0
+"""Seconds between two readings, at most."""
 
 LIFETIME_S: Final = 3.0
 """Seconds for which the word of trouble is good; it is repeated after half of them."""
@@ -193,6 +197,7 @@ class TcpMonitor:
         surroundings: know the connections.
         settings: from where to read.
         open_reader: makes what reads, by the settings' ``source``.
+        count_timeouts: returns how many time-outs the kernel had so far, if it tells.
         clock: reads a time that only grows, in seconds.
         sleep: waits for as many seconds.
     """
@@ -206,15 +211,19 @@ class TcpMonitor:
         settings: Settings = Settings(),  # noqa: B008 - frozen
         *,
         open_reader: Callable[[str], Reader] = open_reader,
+        count_timeouts: Callable[[], int | None] = count_timeouts,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._surroundings = surroundings
         self._settings = settings
         self._open_reader = open_reader
+        self._count_timeouts = count_timeouts
         self._clock = clock
         self._sleep = sleep
         self._table = ConnectionTable()
+        self._timeouts: int | None = None
+        self._read_at = float("-inf")
 
     async def run(self, report: Report) -> None:
         """Report how every connection fares, then every material change, until cancelled.
@@ -227,20 +236,34 @@ class TcpMonitor:
         reader = self._open_reader(self._settings.source)
         self._table.detailed = reader.detailed
         watched: Sequence[WatchedConnection] | None = None
+        unread = False
+        self._read_at = float("-inf")
         while True:
             connections = self._surroundings.connections()
             if connections is not watched:  # the same tuple, mostly
                 reader.watch(connections)
                 self._table.watch(connections)
-                watched = connections
-            if connections:
-                await self._read(reader, report)
-                await self._sleep(TROUBLE_S if self._table.in_trouble() else CALM_S)
-            else:
+                watched, unread = connections, True
+            if not connections:
                 await self._surroundings.changed()
+                continue
+            if self._is_due(self._clock(), unread=unread):
+                await self._read(reader, report)
+                unread = False
+            await self._sleep(LOOK_S)
+
+    def _is_due(self, now: float, *, unread: bool) -> bool:
+        if self._table.in_trouble():
+            return True
+        if now < self._read_at + CALM_S:
+            return False
+        timeouts = self._count_timeouts()
+        quiet = timeouts is not None and timeouts == self._timeouts
+        self._timeouts = timeouts
+        return unread or not quiet or now >= self._read_at + REST_S
 
     async def _read(self, reader: Reader, report: Report) -> None:
-        began = self._clock()
+        self._read_at = began = self._clock()
         for readings in reader.read():
             now = self._clock()
             self._table.take(readings, now, report)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,13 +20,14 @@ from monitors.tcp import (
     CALM_S,
     DETAILS_S,
     LIFETIME_S,
+    LOOK_S,
     MATERIAL,
-    TROUBLE_S,
+    REST_S,
     ConnectionTable,
     TcpMonitor,
     migrate_monitors,
 )
-from monitors.tcp_readers import DiagReader, ProcReader, Reading, open_reader
+from monitors.tcp_readers import DiagReader, ProcReader, Reading, count_timeouts, open_reader
 from monitors.testing import Recorder, check_monitor
 from tests.monitors.fake_surroundings import FakeSurroundings, connection
 
@@ -105,7 +106,7 @@ def test_details_are_told_every_few_seconds_and_their_last_state_is() -> None:
 
 
 def test_the_word_of_trouble_is_repeated_before_it_ends() -> None:
-    steps = [(n * TROUBLE_S, TROUBLE) for n in range(20)]
+    steps = [(n * LOOK_S, TROUBLE) for n in range(20)]
     told = [(now, event) for (now, _), events in zip(steps, played(*steps), strict=True) for event in events]
     for fact in ("retransmits", "rto"):
         times = [now for now, event in told if event.fact == fact]
@@ -211,32 +212,118 @@ class FakeReader:
         yield list(self.readings.items())
 
 
-def test_it_reads_once_a_second_more_often_in_trouble_and_never_without_connections() -> None:
-    async def play() -> None:
-        around, reader, slept = FakeSurroundings(), FakeReader({1: CALM}), list[float]()
+class Pace:
+    """A monitor of one connection, with a clock that only its own pauses move; ``times`` are its readings."""
+
+    def __init__(self, seconds: float) -> None:
+        self.now = 0.0
+        self.timeouts: int | None = 0
+        self.around = FakeSurroundings()
+        self.around.set([connection()])
+        self.reader = FakeReader({1: CALM})
+        self.times: list[float] = []
+        self._end = seconds
+        self._over = asyncio.Event()
+
+    async def play(self, *scene: tuple[float, Callable[[], None]]) -> None:
+        """Run the monitor; each part of the scene is played at its time."""
+        waiting = sorted(scene, key=lambda part: part[0])
 
         async def sleep(seconds: float) -> None:
-            slept.append(seconds)
-            reader.readings[1] = TROUBLE if len(slept) == 2 else CALM
-            if len(slept) == 4:
-                around.set()
+            self.now += seconds
+            while waiting and waiting[0][0] <= self.now:
+                waiting.pop(0)[1]()
+            if self.now >= self._end:
+                self._over.set()
+                await asyncio.Event().wait()
             await asyncio.sleep(0)
 
-        monitor = TcpMonitor(around, open_reader=lambda _: reader, sleep=sleep)
+        def read() -> Iterator[list[Reading]]:
+            self.times.append(self.now)
+            yield list(self.reader.readings.items())
+
+        self.reader.read = read  # type: ignore[method-assign]
+        monitor = TcpMonitor(
+            self.around,
+            open_reader=lambda _: self.reader,
+            count_timeouts=lambda: self.timeouts,
+            clock=lambda: self.now,
+            sleep=sleep,
+        )
         task = asyncio.create_task(monitor.run(Recorder()))
+        await self._over.wait()
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def test_calm_connections_are_read_now_and_then() -> None:
+    async def scene() -> None:
+        pace = Pace(12.0)
+        await pace.play()
+        assert pace.times == [0.0, REST_S, 2 * REST_S]
+
+    asyncio.run(scene())
+
+
+def test_they_are_read_when_there_was_a_timeout_once_a_second_at_most() -> None:
+    async def scene() -> None:
+        pace = Pace(4.0)
+
+        def one_more() -> None:
+            assert pace.timeouts is not None
+            pace.timeouts += 1
+
+        await pace.play(*((at, one_more) for at in (0.25, 2.0, 2.25, 2.5)))
+        assert pace.times == [0.0, CALM_S, 2.0, 3.0]
+
+    asyncio.run(scene())
+
+
+def test_in_trouble_they_are_read_all_the_time() -> None:
+    async def scene() -> None:
+        pace = Pace(4.0)
+
+        def trouble() -> None:
+            pace.timeouts = 1
+            pace.reader.readings[1] = TROUBLE
+
+        await pace.play((1.5, trouble), (2.5, lambda: pace.reader.readings.update({1: CALM})))
+        during = [1.5 + LOOK_S * n for n in range(5)]
+        assert pace.times == [0.0, *during]
+
+    asyncio.run(scene())
+
+
+def test_where_timeouts_are_not_told_they_are_read_once_a_second() -> None:
+    async def scene() -> None:
+        pace = Pace(3.5)
+        pace.timeouts = None
+        await pace.play()
+        assert pace.times == [0.0, 1.0, 2.0, 3.0]
+
+    asyncio.run(scene())
+
+
+def test_a_new_connection_is_read_soon_and_nothing_without_connections() -> None:
+    async def scene() -> None:
+        pace = Pace(3.0)
+        await pace.play((0.5, lambda: pace.around.set([connection(), connection(2)])))
+        assert pace.times == [0.0, CALM_S]
+        assert pace.reader.watched == [[1], [1, 2]]
+
+        around, reader = FakeSurroundings(), FakeReader({1: CALM})
+        task = asyncio.create_task(TcpMonitor(around, open_reader=lambda _: reader).run(Recorder()))
         for _ in range(5):
             await asyncio.sleep(0)
         assert reader.reads == 0
         around.set([connection()])
-        for _ in range(30):
+        for _ in range(5):
             await asyncio.sleep(0)
-        assert slept == [CALM_S, CALM_S, TROUBLE_S, CALM_S]
-        assert reader.reads == 4
-        assert reader.watched == [[], [1], []]  # only when they are others
+        assert reader.reads == 1
         task.cancel()
         await asyncio.wait({task})
 
-    asyncio.run(play())
+    asyncio.run(scene())
 
 
 def test_many_connections_keep_nobody_waiting() -> None:
@@ -329,6 +416,14 @@ def test_without_sock_diag_the_tables_are_read(tmp_path: Path, monkeypatch: pyte
     assert isinstance(open_reader("sock_diag", tables), ProcReader)
     with pytest.raises(NotAvailableError, match="sock_diag"):
         open_reader("sock_diag", (tmp_path / "nothing",))
+
+
+def test_the_count_of_timeouts(tmp_path: Path) -> None:
+    statistics = tmp_path / "netstat"
+    assert count_timeouts(statistics) is None
+    statistics.write_text("TcpExt: A TCPTimeouts B\nTcpExt: 1 42 3\nIpExt: A\nIpExt: 1\n")
+    assert count_timeouts(statistics) == 42
+    assert count_timeouts() is not None
 
 
 def test_a_refusal_is_no_lack(monkeypatch: pytest.MonkeyPatch) -> None:
