@@ -170,10 +170,11 @@ class Service:
             self._put(Signal(path=message.path or "", member=wanted.member, body=body))
 
     def _own(self, owner: str) -> None:
-        if self._owner:
+        if self._owner or not owner:
             self._put(Ownership.STOPPED)
+        if owner:
+            self._put(Ownership.STARTED)
         self._owner = owner
-        self._put(Ownership.STARTED if owner else Ownership.STOPPED)
 
     def _put(self, news: News) -> None:
         if len(self._news) == NEWS_LIMIT:

@@ -69,8 +69,18 @@ def test_news_calls_and_comings_and_goings(address: str) -> None:
         Ownership.STARTED,
         Signal(path=PATH, member="Rains", body=(True, "cats")),
         Ownership.STOPPED,
-        Ownership.STOPPED,
     ]
+
+
+def test_a_name_that_passes_to_another_has_stopped_and_started(address: str) -> None:
+    async def story() -> tuple[News, ...]:
+        first, second = FakeService(address, NAME), FakeService(address, NAME)
+        async with first, second, Service(NAME, RAINS) as service:
+            assert await service.receive() == (Ownership.STARTED,)
+            await first.bus.release_name(NAME)
+            return await service.receive()
+
+    assert tell(story()) == (Ownership.STOPPED, Ownership.STARTED)
 
 
 def test_a_deadline_ends_the_wait_and_no_news_is_lost(address: str) -> None:
