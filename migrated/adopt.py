@@ -9,6 +9,7 @@ import pwd
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil, inf
 from typing import Final
 
 from engine import AttachmentPoint, SessionDescription
@@ -19,7 +20,7 @@ from migrated.kernel.errors import RebindError
 from migrated.kernel.freeze import OwnOptions
 from migrated.kernel.holders import Holder, find_holders
 from migrated.kernel.rebind import Connection, check_movable, make_room
-from migrated.kernel.table import Row, established
+from migrated.kernel.table import ConnectionTable, Row, established
 from migrated.peers import Peer, Peers
 from migrated.restore import Restorer, written
 from migrated.sessions import ManagedSession, SocketState
@@ -32,6 +33,9 @@ _log = logging.getLogger(__name__)
 
 ASK_AGAIN_S: Final = 30.0
 """Seconds after which a connection whose peer did not adopt it is offered again."""
+
+TOGETHER_S: Final = 10.0
+"""Seconds for which one may wait, so that others can be offered with it: it takes a look at all processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,10 @@ class Adopter:
         self._core = core
         self._peers = peers
         self._restorer = restorer
+        self._table = ConnectionTable()
+        self._judged: Mapping[int, Row] = {}
+        self._occasion: object = None
+        self._look_at = 0.0
         self._not_before: dict[int, float] = {}
         self._wanted: set[int] = set()
         self._offered: dict[SessionConnection, Candidate] = {}
@@ -91,6 +99,7 @@ class Adopter:
         """Adopt the connection of this socket whatever policy says: its program asked for it."""
         self._wanted.add(inode)
         self._not_before.pop(inode, None)
+        self._look_at = 0.0
 
     def judge_anew(self) -> None:
         """Judge all connections again at the next scan: the policy is another one."""
@@ -99,11 +108,16 @@ class Adopter:
 
     def _judge_anew(self) -> None:
         self._not_before.clear()
+        self._look_at = 0.0
 
     def scan(self) -> None:
         """Compare the kernel's table with the sessions: some have ended, others may begin."""
-        rows = established()
         now = self._core.now()
+        rows = self._table.read(now, self._core.sessions.version)
+        occasion = (self._core.sessions.version, self._core.engine.points())
+        if rows is self._judged and occasion == self._occasion and now < self._look_at:
+            return
+        self._judged, self._occasion = rows, occasion
         self._restorer.restore(rows, now)
         for session in self._core.sessions:
             if session.socket.inode not in rows and session.socket.released is None:
@@ -118,6 +132,8 @@ class Adopter:
             and self._not_before.get(row.inode, 0.0) <= now
         ]
         candidates = self._candidates(fresh, now)
+        again = min((at for at in self._not_before.values() if at > now), default=inf)
+        self._look_at = now if self._restorer.waiting else again
         for remote in {candidate.row.remote.address for candidate in candidates}:
             self._offer(remote, [c for c in candidates if c.row.remote.address == remote])
 
@@ -131,7 +147,7 @@ class Adopter:
         holders = find_holders([row.inode for row, _ in placed])
         candidates = []
         for row, point in placed:
-            self._not_before[row.inode] = now + ASK_AGAIN_S
+            self._not_before[row.inode] = _again(now)
             if row.inode not in holders:
                 continue
             connection = Connection(inode=row.inode, holders=holders[row.inode])
@@ -288,6 +304,11 @@ class Adopter:
         )
         self._wanted.discard(session.socket.inode)
         self._core.programs.adopted(session)
+
+
+def _again(now: float) -> float:
+    """Return when a connection is to be judged again that is none of ours: at the same time as others."""
+    return ceil((now + ASK_AGAIN_S) / TOGETHER_S) * TOGETHER_S
 
 
 def _described(row: Row, connection: Connection, names: HostNames) -> DescribedConnection:

@@ -60,6 +60,9 @@ _log = logging.getLogger("migrated")
 SCAN_S: Final = 0.5
 """Seconds between two looks at the kernel's table of connections."""
 
+COUNT_TURNS: Final = 4
+"""Looks after which it is seen to that the holders of sockets are known, if no session has changed before."""
+
 HANDSHAKE_AGAIN_S: Final = 3.0
 """Seconds between attempts to reach the daemon of a peer that is silent."""
 
@@ -209,10 +212,12 @@ class Daemon:
             self._surroundings.look(self._core.engine.points())
 
     async def _watch_connections(self) -> None:
-        turn = 0
+        turn = counted = 0
         while True:
             self._adopter.scan()
-            hands.keep_count(self._core.sessions, self._loop.time())
+            if turn % COUNT_TURNS == 0 or self._core.sessions.version != counted:
+                counted = self._core.sessions.version
+                hands.keep_count(self._core.sessions, self._loop.time())
             let_late_ones_go()
             self._mover.check_unanswered()
             self._handoffs.ask_again()

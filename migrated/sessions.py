@@ -178,11 +178,15 @@ class ManagedSession:
 
 @dataclass(slots=True)
 class SessionTable:
-    """All sessions, by id, and by socket where they have one; and which of them have changed."""
+    """All sessions, by id, and by socket where they have one; and which of them have changed.
+
+    ``version`` is another one whenever any has.
+    """
 
     _by_id: dict[bytes, ManagedSession] = field(default_factory=dict)
     _by_inode: dict[int, ManagedSession] = field(default_factory=dict)
     _changed: dict[bytes, None] = field(default_factory=dict)
+    version: int = 0
 
     def __iter__(self) -> Iterator[ManagedSession]:
         return iter(tuple(self._by_id.values()))
@@ -214,6 +218,7 @@ class SessionTable:
     def touch(self, session: ManagedSession) -> None:
         """Note that a session has come, gone, moved, been frozen or gone on."""
         self._changed[session.session_id] = None
+        self.version += 1
 
     @property
     def has_changed(self) -> bool:

@@ -8,13 +8,20 @@ socket was handed over after the last look.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from typing import Final
 
 from migrated.kernel.holders import Holder, find_holders, processes
 
 MAX_AGE_S: Final = 5.0
-"""Seconds after which all processes are looked at again: a thousandth of a core."""
+"""Seconds after which all processes are looked at again, at the earliest."""
+
+SHARE: Final = 0.001
+"""The part of a core that these looks may take: where one takes 20 ms there are 20 s between two."""
+
+LONGEST_S: Final = 60.0
+"""Seconds after which all processes are looked at again at the latest, whatever it takes."""
 
 
 class Census:
@@ -25,6 +32,7 @@ class Census:
         self._seen: frozenset[int] = frozenset()
         self._inodes: frozenset[int] = frozenset()
         self._taken_at = 0.0
+        self._max_age_s = MAX_AGE_S
 
     def keep(self, inodes: Collection[int], now: float) -> None:
         """Look at all processes if the last look is too old, or did not look for all of these sockets.
@@ -33,9 +41,11 @@ class Census:
             inodes: the sockets that may be asked for.
             now: a monotonic time in seconds.
         """
-        if inodes and (now - self._taken_at >= MAX_AGE_S or not self._inodes.issuperset(inodes)):
+        if inodes and (now - self._taken_at >= self._max_age_s or not self._inodes.issuperset(inodes)):
+            begun = time.thread_time()
             self._take(frozenset(inodes))
             self._taken_at = now
+            self._max_age_s = min(max((time.thread_time() - begun) / SHARE, MAX_AGE_S), LONGEST_S)
 
     def find(self, inodes: Collection[int]) -> Mapping[int, tuple[Holder, ...]]:
         """Find the holders of sockets; see `migrated.kernel.holders.find_holders`."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from migrated.kernel import table
-from migrated.kernel.table import Row, established
+from migrated.kernel.table import MAX_AGE_S, STIR_S, ConnectionTable, Row, established
 from monitors.diag import SocketRow
 
 
@@ -92,3 +92,69 @@ def test_a_table_of_many_datagrams_is_read_whole() -> None:
         for client in clients:
             client.close()
         assert not missing
+
+
+class Kernel:
+    """Counters and a table, which count how often it is read."""
+
+    def __init__(self) -> None:
+        self.counters: tuple[bytes, ...] | None = (b"1",)
+        self.reads = 0
+
+    def established(self) -> dict[int, Row]:
+        self.reads += 1
+        return {}
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    kernel = Kernel()
+    monkeypatch.setattr(table, "established", kernel.established)
+    monkeypatch.setattr(table, "_counters", lambda: kernel.counters)
+    return kernel
+
+
+def test_the_table_is_read_when_counters_change_for_a_while_and_when_it_is_too_old(kernel: Kernel) -> None:
+    known = ConnectionTable()
+    looks = [
+        (0.0, b"1", 1),
+        (STIR_S - 0.1, b"1", 2),
+        (STIR_S, b"1", 2),
+        (5.0, b"1", 2),
+        (5.5, b"2", 3),
+        (5.5 + STIR_S - 0.1, b"2", 4),
+        (8.0, b"2", 4),
+        (7.0 + MAX_AGE_S, b"2", 5),
+        (20.0, b"2", 5),
+    ]
+    for now, counter, reads in looks:
+        kernel.counters = (counter,)
+        known.read(now)
+        assert (now, kernel.reads) == (now, reads)
+
+
+def test_what_was_not_read_anew_is_the_same_object(kernel: Kernel) -> None:
+    known = ConnectionTable()
+    first = known.read(0.0)
+    assert known.read(STIR_S) is first
+    assert known.read(STIR_S, "another occasion") is not first
+
+
+def test_a_kernel_without_counters_is_always_asked_for_the_table(kernel: Kernel) -> None:
+    kernel.counters, known = None, ConnectionTable()
+    for now in (0.0, STIR_S, 5.0):
+        known.read(now)
+    assert kernel.reads == 3
+
+
+def test_a_connection_that_comes_and_one_that_is_closed_here_are_noticed_at_once() -> None:
+    known, now = ConnectionTable(), 0.0
+    known.read(now)
+    listener, client, server = _pair(socket.AF_INET, "127.0.0.1")
+    with listener, client, server:
+        now += STIR_S
+        assert _inode(client) in known.read(now)
+        inode = _inode(client)
+        client.close()
+        now += STIR_S
+        assert inode not in known.read(now)
