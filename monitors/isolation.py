@@ -143,8 +143,9 @@ class Apart:
 
     def stop(self) -> None:
         """Have the present run end, from any thread."""
-        if self._run is not None:
-            self._run.cancel()
+        run = self._run  # at home it may be gone any moment
+        if run is not None:
+            run.cancel()
 
     def close(self) -> None:
         """Close the loop unless its thread does not end."""
