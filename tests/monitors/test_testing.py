@@ -135,7 +135,7 @@ def test_what_a_monitor_raises_comes_through() -> None:
 
 
 def test_a_monitor_that_does_not_end_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monitors.testing.CANCEL_LIMIT_S", 0.01)
+    monkeypatch.setattr("monitors.testing.trial.CANCEL_LIMIT_S", 0.01)
 
     class Stubborn(Good):
         async def run(self, report: Report) -> None:

@@ -1,0 +1,90 @@
+"""How long the steps of a monitor's tasks hold up its event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Final
+
+from monitors.metering import Meter, Metered
+
+_SCHEDSTAT: Final = Path("/proc/thread-self/schedstat")
+
+_meter: ContextVar[Meter | None] = ContextVar("meter", default=None)
+
+
+class FairMeter(Meter):
+    """A meter that blames a step neither for the first import of a module nor for waiting for a processor.
+
+    Source: Documentation/scheduler/sched-stats.rst, ``/proc/<pid>/schedstat``.
+    """
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Count what is done inside as one step."""
+        modules, began, queued_s = len(sys.modules), time.monotonic(), _queued_s()
+        try:
+            yield
+        finally:
+            lasted_s = time.monotonic() - began - (_queued_s() - queued_s)
+            if len(sys.modules) == modules:
+                self.longest_step_s = max(self.longest_step_s, lasted_s)
+            self.steps += 1
+
+
+def _queued_s() -> float:
+    """Return for how long this thread was ready and had no processor; 0 where the kernel does not tell."""
+    try:
+        return int(_SCHEDSTAT.read_bytes().split()[1]) / 1e9
+    except OSError:
+        return 0.0
+
+
+@contextmanager
+def metering() -> Iterator[None]:
+    """Have the loop count the steps of the tasks that `begin` begins, and of those that these begin."""
+    loop = asyncio.get_running_loop()
+    before = loop.get_task_factory()
+    loop.set_task_factory(_Factory(before))
+    try:
+        yield
+    finally:
+        loop.set_task_factory(before)
+
+
+def begin(work: Callable[[], Coroutine[Any, Any, None]], meter: Meter) -> asyncio.Task[None]:
+    """Begin a task whose steps a meter counts. ``work`` is called in it, since a call may take long, too."""
+
+    async def body() -> None:
+        await work()
+
+    token = _meter.set(meter)
+    try:
+        return asyncio.create_task(body())
+    finally:
+        _meter.reset(token)
+
+
+class _Factory:
+    """Make the loop's tasks as before, but those that belong to a meter with it."""
+
+    def __init__(self, before: Callable[..., Any] | None) -> None:
+        self._make = before or _plain
+
+    def __call__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coroutine: Any,  # noqa: ANN401 - asyncio's own
+        **options: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        meter = _meter.get()
+        return self._make(loop, coroutine if meter is None else Metered(coroutine, meter), **options)
+
+
+def _plain(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:  # noqa: ANN401
+    return asyncio.Task(coroutine, loop=loop, **options)
