@@ -18,7 +18,7 @@ from itertools import pairwise
 from monitors.address import AddressMonitor
 from monitors.carrier import CarrierMonitor
 from monitors.discovery import discover
-from monitors.events import AddressPresent, Event, LinkGone, LinkState, OperState
+from monitors.events import AddressPresent, Event, FactMeasured, LinkGone, LinkState, OperState
 from monitors.host import MonitorHost
 from monitors.netlink import Feed, read_addresses, read_links
 from monitors.testing import check_monitor
@@ -48,6 +48,10 @@ async def cable() -> None:
         await watch.after(
             partial(ip, "link del eth0"), lambda e: isinstance(e, LinkGone) and e.interface == "eth0"
         )
+        again = partial(ip, "link add eth0 type veth peer name far", "link set eth0 up")
+        known = await watch.after(again, lambda e: isinstance(e, FactMeasured) and e.interface == "eth0")
+        assert isinstance(known, FactMeasured)
+        assert (known.fact, known.value) == ("flaps", CUTS + 1.0)  # and when it was switched off
         per_link = [[e for e in watch.recorder.events if e.interface == name] for name in ("eth0", "far")]
         assert all(a != b for events in per_link for a, b in pairwise(events))
     median, longest = statistics.median(delays) * 1e3, max(delays) * 1e3
