@@ -131,7 +131,8 @@ def _pick(table: bytes, wanted: set[bytes]) -> Iterator[Reading]:
 def count_timeouts(statistics: Path = STATISTICS) -> int | None:
     """Return how many retransmission time-outs there were in this network namespace so far.
 
-    Where it has not grown no connection has retransmitted in vain. It takes 0.1 ms, however many there are.
+    Where it has not grown no connection has retransmitted in vain. It takes 0.1 to 0.3 ms, however many
+    there are.
 
     Returns:
         The number, or ``None`` if this kernel does not tell it.
@@ -142,11 +143,10 @@ def count_timeouts(statistics: Path = STATISTICS) -> int | None:
     Source: ``tcp_retransmit_timer`` in ``net/ipv4/tcp_timer.c``; Documentation/networking/snmp_counter.rst.
     """
     try:
-        names, values, *_ = statistics.read_bytes().splitlines()
+        names, values, _ = statistics.read_bytes().split(b"\n", 2)
     except FileNotFoundError:
         return None
-    numbers = dict(zip(names.split(), values.split(), strict=True))
-    return int(numbers[b"TCPTimeouts"])
+    return int(values.split()[names.split().index(b"TCPTimeouts")])
 
 
 def open_reader(source: str, tables: Sequence[Path] = TABLES) -> Reader:

@@ -17,12 +17,12 @@ from monitors.mailbox import MailboxFullError
 from monitors.spec import NotAvailableError, SettingsError
 from monitors.surroundings import Solitude, WatchedConnection
 from monitors.tcp import (
-    CALM_S,
     DETAILS_S,
+    FEW,
     LIFETIME_S,
-    LOOK_S,
     MATERIAL,
     REST_S,
+    TROUBLE_S,
     ConnectionTable,
     TcpMonitor,
     migrate_monitors,
@@ -106,7 +106,7 @@ def test_details_are_told_every_few_seconds_and_their_last_state_is() -> None:
 
 
 def test_the_word_of_trouble_is_repeated_before_it_ends() -> None:
-    steps = [(n * LOOK_S, TROUBLE) for n in range(20)]
+    steps = [(n * TROUBLE_S, TROUBLE) for n in range(20)]
     told = [(now, event) for (now, _), events in zip(steps, played(*steps), strict=True) for event in events]
     for fact in ("retransmits", "rto"):
         times = [now for now, event in told if event.fact == fact]
@@ -213,13 +213,13 @@ class FakeReader:
 
 
 class Pace:
-    """A monitor of one connection, with a clock that only its own pauses move; ``times`` are its readings."""
+    """A monitor with a clock that only its own pauses move; ``times`` are its readings."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, connections: int = FEW + 1) -> None:
         self.now = 0.0
         self.timeouts: int | None = 0
         self.around = FakeSurroundings()
-        self.around.set([connection()])
+        self.around.set([connection(inode) for inode in range(1, connections + 1)])
         self.reader = FakeReader({1: CALM})
         self.times: list[float] = []
         self._end = seconds
@@ -265,16 +265,25 @@ def test_calm_connections_are_read_now_and_then() -> None:
     asyncio.run(scene())
 
 
-def test_they_are_read_when_there_was_a_timeout_once_a_second_at_most() -> None:
+def test_they_are_read_when_there_was_a_timeout() -> None:
     async def scene() -> None:
-        pace = Pace(4.0)
+        pace = Pace(9.0)
 
         def one_more() -> None:
             assert pace.timeouts is not None
             pace.timeouts += 1
 
-        await pace.play(*((at, one_more) for at in (0.25, 2.0, 2.25, 2.5)))
-        assert pace.times == [0.0, CALM_S, 2.0, 3.0]
+        await pace.play((2.0, one_more), (3.0, one_more))
+        assert pace.times == [0.0, 2.0, 3.0, 3.0 + REST_S]
+
+    asyncio.run(scene())
+
+
+def test_few_are_read_once_a_second() -> None:
+    async def scene() -> None:
+        pace = Pace(3.5, FEW)
+        await pace.play()
+        assert pace.times == [0.0, 1.0, 2.0, 3.0]
 
     asyncio.run(scene())
 
@@ -287,9 +296,8 @@ def test_in_trouble_they_are_read_all_the_time() -> None:
             pace.timeouts = 1
             pace.reader.readings[1] = TROUBLE
 
-        await pace.play((1.5, trouble), (2.5, lambda: pace.reader.readings.update({1: CALM})))
-        during = [1.5 + LOOK_S * n for n in range(5)]
-        assert pace.times == [0.0, *during]
+        await pace.play((2.0, trouble), (3.0, lambda: pace.reader.readings.update({1: CALM})))
+        assert pace.times == [0.0, *(2.0 + TROUBLE_S * n for n in range(5))]
 
     asyncio.run(scene())
 
@@ -306,10 +314,11 @@ def test_where_timeouts_are_not_told_they_are_read_once_a_second() -> None:
 
 def test_a_new_connection_is_read_soon_and_nothing_without_connections() -> None:
     async def scene() -> None:
-        pace = Pace(3.0)
-        await pace.play((0.5, lambda: pace.around.set([connection(), connection(2)])))
-        assert pace.times == [0.0, CALM_S]
-        assert pace.reader.watched == [[1], [1, 2]]
+        pace = Pace(5.0)
+        inodes = range(7, FEW + 9)
+        await pace.play((2.0, lambda: pace.around.set([connection(inode) for inode in inodes])))
+        assert pace.times == [0.0, 2.0]
+        assert pace.reader.watched[1:] == [list(inodes)]
 
         around, reader = FakeSurroundings(), FakeReader({1: CALM})
         task = asyncio.create_task(TcpMonitor(around, open_reader=lambda _: reader).run(Recorder()))
