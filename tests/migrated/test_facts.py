@@ -73,7 +73,7 @@ def test_a_broken_configuration_is_told_of_and_facts_are_known_all_the_same(
     with caplog.at_level(logging.WARNING, "migrated.facts"):
         table = known_facts()
     assert table.known.keys() >= STANDARD_FACTS.keys()
-    (message,) = caplog.messages
+    (message,) = [record.getMessage() for record in caplog.records if record.name == "migrated.facts"]
     assert message.startswith(
         f"{configuration}:1: `plugins` can't be `1`: expected true or false; of monitors"
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import subprocess
@@ -9,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 import pytest
 
 from migrated.kernel import census as census_module
-from migrated.kernel.census import MAX_AGE_S, Census
+from migrated.kernel.census import LONGEST_S, MAX_AGE_S, Census
 from migrated.kernel.holders import Holder, find_holders
 
 HOLD = "import sys; print(flush=True); sys.stdin.read()"
@@ -72,6 +73,17 @@ def test_a_holder_is_found_again_without_looking_at_all(held: socket.socket, loo
     assert _pids(census, inode) == [program.pid]
     assert looks.whole == 0
     _end(program)
+
+
+@pytest.mark.parametrize(("took_s", "again_s"), [(0.001, MAX_AGE_S), (0.020, 20.0), (3.0, LONGEST_S)])
+def test_looks_that_take_long_are_rare(
+    held: socket.socket, looks: Looks, monkeypatch: pytest.MonkeyPatch, took_s: float, again_s: float
+) -> None:
+    census, inode, readings = Census(), _inode(held), itertools.count(step=took_s)
+    monkeypatch.setattr("migrated.kernel.census.time.thread_time", lambda: next(readings))
+    for now, expected in ((100.0, 1), (100.0 + again_s - 0.01, 1), (100.0 + again_s + 0.01, 2)):
+        census.keep([inode], now)
+        assert (now, looks.whole) == (now, expected)
 
 
 def test_a_new_holder_is_found_without_looking_at_all(held: socket.socket, looks: Looks) -> None:
