@@ -7,7 +7,7 @@ import heapq
 import itertools
 from typing import Final
 
-SETTLE_TURNS: Final = 50
+SETTLE_TURNS: Final = 20
 """Turns of the event loop after which what can go on without waiting is taken to have done so."""
 
 

@@ -28,8 +28,8 @@ STEP_LIMIT_S: Final = 0.05
 RESTLESS_STEPS: Final = 500
 """Steps in one run without its source by which a monitor is taken to look for it without a pause."""
 
-WARM_UP: Final = 500
-SUBJECTS: Final = 2000
+WARM_UP: Final = 200
+SUBJECTS: Final = 1000
 """How many subjects come and go before, and while, memory is measured."""
 
 BYTES_PER_SUBJECT: Final = 64

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import socket
+import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +18,20 @@ import pytest
 from monitors.events import FactMeasured
 from monitors.facts import ADDRESSES, CARRIER, METERED, WIFI_SIGNAL, Fact
 from monitors.mailbox import MailboxFullError
-from monitors.spec import Report
-from monitors.testing import ConformanceError, Recorder, check_facts, check_monitor
+from monitors.spec import NotAvailableError, Report
+from monitors.testing import (
+    Check,
+    ConformanceError,
+    Examination,
+    Finding,
+    Recorder,
+    check_facts,
+    check_monitor,
+)
+from monitors.testing.examination import STEP_LIMIT_S
 from tests.monitors.samples import cut, link
+
+METERED_WLAN = FactMeasured(fact="metered", value=True, interface="wlan0")
 
 
 class Good:
@@ -151,6 +168,270 @@ def test_a_monitor_that_does_not_end_is_caught(monkeypatch: pytest.MonkeyPatch) 
 def test_a_good_monitor_passes() -> None:
     recorder = asyncio.run(check_monitor(Good, run_s=0.01))
     assert recorder.events == [link()]
+
+
+class ReadsWhenMade(Good):
+    def __init__(self) -> None:
+        super().__init__()
+        Path("/proc/self/stat").read_text()
+
+
+class AsksWhenMade(Good):
+    def __init__(self) -> None:
+        super().__init__()
+        socket.socket().close()
+
+
+class ImportsWhenMade(Good):
+    def __init__(self) -> None:
+        super().__init__()
+        sys.modules.pop("this_is_never_imported", None)
+        importlib.invalidate_caches()
+        with suppress(ImportError):
+            importlib.import_module("this_is_never_imported")
+
+
+class Blocks(Good):
+    async def run(self, report: Report) -> None:
+        await asyncio.sleep(0)
+        time.sleep(STEP_LIMIT_S * 1.5)  # noqa: ASYNC251 - this is what must be caught
+        await super().run(report)
+
+
+class BlocksInATask(Good):
+    async def run(self, report: Report) -> None:
+        task = asyncio.create_task(Blocks().run(lambda _: None))
+        try:
+            await task
+        finally:
+            task.cancel()
+
+
+class Repeats(Good):
+    async def run(self, report: Report) -> None:
+        report(link())
+        await asyncio.Event().wait()
+
+
+class FailsTheSecondTime(Good):
+    async def run(self, report: Report) -> None:
+        if self._reported:
+            raise RuntimeError("there is a connection already")
+        await super().run(report)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (ReadsWhenMade, "making one opened a file `/proc/self/stat`; do that in `run`"),
+        (AsksWhenMade, "making one made a socket; do that in `run`"),
+        (Blocks, r"a step of it took \d+ ms, more than 50 ms"),
+        (BlocksInATask, r"a step of it took \d+ ms, more than 50 ms"),
+        (Repeats, "twice in a row that eth0 is up; remember on the object"),
+    ],
+)
+def test_what_harms_others_is_caught(bad: Any, message: str) -> None:
+    with pytest.raises(ConformanceError, match=message):
+        asyncio.run(check_monitor(bad, run_s=0.1))
+
+
+def test_a_monitor_may_import_what_it_needs_when_it_is_made() -> None:
+    asyncio.run(check_monitor(ImportsWhenMade, run_s=0.01))
+
+
+def test_a_monitor_that_can_not_be_run_again_is_caught() -> None:
+    with pytest.raises(RuntimeError, match="there is a connection already"):
+        asyncio.run(check_monitor(FailsTheSecondTime, run_s=0.01))
+
+
+def test_what_is_not_there_is_no_fault() -> None:
+    class Lacks(Good):
+        async def run(self, report: Report) -> None:
+            raise NotAvailableError("there is no modem")
+
+    with pytest.raises(NotAvailableError, match="there is no modem"):
+        asyncio.run(check_monitor(Lacks, run_s=0.01))
+
+    findings = asyncio.run(examined(Examination(Lacks, run_s=0.01)))
+    assert [finding.fault for finding in findings.values()] == [""] * len(Check)
+    assert findings[Check.DECLARATION].skipped == ""
+    assert findings[Check.RUN].skipped == "not available here: there is no modem"
+    assert findings[Check.RESTART].skipped == "not available here: there is no modem"
+
+
+def test_a_value_that_would_expire_may_be_repeated() -> None:
+    class Refreshes(Measures):
+        async def run(self, report: Report) -> None:
+            while True:
+                report(FactMeasured(fact="metered", value=True, interface="wlan0", lifetime_s=1.0))
+                await asyncio.sleep(0.001)
+
+    asyncio.run(check_monitor(lambda: Refreshes(METERED_WLAN), run_s=0.01))
+
+
+async def examined(examination: Examination) -> dict[Check, Finding]:
+    return {finding.check: finding async for finding in examination.findings()}
+
+
+def test_every_check_has_an_outcome() -> None:
+    findings = asyncio.run(examined(Examination(Repeats, run_s=0.01)))
+    assert list(findings) == list(Check)
+    assert [check for check, finding in findings.items() if finding.fault] == [Check.REPETITION]
+    skipped = [check for check, finding in findings.items() if finding.skipped]
+    assert skipped == [Check.VANISHING, Check.MEMORY]
+
+
+def test_after_a_failure_the_rest_is_skipped() -> None:
+    findings = asyncio.run(examined(Examination(Returns, run_s=0.01)))
+    assert "run() returned" in findings[Check.RUN].fault
+    assert findings[Check.MEMORY].skipped == "it could not be run as far as that"
+
+
+class Source:
+    """A sensor that a test unplugs."""
+
+    def __init__(self) -> None:
+        self.there = True
+        self.changed = asyncio.Event()
+
+    def vanish(self) -> None:
+        self.there = False
+        self._tell()
+
+    def come_back(self) -> None:
+        self.there = True
+        self._tell()
+
+    def _tell(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class Sensing(Good):
+    """Say whether a link is metered while the sensor is there. ``lost`` is called when it is not."""
+
+    facts = (METERED,)
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self.source = source
+        self.said: FactMeasured | None = None
+
+    async def run(self, report: Report) -> None:
+        while True:
+            if self.source.there:
+                self.say(report, METERED_WLAN)
+                await self.source.changed.wait()
+            else:
+                await self.lost(report)
+
+    def say(self, report: Report, event: FactMeasured) -> None:
+        if event != self.said:
+            report(event)
+            self.said = event
+
+    async def lost(self, report: Report) -> None:
+        self.say(report, replace(METERED_WLAN, value=None))
+        await self.source.changed.wait()
+
+
+class SaysNothing(Sensing):
+    async def lost(self, report: Report) -> None:
+        await self.source.changed.wait()
+
+
+class NeverRests(Sensing):
+    async def lost(self, report: Report) -> None:
+        await asyncio.sleep(0)
+
+
+class GivesUp(Sensing):
+    async def lost(self, report: Report) -> None:
+        self.say(report, replace(METERED_WLAN, value=None))
+        raise NotAvailableError("there is no sensor")
+
+
+class CancelsWithIt(Sensing):
+    async def lost(self, report: Report) -> None:
+        raise asyncio.CancelledError
+
+
+class RemembersWhatIsLost(Sensing):
+    async def lost(self, report: Report) -> None:
+        report(replace(METERED_WLAN, value=None))
+        await self.source.changed.wait()
+
+
+class Breaks(Sensing):
+    async def lost(self, report: Report) -> None:
+        self.source = Source()
+        self.source.there = False
+        raise OSError("unplugged")
+
+
+@pytest.mark.parametrize("good", [Sensing, GivesUp])
+def test_a_source_may_vanish(good: Callable[[Source], Sensing]) -> None:
+    source = Source()
+    asyncio.run(
+        check_monitor(lambda: good(source), run_s=0.02, vanish=source.vanish, come_back=source.come_back)
+    )
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (SaysNothing, "its source vanished and metered wlan0 = yes for ever; report `None`"),
+        (NeverRests, "goes on without a pause"),
+        (CancelsWithIt, "cancelled itself when its source vanished"),
+        (RemembersWhatIsLost, "its source came back and it said nothing"),
+        (Breaks, "unplugged"),
+    ],
+)
+def test_who_does_not_survive_that_is_caught(bad: Callable[[Source], Sensing], message: str) -> None:
+    source = Source()
+    with pytest.raises((ConformanceError, OSError), match=message):
+        asyncio.run(
+            check_monitor(lambda: bad(source), run_s=0.05, vanish=source.vanish, come_back=source.come_back)
+        )
+
+
+class Visitors:
+    """Wi-Fi stations that come and go."""
+
+    def __init__(self) -> None:
+        self.news: asyncio.Queue[str] = asyncio.Queue()
+
+    def visit(self, number: int) -> None:
+        self.news.put_nowait(f"wlan{number}")
+
+
+class Counts(Good):
+    facts = (METERED,)
+
+    def __init__(self, visitors: Visitors, *, forgetful: bool) -> None:
+        super().__init__()
+        self._visitors = visitors
+        self._forgetful = forgetful
+        self._seen: dict[str, bool] = {}
+
+    async def run(self, report: Report) -> None:
+        while True:
+            name = await self._visitors.news.get()
+            report(FactMeasured(fact="metered", value=True, interface=name))
+            self._seen[name] = True
+            report(FactMeasured(fact="metered", value=None, interface=name))
+            if self._forgetful:
+                del self._seen[name]
+
+
+def test_what_is_gone_must_be_forgotten() -> None:
+    async def check(*, forgetful: bool) -> None:
+        visitors = Visitors()
+        await check_monitor(lambda: Counts(visitors, forgetful=forgetful), run_s=0.01, churn=visitors.visit)
+
+    asyncio.run(check(forgetful=True))
+    with pytest.raises(ConformanceError, match=r"keeps \d+ bytes of each subject that is gone"):
+        asyncio.run(check(forgetful=False))
 
 
 @pytest.mark.parametrize(
