@@ -70,13 +70,13 @@ class Daemon:
         (folder / "test.policy").write_text(policy)
         self.configure("")
 
-    def configure(self, more: str) -> None:
+    def configure(self, more: str, *, plugins: bool = False) -> None:
         """Write the configuration; it counts at the next start."""
-        text = 'policy = ["test.policy"]\nstate_folder = "state"\nruntime_folder = "run"\nplugins = false\n'
-        (self.folder / "migrated.toml").write_text(text + more)
+        text = 'policy = ["test.policy"]\nstate_folder = "state"\nruntime_folder = "run"\n'
+        (self.folder / "migrated.toml").write_text(f"{text}plugins = {str(plugins).lower()}\n{more}")
 
-    def start(self) -> None:
-        """Start it and wait until it works."""
+    def start(self, *options: str) -> None:
+        """Start it, with further options, and wait until it works."""
         mark = self.mark()
         arguments = [
             "--config",
@@ -85,6 +85,7 @@ class Daemon:
             LOG_LEVEL,
             "--log-format",
             "json",
+            *options,
         ]
         self._process = self.host.popen(
             [sys.executable, "-m", "migrated", *arguments],
