@@ -136,7 +136,7 @@ def load_policy(
         files: The files; a plain path is of the system's layer. Statements of later ones win over
             those of earlier ones, and those of later layers over those of earlier ones.
         with_defaults: Whether to put ``DEFAULT_POLICY_FILE`` first.
-        facts: Tells the facts that a policy may speak of; asked only if one does.
+        facts: Tells the facts that a policy may speak of; asked only if one does, the shipped one apart.
         read: Reads a file; an editor gives what it shows in place of what is on the disk.
 
     Source: the Migrate paper, section V-E, on system, user and application policy.
@@ -207,6 +207,7 @@ class _Loading:
 
     def __init__(self, facts: FactSource, read: Reader) -> None:
         self._read = read
+        self._facts = facts
         self._context = Context(service_port=service_port, facts=facts, include=self._include)
         self._sources: list[PolicySource] = []
         self._reports: list[Report] = []
@@ -218,6 +219,8 @@ class _Loading:
     def file(self, file: PolicyFile) -> tuple[Statement, ...]:
         """Return the checked statements of a file."""
         self._context.layer = file.layer
+        # The shipped policy speaks of standard facts alone: no plugin is asked for it, and nobody warned.
+        self._context.facts = standard_facts if file.layer is Layer.DEFAULT else self._facts
         return self._path(file.path, None, None)
 
     def text(self, text: str, file: str, folder: Path) -> tuple[Statement, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from migrated.log import printable
 from monitors.facts import STANDARD_FACTS
+from policylang import DEFAULT_POLICY_FILE
 
 if TYPE_CHECKING:
     from engine import Explanation, PointExplanation
@@ -25,9 +26,9 @@ def explanation_text(title: str, explanation: Explanation, now: float) -> str:
     rows = [("", "link", "address", "score", "by")]
     rows += [_row(point) for point in sorted(explanation.links, key=lambda p: (not p.eligible, -p.score))]
     parts = [*title.splitlines(), "", *_table(rows), ""]
-    if explanation.conditions:
+    if told := _worth_telling(explanation):
         conditions = [("condition", "of", "measured", "holds", "by")]
-        conditions += [_condition(row, now) for row in explanation.conditions]
+        conditions += [_condition(row, now) for row in told]
         parts += [*_table(conditions), ""]
     argument = [f"  - {reason}" for reason in explanation.reasons]
     return "\n".join(map(printable, [*parts, _winner(explanation, now), *argument]))
@@ -62,6 +63,18 @@ def _row(point: PointExplanation) -> tuple[str, str, str, str, str]:
     if places and not point.eligible:
         by += f" ({places})"
     return ("*" if point.current else "", point.name, point.address, score, by)
+
+
+def _worth_telling(explanation: Explanation) -> list[ConditionRow]:
+    """Return all conditions, but those of the shipped policy only where they make something of a link.
+
+    They are in every policy, and all is well mostly: they would be half of what is printed.
+    """
+    shipped = [row for row in explanation.conditions if row.span.file == str(DEFAULT_POLICY_FILE)]
+    links = {point.interface for point in explanation.links}
+    active = [row for row in shipped if row.holds or row.due is not None]
+    told = active if any(row.subject in links for row in active) else []
+    return [row for row in explanation.conditions if row not in shipped or row in told]
 
 
 def _condition(row: ConditionRow, now: float) -> tuple[str, str, str, str, str]:

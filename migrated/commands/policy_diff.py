@@ -120,10 +120,25 @@ def _compare(policies: tuple[Policy, Policy]) -> tuple[Difference, ...]:
     from engine.difference import TooComplexError, compare
 
     try:
-        return compare(*policies)
+        return compare(*map(_without_path_health, policies))
     except TooComplexError as problem:
         message = f"these policies can't be compared exactly: {problem}; `--log` compares them over a log"
         raise _CannotCompareError(message) from problem
+
+
+def _without_path_health(policy: Policy) -> Policy:
+    """Return a policy without the shipped conditions, which both have.
+
+    A link that these make a last resort is decided about as one that is not there, and that is compared.
+    """
+    from dataclasses import replace
+
+    from policylang import DEFAULT_POLICY_FILE
+    from policylang.ast import When
+
+    shipped = str(DEFAULT_POLICY_FILE)
+    kept = [s for s in policy.statements if not (isinstance(s, When) and s.span.file == shipped)]
+    return replace(policy, statements=tuple(kept))
 
 
 def _print_differences(found: Sequence[Difference], most: int, *, as_json: bool) -> bool:

@@ -10,7 +10,7 @@ from migrated.authoring.policies import BadPolicyError
 from migrated.authoring.recorded import recorded_policy
 from migrated.recording.entries import PolicyLoaded, PolicyText
 from policylang import load_policy
-from policylang.ast import Layer, ScoreInterface, Statement
+from policylang.ast import Layer, On, ScoreInterface, Statement
 from policylang.loader import LoadResult, PolicyFile
 
 
@@ -57,7 +57,7 @@ def test_it_is_the_same_also_when_the_files_are_others(folder: Path, absolute: b
     again = recorded_policy(_loaded(result))
     assert [_shape(s) for s in again.statements] == [_shape(s) for s in result.policy.statements]
     assert again.files == result.policy.files
-    (on,) = [s for s in again.statements if hasattr(s, "body")]
+    (on,) = [s for s in again.statements if isinstance(s, On)]
     inner = [s for s in on.body if isinstance(s, ScoreInterface)]
     assert [(s.span.file, s.span.line) for s in inner] == [
         (str(base / "parts/a.policy"), 1),
