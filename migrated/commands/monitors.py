@@ -9,6 +9,7 @@ from migrated.commands.lazy import LazyGroup, Subcommand
 
 _SUBCOMMANDS = {
     "list": Subcommand("migrated.commands.monitors_list:list_monitors", "List the monitors and how they do."),
+    "new": Subcommand("migrated.commands.monitors_new:new", "Write a project with a monitor of your own."),
     "watch": Subcommand(
         "migrated.commands.monitors_watch:watch", "Follow what is measured, as a live table."
     ),
@@ -51,4 +52,5 @@ def monitors() -> None:
       migrate monitors
       migrate monitors -v wifi
       migrate monitors watch rtt loss
+      migrate monitors new weather
     """  # noqa: D301

@@ -11,6 +11,11 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _FACT_NAME = re.compile(rf"({_NAME.pattern}\.)?{_NAME.pattern}")
 
 
+def is_name(name: str) -> bool:
+    """Return whether a monitor can have a name."""
+    return _NAME.fullmatch(name) is not None
+
+
 class ConformanceError(AssertionError):
     """A monitor does not keep the contract; the message says how and what to do."""
 
@@ -34,8 +39,7 @@ def check_declaration(monitor: object) -> None:
     expect(isinstance(monitor, Monitor), "a monitor has `name`, `facts` and `run`")
     assert isinstance(monitor, Monitor)
     name: object = monitor.name
-    well_formed = isinstance(name, str) and _NAME.fullmatch(name) is not None
-    expect(well_formed, f"`{name}` is no good name; use one like `my-monitor`")
+    expect(isinstance(name, str) and is_name(name), f"`{name}` is no good name; use one like `my-monitor`")
     check_facts(monitor.facts)
     for fact in monitor.facts:
         wanted = own_name(fact, monitor.name)

@@ -369,6 +369,10 @@ class Breaks(Sensing):
         raise OSError("unplugged")
 
 
+async def checked(make: Callable[[], Sensing], source: Source, run_s: float) -> None:
+    await check_monitor(make, run_s=run_s, vanish=source.vanish, come_back=source.come_back)
+
+
 @pytest.mark.parametrize("good", [Sensing, GivesUp])
 def test_a_source_may_vanish(good: Callable[[Source], Sensing]) -> None:
     source = Source()
