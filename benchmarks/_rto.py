@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from monitors.surroundings import WatchedConnection
 from monitors.tcp_readers import DiagReader, ProcReader, Reader
@@ -26,7 +25,6 @@ from monitors.tcp_readers import DiagReader, ProcReader, Reader
 COUNTS = (100, 1000, 9000)
 ROUNDS = 9
 
-_ROOT = Path(__file__).parents[1]
 _BACKLOG = 4096  # net.core.somaxconn
 _ESTABLISHED = 1
 _WITH_INFO = 1 << 1  # the bit of INET_DIAG_INFO
@@ -64,8 +62,8 @@ def measure(counts: Sequence[int] = COUNTS, rounds: int = ROUNDS) -> list[RtoCos
         subprocess.CalledProcessError: something went wrong; it was said on the standard error.
     """
     rights = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    command = ["unshare", *rights, "--net", sys.executable, "-m", __name__, str(rounds), *map(str, counts)]
-    answer = subprocess.run(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    command = ["unshare", *rights, "--net", sys.executable, __file__, str(rounds), *map(str, counts)]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return [RtoCost(**row) for row in json.loads(answer.stdout)]
 
 

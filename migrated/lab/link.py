@@ -33,7 +33,7 @@ class CableEnd:
 class Cable:
     """A cable between two hosts. ``Lab.cable`` makes it, plugged in.
 
-    ``number`` tells the cables of one lab apart. The two ``ports`` are the inner ends in the wire namespace.
+    ``number`` tells the cables of one lab apart. The two ``ports`` are the inner ends, in the namespace ``wire``.
     """
 
     def __init__(self, wire: Host, number: int, ends: tuple[CableEnd, CableEnd]) -> None:
@@ -41,7 +41,7 @@ class Cable:
         self.ports = (f"c{number}a", f"c{number}b")
         self._indexes = (_FIRST_INDEX + 2 * number, _FIRST_INDEX + 2 * number + 1)
         self._bridge = f"c{number}"
-        self._wire = wire
+        self.wire = wire
 
     def lay(self) -> None:
         """Make the interfaces at both hosts and take them up; nothing joins the inner ends yet.
@@ -51,7 +51,7 @@ class Cable:
         """
         for port, index, end in zip(self.ports, self._indexes, self.ends, strict=True):
             peer = f"peer name {end.interface} netns {end.host.namespace.path}"
-            self._wire.ip(f"link add {port} index {index} type veth {peer}")
+            self.wire.ip(f"link add {port} index {index} type veth {peer}")
         for end in self.ends:
             end.host.ip(f"link set {end.interface} up")
 
@@ -61,7 +61,7 @@ class Cable:
         Raises:
             LabError: the kernel has no bridges.
         """
-        self._wire.ip(
+        self.wire.ip(
             # Without snooping, IPv6 neighbour discovery works from the first packet on.
             f"link add {self._bridge} type bridge mcast_snooping 0",
             f"link set {self._bridge} up",
@@ -78,7 +78,7 @@ class Cable:
             LabError: its process ended at once; the complaint is on standard error.
         """
         command = [sys.executable, "-m", "migrated.lab.delay", *self.ports, repr(delay_s)]
-        line = self._wire.popen(
+        line = self.wire.popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
         )
         assert line.stdout is not None
@@ -93,7 +93,7 @@ class Cable:
         Raises:
             LabError: the lab has ended.
         """
-        self._wire.ip(*(f"link set {port} down" for port in self.ports))
+        self.wire.ip(*(f"link set {port} down" for port in self.ports))
 
     def plug(self) -> None:
         """Plug the cable in: both hosts have a carrier again.
@@ -101,4 +101,4 @@ class Cable:
         Raises:
             LabError: the lab has ended.
         """
-        self._wire.ip(*(f"link set {port} up" for port in self.ports))
+        self.wire.ip(*(f"link set {port} up" for port in self.ports))
