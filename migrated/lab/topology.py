@@ -13,6 +13,7 @@ from __future__ import annotations
 from migrated.lab.host import Host
 from migrated.lab.lab import Lab
 from migrated.lab.link import Cable
+from migrated.lab.loss import deliver, lose
 
 SERVER_V4, SERVER_V6 = "18.31.0.9", "fd03::9"
 SERVER_INTERFACE = "eth0"
@@ -27,7 +28,7 @@ class Access:
     """One way of the client into the network: a cable to the router, addresses, default routes.
 
     ``interface`` is the client's name for it; ``v4`` and ``v6`` are the client's addresses on it. Links made
-    earlier have the lower metric, which is the preferred one.
+    earlier have the lower metric, which is the preferred one. ``lossy`` says whether packets are lost.
     """
 
     def __init__(self, client: Host, interface: str, cable: Cable, number: int) -> None:
@@ -37,6 +38,7 @@ class Access:
         self._gateways = _v4(number, 1), _v6(number, 1)
         self._client = client
         self._metric = number * _METRIC_STEP
+        self.lossy = False
 
     def cut(self) -> None:
         """Pull the cable; addresses and routes stay.
@@ -53,6 +55,30 @@ class Access:
             LabError: the lab has ended.
         """
         self.cable.plug()
+
+    def lose(self, share: float = 1.0) -> None:
+        """Lose a share of all packets in each direction, 0 to 1, between the cable and the router.
+
+        The link stays up: by default it is one that leads nowhere.
+
+        Raises:
+            LabError: `nft` is missing, or the kernel refuses.
+            ValueError: ``share`` is no share.
+        """
+        end = self.cable.ends[1]
+        lose(end.host, end.interface, share)
+        self.lossy = True
+
+    def deliver(self) -> None:
+        """Lose nothing any more.
+
+        Raises:
+            LabError: `nft` is missing.
+        """
+        if self.lossy:
+            end = self.cable.ends[1]
+            deliver(end.host, end.interface)
+            self.lossy = False
 
     def configure(self) -> None:
         """Give the client its addresses and default routes here, as DHCP and a router advertisement would.

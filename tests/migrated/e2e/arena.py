@@ -208,6 +208,7 @@ def heal(net: TwoLinks) -> None:
     """Plug every cable in and give every link its addresses and routes, whatever a test has left of them."""
     for link in net.links:
         link.plug()
+        link.deliver()
         if not _is_whole(net.client, link):
             for family in ("-4", "-6"):
                 net.client.show(family, "route", "flush", "default", "dev", link.interface)
