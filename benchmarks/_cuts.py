@@ -1,7 +1,7 @@
 """How soon a cable that is cut is reported by its monitor, and decided about.
 
-All times are of one clock: that of the host's daemon is the machine's. A cut is the call that takes the far end
-of the cable down: what an `ip` would need to be started is no part of it.
+All times are of one clock, the machine's. A cut is the call that takes the far end of the cable down: what the
+program `ip` would need to start is no part of it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from migrated.control.messages import EventReport
 from migrated.control.observations import Events
 from migrated.lab import SERVER_V4, Access
 
-AIM_REPORT_MS = AIM_DECISION_MS = 5.0
-"""Medians. The design's aim is one for both: from the event of a link to the decision."""
+AIM_DECISION_MS = 5.0
+"""Median."""
 
 _IDLE = Path(__file__).with_name("_idle.py")
 _CALM_S = 0.15
@@ -136,7 +136,7 @@ class _Reports:
 
 
 def _cut(stage: Stage, reports: _Reports, session: str, link: Access) -> tuple[float, float, float]:
-    """Cut a link, plug it in again, and return the milliseconds until report, decision and end of the move."""
+    """Cut a link, plug it in again, and return the milliseconds to report, decision and end of the move."""
     mark = len(stage.client.events)
     shears = Shears(link)
     try:
@@ -155,7 +155,8 @@ def _cut(stage: Stage, reports: _Reports, session: str, link: Access) -> tuple[f
 
 
 def print_cuts(found: Reaction) -> None:
-    print("\nfrom a cable's being cut, in ms" + f"{'median':>12} {'p99':>9} {'max':>9}   aim (median)")
-    print(f"  {'the monitor reports it':28} {found.report}   {AIM_REPORT_MS:g}")
-    print(f"  {'the session is to move':28} {found.decision}   {AIM_DECISION_MS:g}")
-    print(f"  {'the session has moved':28} {found.moved}")
+    print("\nfrom a cable's being cut, in ms")
+    print(f"  {'':40}{'median':>9} {'p99':>9} {'max':>9}   aim (median)")
+    print(f"  {'the monitor reports it':40}{found.report}")
+    print(f"  {'the session is to move':40}{found.decision}   {AIM_DECISION_MS:g}")
+    print(f"  {'the session has moved':40}{found.moved}")

@@ -33,7 +33,8 @@ class CableEnd:
 class Cable:
     """A cable between two hosts. ``Lab.cable`` makes it, plugged in.
 
-    ``number`` tells the cables of one lab apart. The two ``ports`` are the inner ends, in the namespace ``wire``.
+    ``number`` tells the cables of one lab apart. The two ``ports`` are the inner ends, in the namespace of
+    ``wire``.
     """
 
     def __init__(self, wire: Host, number: int, ends: tuple[CableEnd, CableEnd]) -> None:
