@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from monitors.facts import STANDARD_FACTS, UNITS
+from monitors.facts import UNITS
 from policylang.editing.meanings import KEY_MEANINGS, STATEMENT_MEANINGS
 from tests.docs.blocks import ROOT, Block, sections
 
@@ -38,11 +38,3 @@ def test_every_operator_and_unit_is_used() -> None:
     assert {operator for operator, _ in used} == {"<", "<=", ">", ">=", "=", "!="}
     units = {word for units in UNITS.values() for word in units} - {"ms", "d"}
     assert units - {unit for _, unit in used} == set()
-
-
-def test_every_fact_is_listed_with_its_monitor_and_its_unit() -> None:
-    rows = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")]
-    for fact in STANDARD_FACTS.values():
-        (row,) = (row for row in rows if row.startswith(f"| `{fact.name}` |"))
-        assert f"| `{fact.monitor}`" in row
-        assert all(f"`{word}`" in row for word in (*fact.choices, *UNITS[fact.unit]))
