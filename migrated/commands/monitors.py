@@ -8,6 +8,7 @@ from migrated.commands.client import complete_monitor
 from migrated.commands.lazy import LazyGroup, Subcommand
 
 _SUBCOMMANDS = {
+    "check": Subcommand("migrated.commands.monitors_check:check", "Check that a plugin keeps its contract."),
     "list": Subcommand("migrated.commands.monitors_list:list_monitors", "List the monitors and how they do."),
     "new": Subcommand("migrated.commands.monitors_new:new", "Write a project with a monitor of your own."),
     "watch": Subcommand(
@@ -53,4 +54,5 @@ def monitors() -> None:
       migrate monitors -v wifi
       migrate monitors watch rtt loss
       migrate monitors new weather
+      migrate monitors check weather.py
     """  # noqa: D301
