@@ -102,7 +102,7 @@ def test_without_a_daemon_the_status_is_2(tmp_path: Path, command: tuple[str, ..
 @pytest.mark.parametrize(
     ("before", "typed", "expected"),
     [
-        ([], "", {"list", "watch", "carrier", "power", "weather"}),
+        ([], "", {"check", "list", "new", "watch", "carrier", "power", "weather"}),
         ([], "w", {"watch", "weather"}),
         ([], "--v", {"--verbose"}),
         (["power"], "c", {"carrier"}),
