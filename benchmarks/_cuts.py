@@ -1,7 +1,7 @@
 """How soon a cable that is cut is reported by its monitor, and decided about.
 
-All times are of one clock, the machine's. A cut is the call that takes the far end of the cable down: what the
-program `ip` would need to start is no part of it.
+All times are of one clock, the machine's. A cut is the call that takes the far end of the cable down: what
+the program `ip` would need to start is no part of it.
 """
 
 from __future__ import annotations

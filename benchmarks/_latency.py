@@ -33,7 +33,7 @@ SESSIONS = 100
 EVERY_S = 0.005
 """Seconds between two measurements."""
 
-BUILT_IN, PLUGIN, BUSY = "a monitor of ours", "a plugin, in its thread", "the same, beside a busy one"
+BUILT_IN, PLUGIN, BUSY = "a monitor of ours", "a plugin", "a plugin beside a busy one"
 POLICY = """\
 monitor-policy {
     settle 0s

@@ -25,6 +25,8 @@ from monitors.tcp_readers import DiagReader, ProcReader, Reader
 COUNTS = (100, 1000, 9000)
 ROUNDS = 9
 
+OURS = "ours, sock_diag"
+
 _BACKLOG = 4096  # net.core.somaxconn
 _ESTABLISHED = 1
 _WITH_INFO = 1 << 1  # the bit of INET_DIAG_INFO
@@ -67,6 +69,22 @@ def measure(counts: Sequence[int] = COUNTS, rounds: int = ROUNDS) -> list[RtoCos
     return [RtoCost(**row) for row in json.loads(answer.stdout)]
 
 
+def print_costs(found: Sequence[RtoCost]) -> None:
+    counts = sorted({row.connections for row in found})
+    print(
+        "\none reading of all connections' time-outs, processor ms (wall-clock ms), and how many times ours"
+    )
+    print(f"  {'connections':24}" + "".join(f"{count:>30,}" for count in counts))
+    ours = {row.connections: row.cpu_ms for row in found if row.reader == OURS}
+    for reader in dict.fromkeys(row.reader for row in found):
+        cells = (
+            f"{row.cpu_ms:.1f} ({row.wall_ms:.1f}), {row.cpu_ms / ours[row.connections]:.1f}"
+            for row in found
+            if row.reader == reader
+        )
+        print(f"  {reader:24}" + "".join(f"{cell:>30}" for cell in cells))
+
+
 def _measure_here(counts: Sequence[int], rounds: int) -> Iterator[RtoCost]:
     with _neighbour() as ports, ExitStack() as stack:
         connections: list[WatchedConnection] = []
@@ -81,7 +99,7 @@ def _measure_here(counts: Sequence[int], rounds: int) -> Iterator[RtoCost]:
 def _side_by_side(connections: list[WatchedConnection], rounds: int) -> Iterator[RtoCost]:
     inodes = {connection.inode for connection in connections}
     readers: dict[str, Callable[[], int]] = {
-        "ours, sock_diag": _ours(DiagReader(), connections),
+        OURS: _ours(DiagReader(), connections),
         "ours, /proc/net/tcp": _ours(ProcReader(), connections),
         "pyroute2, DiagSocket": _pyroute2(inodes),
         "ss -tinHO": _ss,

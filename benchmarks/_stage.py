@@ -42,13 +42,13 @@ class Daemon:
     Its state is in ``folder / "state"``, its sockets are in ``folder``.
     """
 
-    def __init__(self, host: Host, folder: Path) -> None:
+    def __init__(self, host: Host, folder: Path, policy: str) -> None:
         self.host = host
         self.events: list[EventReport] = []
         self._changed = threading.Condition()
         self.folder = folder
         self._log = folder / "log"
-        configuration = _write_configuration(folder)
+        configuration = _write_configuration(folder, policy)
         command = [sys.executable, "-m", "migrated", "--config", str(configuration), "--log-level", "warning"]
         begun = time.perf_counter()
         with self._log.open("wb") as log:
@@ -126,8 +126,9 @@ class Daemon:
 class Stage:
     """The lab with both daemons, for the length of a ``with`` block."""
 
-    def __init__(self, *, rtt_s: float = 0.0) -> None:
+    def __init__(self, *, rtt_s: float = 0.0, policy: str = POLICY) -> None:
         self.rtt_s = rtt_s
+        self._policy = policy
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -171,7 +172,7 @@ class Stage:
         self.net.client.ip(f"neigh flush dev {link.interface}")
 
     def _daemon(self, host: Host, folder: Path) -> Daemon:
-        daemon = Daemon(host, folder)
+        daemon = Daemon(host, folder, self._policy)
         self._stack.callback(daemon.close)
         return daemon
 
@@ -231,9 +232,9 @@ class Program(Running):
         super().__init__(host, [sys.executable, "-I", str(_TRAFFIC), *words], on_line=on_line)
 
 
-def _write_configuration(folder: Path) -> Path:
+def _write_configuration(folder: Path, policy: str) -> Path:
     folder.mkdir()
-    (folder / "bench.policy").write_text(POLICY)
+    (folder / "bench.policy").write_text(policy)
     path = folder / "migrated.toml"
     path.write_text(
         'policy = ["bench.policy"]\nstate_folder = "state"\nruntime_folder = "."\nplugins = false\n'

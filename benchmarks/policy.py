@@ -6,12 +6,11 @@ processor's, so that other work on the machine counts little; that of a command 
 
 from __future__ import annotations
 
-import os
-import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from _aims import Aim, aim, machine, print_aims, print_machine
 from _figures import arguments, print_json
 from _policy_crowd import Crowd, crowd, print_crowd
 from _policy_decisions import Parts, parts, print_parts
@@ -33,21 +32,6 @@ AIM_EXPLAIN_RATIO = 2.0
 AIM_EVENT_MS = 100.0
 AIM_CHECK_MS = {1000: 60.0, 10_000: 700.0}
 AIM_COMMAND_MS = 200.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aim:
-    """A figure, the most that it should be, and whether it is."""
-
-    what: str
-    unit: str
-    figure: float
-    aim: float
-    met: bool
-
-
-def aim(what: str, unit: str, figure: float, most: float) -> Aim:
-    return Aim(what=what, unit=unit, figure=figure, aim=most, met=figure <= most)
 
 
 def crowd_aims(found: Crowd) -> list[Aim]:
@@ -72,13 +56,6 @@ def part_aims(rows: list[Parts]) -> list[Aim]:
     ]
     worst = max(rows, key=lambda row: row.ratio.median)
     return [*decisions, aim("explain to decide, the worst", "times", worst.ratio.median, AIM_EXPLAIN_RATIO)]
-
-
-def print_aims(rows: list[Aim]) -> None:
-    print("figure                                                       is         aim")
-    for row in rows:
-        verdict = "met" if row.met else "missed"
-        print(f"  {row.what:50} {row.figure:10.2f}  {row.aim:8g} {row.unit:5} {verdict}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,19 +89,6 @@ def of_contests(quick: bool, rounds: int) -> Topic:
     return Topic(results={"contests": found}, aims=[], show=lambda: print_contests(found))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """Where it was measured, and how many processors others wanted in the minute before."""
-
-    processors: int
-    busy: float
-    python: str
-
-
-def machine() -> Machine:
-    return Machine(processors=os.cpu_count() or 1, busy=os.getloadavg()[0], python=platform.python_version())
-
-
 # The crowd comes first, while the process has nothing else in its memory.
 TOPICS = {"crowd": of_crowd, "texts": of_texts, "parts": of_parts, "contests": of_contests}
 
@@ -146,7 +110,8 @@ def main() -> None:
         found = {name: result for topic in topics for name, result in topic.results.items()}
         print_json({"machine": before, **found, "aims": aims})
         return
-    print(f"{before.processors} processors, of which others want {before.busy:.1f}; Python {before.python}\n")
+    print_machine(before)
+    print()
     for topic in topics:
         topic.show()
         print()
