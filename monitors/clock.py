@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from monitors.events import FactMeasured
 from monitors.facts import HOUR, WEEKDAY, Fact, FactValue
+from monitors.settings import refuse_any
 from monitors.spec import Monitor, Report, hookimpl
+from monitors.surroundings import Surroundings
 
 LOOK_AGAIN_S = 60.0
 """Seconds between two looks at the clock, at most."""
@@ -71,6 +73,11 @@ def next_look_s(now: float) -> float:
 
 
 @hookimpl
-def migrate_monitors() -> tuple[Monitor, ...]:
-    """Offer the clock monitor."""
+def migrate_monitors(surroundings: Surroundings) -> tuple[Monitor, ...]:
+    """Offer the clock monitor.
+
+    Raises:
+        SettingsError: somebody set something; it has no settings.
+    """
+    refuse_any(surroundings.settings(ClockMonitor.name))
     return (ClockMonitor(),)

@@ -13,6 +13,7 @@ from typing import Final
 from monitors.ages import following, keep_looking, lifetime_s, reached
 from monitors.events import FactMeasured
 from monitors.facts import PEER_SILENCE, Fact
+from monitors.settings import refuse_any
 from monitors.spec import Monitor, Report, hookimpl
 from monitors.surroundings import Surroundings, WatchedPeer
 
@@ -86,5 +87,10 @@ def _silence(session: str, step: float | None) -> FactMeasured:
 
 @hookimpl
 def migrate_monitors(surroundings: Surroundings) -> tuple[Monitor, ...]:
-    """Offer the heartbeat monitor."""
+    """Offer the heartbeat monitor.
+
+    Raises:
+        SettingsError: somebody set something; it has no settings.
+    """
+    refuse_any(surroundings.settings(HeartbeatMonitor.name))
     return (HeartbeatMonitor(surroundings),)

@@ -14,6 +14,7 @@ from math import inf
 from monitors.ages import following, keep_looking, lifetime_s, reached
 from monitors.events import FactMeasured
 from monitors.facts import HEALTHY, KEEPALIVE_AGE, Fact
+from monitors.settings import refuse_any
 from monitors.spec import Monitor, Report, hookimpl
 from monitors.surroundings import KeepAlive, Surroundings
 
@@ -95,5 +96,10 @@ def _age(session: str, step: float | None) -> FactMeasured:
 
 @hookimpl
 def migrate_monitors(surroundings: Surroundings) -> tuple[Monitor, ...]:
-    """Offer the keepalive monitor."""
+    """Offer the keepalive monitor.
+
+    Raises:
+        SettingsError: somebody set something; it has no settings.
+    """
+    refuse_any(surroundings.settings(KeepaliveMonitor.name))
     return (KeepaliveMonitor(surroundings),)

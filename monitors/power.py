@@ -15,12 +15,10 @@ from collections.abc import Callable
 from contextlib import closing, nullcontext
 from pathlib import Path
 
-from msgspec import Struct
-
 from monitors.facts import BATTERY, ON_BATTERY, Fact, FactValue
 from monitors.hints import await_hint, subscribe
 from monitors.ledger import Key, Ledger, Standing
-from monitors.settings import read
+from monitors.settings import refuse_any
 from monitors.spec import Monitor, NotAvailableError, Report, hookimpl
 from monitors.supplies import POWER_SUPPLIES, Supplies, read_supplies
 from monitors.surroundings import Surroundings
@@ -37,10 +35,6 @@ _SUBSYSTEM = b"SUBSYSTEM=power_supply"
 _STANDING = Standing(lifetime_s=LIFETIME_S, again_s=LIFETIME_S / 2)
 
 _log = logging.getLogger(__name__)
-
-
-class Settings(Struct, frozen=True):
-    """What can be set of this monitor: nothing."""
 
 
 def open_uevents() -> socket.socket | None:
@@ -120,5 +114,5 @@ def migrate_monitors(surroundings: Surroundings) -> tuple[Monitor, ...]:
     Raises:
         SettingsError: somebody set something.
     """
-    read(surroundings.settings(PowerMonitor.name), Settings)
+    refuse_any(surroundings.settings(PowerMonitor.name))
     return (PowerMonitor(),)

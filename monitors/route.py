@@ -18,6 +18,7 @@ from typing import Final, Protocol
 from monitors.events import FactMeasured
 from monitors.facts import DEFAULT_ROUTE, REACHABLE, Fact
 from monitors.fib import RoutingTables
+from monitors.settings import refuse_any
 from monitors.spec import Monitor, Report, hookimpl
 from monitors.surroundings import Surroundings, WatchedPath
 
@@ -209,5 +210,10 @@ async def _reached(
 
 @hookimpl
 def migrate_monitors(surroundings: Surroundings) -> tuple[Monitor, ...]:
-    """Offer the route monitor."""
+    """Offer the route monitor.
+
+    Raises:
+        SettingsError: somebody set something; it has no settings.
+    """
+    refuse_any(surroundings.settings(RouteMonitor.name))
     return (RouteMonitor(surroundings),)

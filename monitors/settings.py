@@ -52,6 +52,19 @@ def read(table: Mapping[str, object], kind: type[_S]) -> _S:
         raise SettingsError(str(error)) from None
 
 
+class _Nothing(msgspec.Struct, frozen=True):
+    pass
+
+
+def refuse_any(table: Mapping[str, object]) -> None:
+    """Read the table of a monitor that has no settings.
+
+    Raises:
+        SettingsError: it has a key.
+    """
+    read(table, _Nothing)
+
+
 def enabled(table: Mapping[str, object]) -> bool:
     """Return whether a monitor with this table of the configuration is to run.
 

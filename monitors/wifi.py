@@ -13,8 +13,6 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from typing import Protocol
 
-from msgspec import Struct
-
 from monitors import genetlink, nl80211
 from monitors.events import FactMeasured
 from monitors.facts import WIFI_SIGNAL, WIFI_SSID, Fact, FactValue
@@ -22,7 +20,7 @@ from monitors.genetlink import NETLINK_GENERIC, Family
 from monitors.hints import await_hint, subscribe
 from monitors.ledger import Key, Ledger, Standing
 from monitors.nl80211 import WirelessLink
-from monitors.settings import read
+from monitors.settings import refuse_any
 from monitors.spec import Monitor, NotAvailableError, Report, hookimpl
 from monitors.surroundings import Surroundings
 
@@ -37,10 +35,6 @@ STEP_DB = 2
 LIFETIME_S = 10.0
 
 _STANDING = Standing(lifetime_s=LIFETIME_S, again_s=LIFETIME_S / 2)
-
-
-class Settings(Struct, frozen=True):
-    """What can be set of this monitor: nothing."""
 
 
 class Radio(Protocol):
@@ -183,5 +177,5 @@ def migrate_monitors(surroundings: Surroundings) -> tuple[Monitor, ...]:
     Raises:
         SettingsError: somebody set something.
     """
-    read(surroundings.settings(WifiMonitor.name), Settings)
+    refuse_any(surroundings.settings(WifiMonitor.name))
     return (WifiMonitor(),)

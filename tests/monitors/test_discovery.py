@@ -215,6 +215,15 @@ def test_one_of_several_monitors_of_a_plugin_can_be_switched_off(plugin: Plugin)
     assert set(found.switched_off) == {"two"}
 
 
+def test_a_setting_that_a_built_in_monitor_does_not_have_is_told() -> None:
+    """All but those without which no link would be known: they go on."""
+    names = [monitor.name for monitor in discover(plugins=False).monitors]
+    found = discover(plugins=False, surroundings=Solitude({name: {"evry": 1} for name in names}))
+    assert {monitor.name for monitor in found.monitors} == {"address", "carrier"}
+    assert {failure.name for failure in found.failures} == {*names} - {"address", "carrier"}
+    assert all("settings are wrong: `evry`" in failure.reason for failure in found.failures)
+
+
 def test_settings_of_a_monitor_that_does_not_exist_are_told(plugin: Plugin) -> None:
     points = [plugin("weather", lambda: [Quiet("rain")]), *BUILT_IN]
     found = discover(points=points, configured=["carier", "weather", "rain", "zzz"])

@@ -11,10 +11,9 @@ import pytest
 
 from monitors import power
 from monitors.events import FactMeasured
-from monitors.power import LIFETIME_S, PowerMonitor, is_of_power, migrate_monitors, open_uevents
-from monitors.spec import NotAvailableError, SettingsError
+from monitors.power import LIFETIME_S, PowerMonitor, is_of_power, open_uevents
+from monitors.spec import NotAvailableError
 from monitors.supplies import read_supplies
-from monitors.surroundings import Solitude
 from monitors.testing import Recorder, check_monitor
 from tests.monitors.sysfs import BATTERY, supply
 
@@ -128,12 +127,6 @@ def test_no_uevents_are_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(power, "subscribe", refuse)
     assert open_uevents() is None
-
-
-def test_it_has_no_settings() -> None:
-    assert [monitor.name for monitor in migrate_monitors(Solitude())] == ["power"]
-    with pytest.raises(SettingsError, match="`every`"):
-        migrate_monitors(Solitude({"power": {"every": 1}}))
 
 
 def test_this_host() -> None:

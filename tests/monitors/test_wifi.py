@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from monitors import genetlink, nl80211
 from monitors.events import FactMeasured
 from monitors.nl80211 import WirelessLink
-from monitors.spec import NotAvailableError, SettingsError
-from monitors.surroundings import Solitude
+from monitors.spec import NotAvailableError
 from monitors.testing import Recorder, check_monitor
-from monitors.wifi import LIFETIME_S, POLL_S, STEP_DB, KernelRadio, WifiMonitor, WifiTable, migrate_monitors
+from monitors.wifi import LIFETIME_S, POLL_S, STEP_DB, KernelRadio, WifiMonitor, WifiTable
 
 
 def link(signal_dbm: int | None = -70, ssid: str | None = "home", interface: str = "wlan0") -> WirelessLink:
@@ -195,12 +194,6 @@ def test_it_keeps_the_contract() -> None:
     with closing(radio):
         recorder = asyncio.run(check_monitor(lambda: WifiMonitor(lambda: radio), run_s=0.1))
     assert recorder.events == [ssid("home"), signal(-70.0)]
-
-
-def test_it_has_no_settings() -> None:
-    assert [monitor.name for monitor in migrate_monitors(Solitude())] == ["wifi"]
-    with pytest.raises(SettingsError, match="`every`"):
-        migrate_monitors(Solitude({"wifi": {"every": 1}}))
 
 
 def test_this_kernel() -> None:
