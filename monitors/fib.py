@@ -45,7 +45,6 @@ _ROUTES: Final = 0x40 | 0x400  # RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_ROUTE
 _RULES: Final = 0x80 | 1 << 18  # RTMGRP_IPV4_RULE, RTNLGRP_IPV6_RULE
 _NEXT_HOPS: Final = 1 << 31  # RTNLGRP_NEXTHOP
 
-_ROOM: Final = 1 << 16
 _DRAIN_MAX: Final = 1024
 """Datagrams that are taken at once; a socket's receive buffer holds fewer."""
 
@@ -89,7 +88,7 @@ class RoutingTables:
             OSError: the socket fails.
         """
         try:
-            self._take(await asyncio.get_running_loop().sock_recv(self._news, _ROOM))
+            self._take(await asyncio.get_running_loop().sock_recv(self._news, nlmsg.ROOM))
         except OSError as error:
             self._overrun(error)
 
@@ -144,7 +143,7 @@ class RoutingTables:
     def _drain(self) -> None:
         for _ in range(_DRAIN_MAX):
             try:
-                self._take(self._news.recv(_ROOM))
+                self._take(self._news.recv(nlmsg.ROOM))
             except BlockingIOError:
                 return
             except OSError as error:
@@ -165,7 +164,7 @@ class RoutingTables:
 def _leads(peer: str, index: int, local: str | None) -> bool:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
         netlink.send(nlmsg.question(_GET_ROUTE, _lookup(peer, index, local)))
-        datagram = netlink.recv(_ROOM)
+        datagram = netlink.recv(nlmsg.ROOM)
     try:
         ((_, start, end),) = nlmsg.messages(datagram)
     except OSError as error:

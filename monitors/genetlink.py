@@ -2,7 +2,8 @@
 
 Only whole lists are asked for (dumps), the list of families too: asking for a family by its name would make
 the kernel start ``modprobe`` for it. What comes back is judged before it is used: whatever is cut off,
-overlong or of no known form raises `GenericNetlinkError`.
+overlong or of no known form raises `GenericNetlinkError`. (`monitors.nlmsg`, whose framing this is, trusts
+the kernel's core; what stands in these messages comes from drivers.)
 
 Source: netlink(7); ``include/uapi/linux/genetlink.h``; Documentation/userspace-api/netlink/intro.rst.
 """
@@ -17,6 +18,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from monitors import nlmsg
+
 NETLINK_GENERIC: Final = 16
 ANSWER_LIMIT_S: Final = 2.0
 """How long the kernel may take for an answer: some drivers ask their device's firmware first."""
@@ -24,22 +27,13 @@ ANSWER_LIMIT_S: Final = 2.0
 MESSAGES_MAX: Final = 4096
 """How many messages an answer may have; no host has as many links or families."""
 
-_NLMSG_ERROR: Final = 2
-_NLMSG_DONE: Final = 3
-_NLM_F_REQUEST_DUMP: Final = 0x301
 _CONTROLLER: Final = 16  # GENL_ID_CTRL
 _GET_FAMILY: Final = 3  # CTRL_CMD_GETFAMILY
 _FAMILY_ID, _FAMILY_NAME, _GROUPS = 1, 2, 7  # CTRL_ATTR_…
 _GROUP_NAME, _GROUP_ID = 1, 2  # CTRL_ATTR_MCAST_GRP_…
 
-_HEADER: Final = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 _COMMAND: Final = struct.Struct("=BBxx")  # struct genlmsghdr: command, version
-_ATTRIBUTE: Final = struct.Struct("=HH")  # struct nlattr: length, type
-_STATUS: Final = struct.Struct("=i")  # 0 or a negated error number
-_TYPE_MASK: Final = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
-_ROOM: Final = 1 << 16  # more than the kernel puts into one datagram of a dump
-_ALIGNMENT: Final = 4
-_SEQUENCE: Final = 1
+_STATUS_SIZE: Final = 4
 
 
 class GenericNetlinkError(Exception):
@@ -103,19 +97,17 @@ def dump(kernel: socket.socket, family: int, command: int, attributes: bytes = b
         kernel: a socket for requests on which no answer is outstanding; use it no more after an error.
         family: the type of the family's messages.
         command: what is asked.
-        attributes: as `pack` makes them.
+        attributes: as `nlmsg.attribute` makes them.
 
     Raises:
         GenericNetlinkError: the answer is none.
         OSError: the kernel refuses (`FileNotFoundError`: it has no such family), or does not answer in time.
     """
-    body = _COMMAND.pack(command, 1) + attributes
-    size = _HEADER.size + len(body)
-    kernel.send(_HEADER.pack(size, family, _NLM_F_REQUEST_DUMP, _SEQUENCE, 0) + body)
+    kernel.send(nlmsg.question(family, _COMMAND.pack(command, 1) + attributes, dump=True))
     found: list[Message] = []
     while True:
         for kind, payload in messages(_datagram(kernel)):
-            if kind in (_NLMSG_DONE, _NLMSG_ERROR):
+            if kind in (nlmsg.DONE, nlmsg.ERROR):
                 _check_status(payload)
                 return found
             if kind == family:
@@ -125,20 +117,19 @@ def dump(kernel: socket.socket, family: int, command: int, attributes: bytes = b
 
 
 def _datagram(kernel: socket.socket) -> bytes:
-    datagram, _, flags, _ = kernel.recvmsg(_ROOM)
+    datagram, _, flags, _ = kernel.recvmsg(nlmsg.ROOM)
     if flags & socket.MSG_TRUNC:
-        raise GenericNetlinkError(f"a datagram is longer than {_ROOM} bytes")
+        raise GenericNetlinkError(f"a datagram is longer than {nlmsg.ROOM} bytes")
     if not datagram:
         raise GenericNetlinkError("a datagram is empty")
     return datagram
 
 
 def _check_status(payload: bytes) -> None:
-    if len(payload) < _STATUS.size:
+    if len(payload) < _STATUS_SIZE:
         raise GenericNetlinkError("the end of an answer has no status")
-    status: int = _STATUS.unpack_from(payload)[0]
-    if status:
-        raise OSError(abs(status), os.strerror(abs(status)))
+    if refused := abs(nlmsg.refusal(payload, 0)):
+        raise OSError(refused, os.strerror(refused))
 
 
 def messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:
@@ -149,13 +140,13 @@ def messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:
     """
     position = 0
     while position < len(datagram):
-        if position + _HEADER.size > len(datagram):
+        if position + nlmsg.HEADER.size > len(datagram):
             raise GenericNetlinkError("a message's header is cut off")
-        length, kind, _, _, _ = _HEADER.unpack_from(datagram, position)
-        if not _HEADER.size <= length <= len(datagram) - position:
+        length, kind, _, _, _ = nlmsg.HEADER.unpack_from(datagram, position)
+        if not nlmsg.HEADER.size <= length <= len(datagram) - position:
             raise GenericNetlinkError(f"a message says that it has {length} bytes")
-        yield kind, datagram[position + _HEADER.size : position + length]
-        position += _aligned(length)
+        yield kind, datagram[position + nlmsg.HEADER.size : position + length]
+        position += nlmsg.aligned(length)
 
 
 def message_of(payload: bytes) -> Message:
@@ -179,20 +170,14 @@ def parse(data: bytes) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     position = 0
     while position < len(data):
-        if position + _ATTRIBUTE.size > len(data):
+        if position + nlmsg.ATTRIBUTE.size > len(data):
             raise GenericNetlinkError("an attribute's header is cut off")
-        length, kind = _ATTRIBUTE.unpack_from(data, position)
-        if not _ATTRIBUTE.size <= length <= len(data) - position:
+        length, kind = nlmsg.ATTRIBUTE.unpack_from(data, position)
+        if not nlmsg.ATTRIBUTE.size <= length <= len(data) - position:
             raise GenericNetlinkError(f"an attribute says that it has {length} bytes")
-        found[kind & _TYPE_MASK] = data[position + _ATTRIBUTE.size : position + length]
-        position += _aligned(length)
+        found[kind & nlmsg.TYPE_MASK] = data[position + nlmsg.ATTRIBUTE.size : position + length]
+        position += nlmsg.aligned(length)
     return found
-
-
-def pack(kind: int, value: bytes) -> bytes:
-    """Return an attribute with its padding."""
-    length = _ATTRIBUTE.size + len(value)
-    return _ATTRIBUTE.pack(length, kind) + value + bytes(_aligned(length) - length)
 
 
 def number(value: bytes, size: int) -> int:
@@ -209,7 +194,3 @@ def number(value: bytes, size: int) -> int:
 def text(value: bytes) -> bytes:
     """Return an attribute's value as text, without what follows the first NUL."""
     return value.partition(b"\0")[0]
-
-
-def _aligned(length: int) -> int:
-    return (length + _ALIGNMENT - 1) // _ALIGNMENT * _ALIGNMENT

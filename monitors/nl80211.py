@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from monitors import nlmsg
 from monitors.genetlink import (
     Family,
     GenericNetlinkError,
@@ -23,7 +24,6 @@ from monitors.genetlink import (
     message_of,
     messages,
     number,
-    pack,
     parse,
     text,
 )
@@ -112,7 +112,7 @@ def _is_client(attributes: Mapping[int, bytes]) -> bool:
 def _signal(kernel: socket.socket, family: int, index: int) -> int | None:
     """Return how well a client hears its access point, in dBm."""
     try:
-        stations = dump(kernel, family, _GET_STATION, pack(_IFINDEX, struct.pack("=I", index)))
+        stations = dump(kernel, family, _GET_STATION, nlmsg.attribute(_IFINDEX, struct.pack("=I", index)))
     except OSError as error:
         # The link went in between, or its driver keeps no list of stations.
         if error.errno in (errno.ENODEV, errno.EOPNOTSUPP):

@@ -21,13 +21,17 @@ ATTRIBUTE: Final = struct.Struct("=HH")
 """``struct nlattr``: length, type."""
 
 ERROR: Final = 2  # NLMSG_ERROR
+DONE: Final = 3  # NLMSG_DONE
 
-_DONE: Final = 3  # NLMSG_DONE
+TYPE_MASK: Final = 0x3FFF
+"""The bits of an attribute's type that are it: without ``NLA_F_NESTED`` and ``NLA_F_NET_BYTEORDER``."""
+
+ROOM: Final = 1 << 16
+"""Bytes, more than the kernel puts into one datagram."""
+
 _REQUEST: Final = 0x1  # NLM_F_REQUEST
 _DUMP: Final = 0x300  # NLM_F_DUMP
-_TYPE_MASK: Final = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 _NUMBER: Final = struct.Struct("=i")
-_ROOM: Final = 1 << 16  # bytes; more than the kernel puts into one datagram
 
 Message = tuple[int, int, int]
 """The type of a message or attribute, and where in its datagram the body starts and ends, in bytes."""
@@ -58,9 +62,9 @@ def dump(protocol: int, kind: int, body: bytes) -> Iterator[tuple[bytes, list[Me
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol) as netlink:
         netlink.send(question(kind, body, dump=True))
         while True:
-            datagram = netlink.recv(_ROOM)
+            datagram = netlink.recv(ROOM)
             told = list(messages(datagram))
-            last = told[-1][0] == _DONE
+            last = told[-1][0] == DONE
             yield datagram, told[:-1] if last else told
             if last:
                 return
@@ -75,7 +79,7 @@ def messages(datagram: bytes) -> Iterator[Message]:
     position = 0
     while position < len(datagram):
         length, kind, _, _, _ = HEADER.unpack_from(datagram, position)
-        if kind in (ERROR, _DONE) and (number := refusal(datagram, position + HEADER.size)):
+        if kind in (ERROR, DONE) and (number := refusal(datagram, position + HEADER.size)):
             raise OSError(number, os.strerror(number))
         yield kind, position + HEADER.size, position + length
         position += aligned(length)
@@ -90,7 +94,7 @@ def attributes(datagram: bytes, start: int, end: int) -> Iterator[Message]:
     """Yield the attributes between two places of a datagram."""
     while start + ATTRIBUTE.size <= end:
         length, kind = ATTRIBUTE.unpack_from(datagram, start)
-        yield kind & _TYPE_MASK, start + ATTRIBUTE.size, start + length
+        yield kind & TYPE_MASK, start + ATTRIBUTE.size, start + length
         start += aligned(max(length, ATTRIBUTE.size))
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitors import genetlink
+from monitors import genetlink, nlmsg
 from monitors.genetlink import (
     MESSAGES_MAX,
     Family,
@@ -19,7 +19,6 @@ from monitors.genetlink import (
     message_of,
     messages,
     number,
-    pack,
     parse,
     text,
 )
@@ -50,7 +49,7 @@ def family_message(name: bytes, identity: int, *groups: tuple[bytes, int]) -> by
 
 @pytest.mark.parametrize(("kind", "value", "packed"), ATTRIBUTES)
 def test_an_attribute_is_packed_and_parsed(kind: int, value: bytes, packed: bytes) -> None:
-    assert pack(kind, value) == packed == attribute(kind, value)
+    assert nlmsg.attribute(kind, value) == packed == attribute(kind, value)
     assert parse(packed) == {kind: value}
     assert parse(packed[: 4 + len(value)]) == {kind: value}  # the last one's padding may be missing
 
@@ -61,7 +60,7 @@ def test_flags_are_no_part_of_a_type() -> None:
 
 @given(st.dictionaries(st.integers(0, 0x3FFF), st.binary(max_size=40), max_size=8))
 def test_attributes_come_back_as_they_were(attributes: dict[int, bytes]) -> None:
-    assert parse(b"".join(pack(kind, value) for kind, value in attributes.items())) == attributes
+    assert parse(b"".join(nlmsg.attribute(kind, value) for kind, value in attributes.items())) == attributes
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from monitors import nlmsg
 from monitors.diag import is_available, socket_question, tcp_details, tcp_sockets
 from tests.monitors.fake_surroundings import of_socket
 
-DONE, ROUTE = 3, 24
+ROUTE = 24
 
 
 def message(kind: int, body: bytes) -> bytes:
@@ -40,7 +40,7 @@ def test_attributes_are_found_again(sent: list[tuple[int, bytes]], nested: bool)
     assert [(kind, data[start:end]) for kind, start, end in found] == sent
 
 
-@pytest.mark.parametrize("kind", [nlmsg.ERROR, DONE])
+@pytest.mark.parametrize("kind", [nlmsg.ERROR, nlmsg.DONE])
 def test_a_refusal_is_an_error_with_its_number(kind: int) -> None:
     """A dump can be refused at its end, too."""
     datagram = message(ROUTE, b"....") + message(kind, struct.pack("=i", -errno.EPERM))
