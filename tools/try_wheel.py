@@ -1,6 +1,7 @@
 """Try the installed package: bytes go there and back through a gateway, and what runs apart can be started.
 
     python tools/try_wheel.py
+    python tools/try_wheel.py monitor    # a new monitor, from nothing to a policy; needs pytest, too
 
 The Python that the wheel was installed for runs it; nothing of the checkout is imported. Its files are in the
 folder that HOME names.
@@ -84,8 +85,27 @@ def try_stream() -> None:
     assert back == DATA, f"{len(back)} of {len(DATA)} bytes came back, or others"
 
 
-def main() -> None:
-    """Try everything."""
+def try_monitor() -> None:
+    """Write a monitor, run its tests, check it, and use its fact in a policy."""
+    os.chdir(os.environ["HOME"])
+    migrate("monitors", "new", "weather")
+    subprocess.run(
+        [Path(sys.executable).with_name("pytest"), "-q"], cwd="weather", env=ENVIRONMENT, check=True
+    )
+    migrate("monitors", "check", "weather")
+    folder = Path("config").absolute()
+    (folder / "monitors.d").mkdir(mode=0o755, parents=True)
+    (folder / "migrated.toml").write_text("[monitors.weather]\ninterval = 1.0\n")
+    Path("weather/weather.py").rename(folder / "monitors.d" / "weather.py")
+    ENVIRONMENT["MIGRATE_CONFIG"] = str(folder / "migrated.toml")
+    (fact,) = json.loads(migrate("facts", "weather.load", "--json"))
+    assert fact["measured"], fact
+    Path("my.policy").write_text("when weather.load > 4 score-interface wlan* -20\n")
+    migrate("policy", "check", "my.policy")
+
+
+def try_all() -> None:
+    """Try everything else."""
     for module in (sessionlayer, migrated.custody.custodian, migrated.terminal.holder):
         assert Path(module.__file__ or "").is_relative_to(sys.prefix), f"{module.__file__} is not the wheel's"
     assert callable(sessionlayer.get_session)
@@ -94,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try_monitor() if "monitor" in sys.argv[1:] else try_all()
