@@ -100,7 +100,7 @@ def try_monitor() -> None:
     ENVIRONMENT["MIGRATE_CONFIG"] = str(folder / "migrated.toml")
     (fact,) = json.loads(migrate("facts", "weather.load", "--json"))
     assert fact["measured"], fact
-    Path("my.policy").write_text("when weather.load > 4 score-interface wlan* -20\n")
+    Path("my.policy").write_text("monitor-policy { when weather.load > 4 score-interface wlan* -20 }\n")
     migrate("policy", "check", "my.policy")
 
 
