@@ -13,9 +13,9 @@ from monitors.events import Event, FactMeasured
 from monitors.fib import RoutingTables
 from monitors.route import RouteMonitor
 from monitors.surroundings import Solitude
-from monitors.testing import check_monitor
-from tests.monitors.fake_surroundings import FakeSurroundings, path
+from monitors.testing import FakeSurroundings, check_monitor
 from tests.monitors.kernel import asked, ip, watching
+from tests.monitors.watched import path
 
 FAR = "9.9.9.9"  # no neighbour of anybody
 FAR6 = "2001:db8::9"

@@ -14,10 +14,10 @@ from monitors.events import Event, FactMeasured
 from monitors.surroundings import WatchedConnection
 from monitors.tcp import LIFETIME_S, TcpMonitor
 from monitors.tcp_readers import DiagReader, ProcReader, Reader
-from monitors.testing import check_monitor
-from tests.monitors.fake_surroundings import FakeSurroundings, of_socket
+from monitors.testing import FakeSurroundings, check_monitor
 from tests.monitors.kernel import ip, watching
 from tests.monitors.neighbour import Neighbour, neighbour
+from tests.monitors.watched import of_socket
 
 TICK_US = 10_000
 """What ``/proc/net/tcp`` rounds to."""
@@ -112,7 +112,7 @@ async def retransmission() -> None:
     with connected() as (far, sockets):
         around = FakeSurroundings()
         connections = [of_socket(sock, "eth0") for sock in sockets]
-        around.set(connections)
+        around.set(connections=connections)
         for source in (DiagReader, ProcReader):
             monitor = TcpMonitor(around, open_reader=lambda _, source=source: source())  # type: ignore[misc]
             async with watching(monitor) as watch:
@@ -156,7 +156,7 @@ async def tcp_contract() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
         client.connect(listener.getsockname())
         around = FakeSurroundings()
-        around.set([of_socket(client)])
+        around.set(connections=[of_socket(client)])
         recorder = await check_monitor(lambda: TcpMonitor(around), run_s=0.1)
         assert {event.fact for event in recorder.events if isinstance(event, FactMeasured)} >= {
             "rto",

@@ -10,8 +10,7 @@ from monitors.address import AddressMonitor, AddressTable
 from monitors.events import AddressGone, AddressPresent, LinkGone, NetworkEvent
 from monitors.mailbox import MailboxFullError
 from monitors.messages import Change, Snapshot
-from monitors.testing import Recorder, check_monitor
-from tests.monitors.feeds import FakeFeed
+from monitors.testing import Recorder, ScriptedFeed, check_monitor
 from tests.monitors.samples import address, gone, link
 
 
@@ -116,7 +115,7 @@ def test_who_only_hears_the_reports_knows_the_truth(changes: list[Change]) -> No
 
 def test_a_refused_report_ends_the_run() -> None:
     async def play() -> None:
-        feed = FakeFeed()
+        feed = ScriptedFeed()
         feed.put(address())
         await AddressMonitor(lambda: feed).run(Recorder(refuse=True))
 
@@ -125,11 +124,6 @@ def test_a_refused_report_ends_the_run() -> None:
 
 
 def test_it_keeps_the_contract() -> None:
-    def make() -> AddressMonitor:
-        feed = FakeFeed()
-        for _ in range(2):
-            feed.put(Snapshot(links=(link(),), addresses=(address(),)))
-        return AddressMonitor(lambda: feed)
-
-    recorder = asyncio.run(check_monitor(make, run_s=0.01))
+    feed = ScriptedFeed(Snapshot(links=(link(),), addresses=(address(),)))
+    recorder = asyncio.run(check_monitor(lambda: AddressMonitor(lambda: feed), run_s=0.01))
     assert recorder.events == [address()]

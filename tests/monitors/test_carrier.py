@@ -12,8 +12,7 @@ from monitors.carrier import FLAPS_S, GAIN_DELAY_S, LOSSES_MAX, CarrierMonitor, 
 from monitors.events import Event, FactMeasured, LinkGone, LinkState, OperState
 from monitors.mailbox import MailboxFullError
 from monitors.messages import Change, Snapshot
-from monitors.testing import Recorder, check_monitor
-from tests.monitors.feeds import FakeFeed
+from monitors.testing import Recorder, ScriptedFeed, check_monitor
 from tests.monitors.samples import address, cut, gone, link
 
 OFF = link(up=False, carrier=False, operstate=OperState.DOWN)
@@ -278,7 +277,7 @@ def test_who_hears_the_counts_knows_how_often_each_link_was_lost(
 
 def test_the_monitor_reports_a_gain_by_itself() -> None:
     async def play() -> None:
-        feed, recorder = FakeFeed(), Recorder()
+        feed, recorder = ScriptedFeed(), Recorder()
         task = asyncio.create_task(CarrierMonitor(lambda: feed).run(recorder))
         feed.put(Snapshot(links=(cut(),)))
         feed.put(link())
@@ -287,7 +286,7 @@ def test_the_monitor_reports_a_gain_by_itself() -> None:
         task.cancel()
         await asyncio.wait({task})
         assert feed.open == 0
-        assert feed.deadlines[:2] == [None, None]
+        assert list(feed.deadlines)[:2] == [None, None]
         assert feed.deadlines[2] is not None
 
     asyncio.run(play())
@@ -295,7 +294,7 @@ def test_the_monitor_reports_a_gain_by_itself() -> None:
 
 def test_a_second_run_reports_what_vanished_in_between() -> None:
     async def play() -> None:
-        feed, recorder = FakeFeed(), Recorder()
+        feed, recorder = ScriptedFeed(), Recorder()
         monitor = CarrierMonitor(lambda: feed)
         for snapshot, awaited in ((Snapshot(links=(link(),)), link()), (Snapshot(links=()), GONE)):
             feed.put(snapshot)
@@ -310,7 +309,7 @@ def test_a_second_run_reports_what_vanished_in_between() -> None:
 
 def test_a_refused_report_ends_the_run() -> None:
     async def play() -> None:
-        feed = FakeFeed()
+        feed = ScriptedFeed()
         feed.put(Snapshot(links=(link(),)))
         await CarrierMonitor(lambda: feed).run(Recorder(refuse=True))
 
@@ -319,11 +318,6 @@ def test_a_refused_report_ends_the_run() -> None:
 
 
 def test_it_keeps_the_contract() -> None:
-    def make() -> CarrierMonitor:
-        feed = FakeFeed()
-        for _ in range(2):
-            feed.put(Snapshot(links=(link(),)))
-        return CarrierMonitor(lambda: feed)
-
-    recorder = asyncio.run(check_monitor(make, run_s=0.01))
+    feed = ScriptedFeed(Snapshot(links=(link(),)))
+    recorder = asyncio.run(check_monitor(lambda: CarrierMonitor(lambda: feed), run_s=0.01))
     assert recorder.events == [link(), flaps(0)]

@@ -9,10 +9,9 @@ from monitors.discovery import discover
 from monitors.events import Event, FactMeasured
 from monitors.facts import PEER_SILENCE
 from monitors.heartbeat import HeartbeatMonitor
-from monitors.mailbox import MailboxFullError
 from monitors.surroundings import Solitude
 from monitors.testing import Recorder, check_monitor
-from tests.monitors.neighbours import Neighbours
+from tests.monitors.neighbours import Neighbours, after_a_refusal
 from tests.sessionlayer.aio import fake_clock
 from tests.sessionlayer.aio.fake_clock import run
 
@@ -112,7 +111,7 @@ def test_a_session_that_begins_later_is_told_of_at_once() -> None:
         neighbours.hear("b", "s1")
         await asyncio.sleep(4.2)
         neighbours.sessions["b"] = ("s1", "s2")
-        neighbours.touch()
+        neighbours.set()
         await asyncio.sleep(0.2)
 
     log, _ = played(script)
@@ -126,7 +125,7 @@ def test_a_session_that_ends_is_forgotten() -> None:
         neighbours.hear("b", "s2")
         await asyncio.sleep(1)
         neighbours.sessions.clear()
-        neighbours.touch()
+        neighbours.set()
         await asyncio.sleep(3600)
 
     log, neighbours = played(script)
@@ -141,7 +140,7 @@ def test_many_sessions_of_a_peer_are_seen_together() -> None:
     async def script(neighbours: Neighbours) -> None:
         neighbours.hear("b", *names)
         for _ in range(100):
-            neighbours.touch()
+            neighbours.set()
             await asyncio.sleep(0.001)
         await asyncio.sleep(3500)
 
@@ -167,16 +166,9 @@ def test_its_word_ends_with_it() -> None:
 
 def test_what_was_refused_is_reported_by_the_next_run() -> None:
     async def both() -> Recorder:
-        neighbours, taking = Neighbours(), Recorder()
+        neighbours = Neighbours()
         neighbours.hear("b", "s1")
-        monitor = HeartbeatMonitor(neighbours)
-        with pytest.raises(MailboxFullError):
-            await monitor.run(Recorder(refuse=True))
-        task = asyncio.create_task(monitor.run(taking))
-        await asyncio.sleep(0.1)
-        task.cancel()
-        await asyncio.wait({task})
-        return taking
+        return await after_a_refusal(HeartbeatMonitor(neighbours))
 
     assert len(run(both()).events) == 1
 

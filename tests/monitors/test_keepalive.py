@@ -9,10 +9,9 @@ from monitors.discovery import discover
 from monitors.events import Event, FactMeasured
 from monitors.facts import HEALTHY, KEEPALIVE_AGE
 from monitors.keepalive import KeepaliveMonitor
-from monitors.mailbox import MailboxFullError
 from monitors.surroundings import Solitude
 from monitors.testing import Recorder, check_monitor
-from tests.monitors.neighbours import Neighbours
+from tests.monitors.neighbours import Neighbours, after_a_refusal
 from tests.sessionlayer.aio import fake_clock
 from tests.sessionlayer.aio.fake_clock import run
 
@@ -99,7 +98,7 @@ def test_a_session_of_which_nothing_is_known_any_more_is_told_of() -> None:
         neighbours.say("s1", healthy=False)
         await asyncio.sleep(1)
         del neighbours.said["s1"]
-        neighbours.touch()
+        neighbours.set()
         await asyncio.sleep(3600)
         neighbours.say("s1", healthy=False)
         await asyncio.sleep(0.2)
@@ -137,16 +136,9 @@ def test_a_word_that_grows_old_ends_with_the_monitor() -> None:
 
 def test_what_was_refused_is_reported_by_the_next_run() -> None:
     async def both() -> Recorder:
-        neighbours, taking = Neighbours(), Recorder()
+        neighbours = Neighbours()
         neighbours.say("s1")
-        monitor = KeepaliveMonitor(neighbours)
-        with pytest.raises(MailboxFullError):
-            await monitor.run(Recorder(refuse=True))
-        task = asyncio.create_task(monitor.run(taking))
-        await asyncio.sleep(0.1)
-        task.cancel()
-        await asyncio.wait({task})
-        return taking
+        return await after_a_refusal(KeepaliveMonitor(neighbours))
 
     assert len(run(both()).events) == 2
 

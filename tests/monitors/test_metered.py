@@ -17,9 +17,8 @@ from monitors.networkmanager import metered_links
 from monitors.services import BusError
 from monitors.spec import NotAvailableError, SettingsError
 from monitors.surroundings import Solitude
-from monitors.testing import Recorder, check_monitor
+from monitors.testing import Recorder, ScriptedFeed, check_monitor
 from tests.monitors.buses import FakeNetworkManager, bus_in, running
-from tests.monitors.feeds import FakeFeed
 from tests.monitors.test_kernel import NAMESPACE, ROOT
 
 UNKNOWN, YES, NO, GUESS_YES, GUESS_NO = range(5)
@@ -51,8 +50,8 @@ def brief_manager(restart_s: float = 0.05) -> AsyncGenerator[Mapping[str, bool] 
     return metered_links(restart_s=restart_s)
 
 
-def monitor(settings: MeteredSettings | None = None, feed: FakeFeed | None = None) -> MeteredMonitor:
-    return MeteredMonitor(settings, lambda: feed or FakeFeed(), brief_manager)
+def monitor(settings: MeteredSettings | None = None, feed: ScriptedFeed | None = None) -> MeteredMonitor:
+    return MeteredMonitor(settings, lambda: feed or ScriptedFeed(), brief_manager)
 
 
 def nobody() -> AsyncGenerator[Mapping[str, bool] | None, None]:
@@ -156,7 +155,7 @@ def test_a_bus_that_fails_takes_back_what_it_said() -> None:
 
 def test_the_configuration_counts_while_the_bus_fails() -> None:
     async def story() -> list[Event]:
-        feed, recorder = FakeFeed(), Recorder()
+        feed, recorder = ScriptedFeed(), Recorder()
         async with running(MeteredMonitor(WWAN, lambda: feed, Failing()).run(recorder)):
             feed.put(Snapshot(links=()))
             await recorder.wait_for(lambda event: event == metered("wlan0", None))
@@ -171,7 +170,7 @@ def test_the_configuration_counts_while_the_bus_fails() -> None:
 
 def test_a_full_mailbox_ends_the_run_as_it_is() -> None:
     async def story() -> None:
-        feed = FakeFeed()
+        feed = ScriptedFeed()
         feed.put(Snapshot(links=(link("wwan0"),)))
         await MeteredMonitor(WWAN, lambda: feed, nobody).run(Recorder(refuse=True))
 
@@ -228,7 +227,7 @@ def test_it_hears_what_network_manager_says(address: str) -> None:
 
 def test_network_manager_may_come_and_go(address: str) -> None:
     async def story() -> list[Event]:
-        manager, recorder, feed = FakeNetworkManager(address), Recorder(), FakeFeed()
+        manager, recorder, feed = FakeNetworkManager(address), Recorder(), ScriptedFeed()
         manager.device(1, "wlan0", YES)
         feed.put(Snapshot(links=(link("eth0"),)))
         async with running(monitor(WWAN, feed).run(recorder)):

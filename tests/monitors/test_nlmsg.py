@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from monitors import nlmsg
 from monitors.diag import is_available, socket_question, tcp_details, tcp_sockets
-from tests.monitors.fake_surroundings import of_socket
+from tests.monitors.watched import of_socket
 
 ROUTE = 24
 

@@ -11,8 +11,8 @@ from monitors.discovery import discover
 from monitors.events import Event, FactMeasured
 from monitors.mailbox import MailboxFullError
 from monitors.route import REST, SETTLE_S, Look, RouteMonitor, RouteTable
-from monitors.testing import Recorder, check_monitor
-from tests.monitors.fake_surroundings import FakeSurroundings, path
+from monitors.testing import FakeSurroundings, Recorder, check_monitor
+from tests.monitors.watched import path
 
 ETH0, WAN0 = (2, "eth0"), (3, "wan0")
 PEER = "192.0.2.1"

@@ -28,8 +28,8 @@ from monitors.tcp import (
     migrate_monitors,
 )
 from monitors.tcp_readers import DiagReader, ProcReader, Reading, count_timeouts, open_reader
-from monitors.testing import Recorder, check_monitor
-from tests.monitors.fake_surroundings import FakeSurroundings, connection
+from monitors.testing import FakeSurroundings, Recorder, check_monitor
+from tests.monitors.watched import connection
 
 CALM = TcpDetails(
     retransmits=0,
@@ -219,7 +219,7 @@ class Pace:
         self.now = 0.0
         self.timeouts: int | None = 0
         self.around = FakeSurroundings()
-        self.around.set([connection(inode) for inode in range(1, connections + 1)])
+        self.around.set(connections=[connection(inode) for inode in range(1, connections + 1)])
         self.reader = FakeReader({1: CALM})
         self.times: list[float] = []
         self._end = seconds
@@ -316,7 +316,7 @@ def test_a_new_connection_is_read_soon_and_nothing_without_connections() -> None
     async def scene() -> None:
         pace = Pace(5.0)
         inodes = range(7, FEW + 9)
-        await pace.play((2.0, lambda: pace.around.set([connection(inode) for inode in inodes])))
+        await pace.play((2.0, lambda: pace.around.set(connections=[connection(inode) for inode in inodes])))
         assert pace.times == [0.0, 2.0]
         assert pace.reader.watched[1:] == [list(inodes)]
 
@@ -325,7 +325,7 @@ def test_a_new_connection_is_read_soon_and_nothing_without_connections() -> None
         for _ in range(5):
             await asyncio.sleep(0)
         assert reader.reads == 0
-        around.set([connection()])
+        around.set(connections=[connection()])
         for _ in range(5):
             await asyncio.sleep(0)
         assert reader.reads == 1
@@ -359,7 +359,7 @@ def test_many_connections_keep_nobody_waiting() -> None:
                 await asyncio.sleep(0)
 
         around = FakeSurroundings()
-        around.set(connections)
+        around.set(connections=connections)
         ticks = iter(range(1_000_000))
         monitor = TcpMonitor(around, open_reader=lambda _: Reader({}), clock=lambda: next(ticks) / 1000)
         tasks = {asyncio.create_task(monitor.run(report)), asyncio.create_task(empty())}
@@ -374,7 +374,7 @@ def test_many_connections_keep_nobody_waiting() -> None:
 
 def test_it_keeps_the_contract() -> None:
     around = FakeSurroundings()
-    around.set([connection()])
+    around.set(connections=[connection()])
     reader = FakeReader({1: CALM})
     recorder = asyncio.run(
         check_monitor(lambda: TcpMonitor(around, open_reader=lambda _: reader), run_s=0.01)

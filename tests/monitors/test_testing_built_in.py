@@ -34,7 +34,6 @@ from monitors.tcp import CALM_S, TcpMonitor
 from monitors.testing import FakeClock, FakeSurroundings, ScriptedFeed, check_monitor
 from monitors.usage import Counted, Reading
 from monitors.wifi import WifiMonitor
-from tests.monitors.fake_surroundings import connection, path
 from tests.monitors.samples import address, cut, gone, link
 from tests.monitors.sysfs import BATTERY, supply
 from tests.monitors.test_metered import nobody
@@ -43,6 +42,7 @@ from tests.monitors.test_sleep import silence
 from tests.monitors.test_tcp import CALM, FakeReader
 from tests.monitors.test_wifi import FakeRadio
 from tests.monitors.test_wifi import link as wireless
+from tests.monitors.watched import connection, path
 
 OVERRUN = OSError(errno.ENOBUFS, "no buffer space available")
 

@@ -11,8 +11,8 @@ import pytest
 from monitors.messages import Snapshot
 from monitors.surroundings import KeepAlive, Surroundings
 from monitors.testing import FakeClock, FakeSurroundings, ScriptedFeed, settle
-from tests.monitors.fake_surroundings import connection, path
 from tests.monitors.samples import cut, link
+from tests.monitors.watched import connection, path
 
 OVERRUN = OSError(errno.ENOBUFS, "no buffer space available")
 

@@ -1,37 +1,11 @@
-"""Surroundings that a test changes by hand."""
+"""Connections and paths as the daemon would show them."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
-from collections.abc import Iterable
 
-from monitors.surroundings import Solitude, WatchedConnection, WatchedPath
-
-
-class FakeSurroundings(Solitude):
-    """Connections and paths are those that they were set to last."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._connections: tuple[WatchedConnection, ...] = ()
-        self._paths: tuple[WatchedPath, ...] = ()
-        self._changed = asyncio.Event()
-
-    def connections(self) -> tuple[WatchedConnection, ...]:
-        return self._connections
-
-    def paths(self) -> tuple[WatchedPath, ...]:
-        return self._paths
-
-    async def changed(self) -> None:
-        await self._changed.wait()
-
-    def set(self, connections: Iterable[WatchedConnection] = (), paths: Iterable[WatchedPath] = ()) -> None:
-        self._connections, self._paths = tuple(connections), tuple(paths)
-        self._changed.set()
-        self._changed = asyncio.Event()
+from monitors.surroundings import WatchedConnection, WatchedPath
 
 
 def connection(inode: int = 1, session: str = "ssh", **places: str | int) -> WatchedConnection:
