@@ -140,7 +140,7 @@ async def routes() -> None:
         ip("link del eth0", "link add eth0 type veth peer name eth0-far")
         await watch.recorder.wait_for(partial(leads_out, value=False), start=start)
         await watch.recorder.wait_for(partial(reached, value=False), start=start)
-        await watch.after(partial(around.set), partial(reached, value=None))
+        await watch.after(partial(around.set, paths=()), partial(reached, value=None))
 
 
 async def burst() -> None:
