@@ -133,7 +133,8 @@ class FactStore:
     def __init__(self) -> None:
         self._values: dict[str, dict[Key, Measurement]] = {}
         self._expiries: Agenda[tuple[str, Key]] = Agenda()
-        self._owned: dict[Owner, set[tuple[str, Key]]] = {}
+        # Each subject is a tuple that all of its facts share: there may be a hundred thousand with ten facts each.
+        self._owned: dict[Owner, dict[Key, Key]] = {}
 
     def get(self, fact: str, key: Key) -> FactValue | None:
         """Return the value of a fact at a subject, ``None`` if it is not known."""
@@ -168,8 +169,10 @@ class FactStore:
         if value is None or (isinstance(value, float) and isnan(value)):
             return self._drop(fact, key)
         measurement = Measurement(value, at, lifetime_s)
-        if before is None and not self._has_room(fact, key):
-            return False
+        if before is None:
+            if not self._has_room(fact):
+                return False
+            key = self._own(key)
         self._values[fact][key] = measurement
         self._expiries.set((fact, key), measurement.until)
         return before is None or before.value != value or type(before.value) is not type(value)
@@ -178,22 +181,25 @@ class FactStore:
         values = self._values.get(fact)
         return None if values is None else values.get(key)
 
-    def _has_room(self, fact: str, key: Key) -> bool:
+    def _has_room(self, fact: str) -> bool:
         """Make room for a value that was not known, unless there are too many."""
         values = self._values.get(fact)
         if values is None:
             if len(self._values) >= MAX_FACTS:
                 return False
             values = self._values[fact] = {}
-        if len(values) >= MAX_SUBJECTS:
-            return False
+        return len(values) < MAX_SUBJECTS
+
+    def _own(self, key: Key) -> Key:
+        """Note with whom facts about a subject are forgotten, and return the tuple that they share."""
         for owner in owners(key):
-            self._owned.setdefault(owner, set()).add((fact, key))
-        return True
+            key = self._owned.setdefault(owner, {}).setdefault(key, key)
+        return key
 
     def owned(self, owner: Owner) -> tuple[tuple[str, Key], ...]:
         """Return what is known about a link, a peer or a session."""
-        return tuple(self._owned.get(owner, ()))
+        keys = self._owned.get(owner, {})
+        return tuple((fact, key) for fact, values in self._values.items() for key in keys if key in values)
 
     def forget(self, owner: Owner) -> tuple[tuple[str, Key], ...]:
         """Forget all facts about a link, a peer or a session, and return which they were."""
@@ -220,9 +226,13 @@ class FactStore:
         if not values:
             del self._values[fact]
         self._expiries.set((fact, key), None)
-        for owner in owners(key):
-            owned = self._owned[owner]
-            owned.discard((fact, key))
-            if not owned:
-                del self._owned[owner]
+        if not any(key in others for others in self._values.values()):
+            self._disown(key)
         return True
+
+    def _disown(self, key: Key) -> None:
+        """Forget a subject about which nothing is known any more."""
+        for owner in owners(key):
+            del self._owned[owner][key]
+            if not self._owned[owner]:
+                del self._owned[owner]

@@ -29,7 +29,7 @@ class _Clock:
     def __init__(self) -> None:
         self.start: float | None = None
         self.stop: float | None = None
-        self.on: set[int] = set()
+        self.on: frozenset[int] = frozenset()  # mostly none, of very many clocks
 
 
 class Triggers:
@@ -212,7 +212,7 @@ class Triggers:
         was = {(t.start_hold_s, t.stop_hold_s): t.number in before.on for t in old.triggers}
         for trigger in pair.triggers:
             if was.get((trigger.start_hold_s, trigger.stop_hold_s), bool(before.on)):
-                clock.on.add(trigger.number)
+                clock.on |= {trigger.number}
                 self.board.turn(trigger.number, key, on=True)
 
 
