@@ -200,11 +200,9 @@ class _Peer:
         """Take in that the peer answered a probe that was sent then."""
         self.asked_at = None
         for path in self.paths:
-            for number, probe in tuple(path.open.items()):
+            for probe in path.open.values():
                 if sent_at - PROOF_S <= probe.sent_at <= sent_at:
                     probe.proven = True
-                elif probe.sent_at < sent_at and not probe.proven:
-                    del path.open[number]  # the peer was silent then
 
 
 class Prober:

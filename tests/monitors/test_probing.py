@@ -156,6 +156,16 @@ def test_a_silent_daemon_is_probed_without_hurry_and_its_facts_run_out() -> None
     assert max(at for at, _ in world.values("loss", "eth0")) < 25
 
 
+def test_where_all_links_were_dead_the_first_that_works_is_known_soon() -> None:
+    def net(p: WatchedPath, now: float) -> float | None:
+        return 0.01 if now < 20 or (now >= 60 and p.interface == "ppp0") else None
+
+    world = World(*BOTH)
+    world.run(net, 80)
+    assert world.when("loss", "eth0", lambda v: v >= LEAVE) < 60 + 1 + 2
+    assert world.worst("ppp0", since=65) == 0
+
+
 def test_of_a_path_that_never_answered_nothing_is_said() -> None:
     world = World(*BOTH)
     world.run(dead("ppp0", 0), 60)
@@ -171,6 +181,8 @@ def test_a_queue_that_fills_delays_and_loses_nothing() -> None:
     world = World(*BOTH)
     world.run(bloated, 60)
     assert world.worst("eth0") < LEAVE
+    late = world.when("loss", "eth0", lambda v: v >= 50)
+    assert world.when("loss", "eth0", lambda v: v <= 10, since=late) - late < 1.0, "late answers count"
     assert world.worst("eth0", since=25) == 0
     assert world.when("rtt", "eth0", lambda v: v > 0.8) < 27
 

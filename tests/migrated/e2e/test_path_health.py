@@ -32,6 +32,7 @@ PROOF_S = 5.0
 SETTLE_S = 2.0
 MOVES_OF_A_FLAP = 2
 RESUMED_S = 1.0
+A_MINUTE_S = 60.0
 UNTOUCHED = ("moved", "suspended", "resumed", "refused", "ended")
 
 Scenario = Callable[[Arena], None]
@@ -94,13 +95,21 @@ def proven_again(arena: Arena) -> None:
 
 def random_loss(arena: Arena) -> None:
     """Some loss moves nothing."""
-    idle, busy = Crowd(arena, 3, HARDLY_ANYTHING), Crowd(arena, 2, 100_000)
+    lose_some(arena, 0.01, A_MINUTE_S)
+
+
+def heavy_loss(arena: Arena) -> None:
+    """Nor does more of it."""
+    lose_some(arena, 0.05, 20)
+
+
+def lose_some(arena: Arena, share: float, seconds: float) -> None:
+    idle, busy = Crowd(arena, 3, HARDLY_ANYTHING), Crowd(arena, 2, 50_000)
     await_proven(arena)
     mark = arena.here.mark()
-    for share in (0.01, 0.05):
-        for link in arena.links:
-            link.lose(share)
-        time.sleep(10)
+    for link in arena.links:
+        link.lose(share)
+    time.sleep(seconds)
     assert nothing_happened(idle, mark)
     assert nothing_happened(busy, mark)
     for link in arena.links:
@@ -114,7 +123,7 @@ def cable_flaps(arena: Arena) -> None:
     crowd = Crowd(arena, 3, 50_000)
     await_proven(arena)
     mark = arena.here.mark()
-    flap(arena.link(PREFERRED), up_s=0.25, down_s=0.25, for_s=15)
+    flap(arena.link(PREFERRED), up_s=0.25, down_s=0.25, for_s=A_MINUTE_S)
     time.sleep(2 * SETTLE_S)
     assert set(crowd.happened(mark, "moved").values()) == {1}, "it is back only after a minute without a loss"
     assert set(crowd.happened(mark, "suspended", "ended").values()) == {0}
@@ -126,7 +135,7 @@ def dead_flaps(arena: Arena) -> None:
     crowd = Crowd(arena, 3, 50_000)
     await_proven(arena)
     mark = arena.here.mark()
-    flap(arena.link(PREFERRED), up_s=0.25, down_s=0.25, for_s=15, dead=True)
+    flap(arena.link(PREFERRED), up_s=0.25, down_s=0.25, for_s=A_MINUTE_S, dead=True)
     time.sleep(2 * SETTLE_S)
     assert max(crowd.happened(mark, "moved").values()) <= MOVES_OF_A_FLAP
     assert set(crowd.happened(mark, "suspended", "ended").values()) == {0}
@@ -151,7 +160,7 @@ def outage(arena: Arena) -> None:
     for link in arena.links:
         link.cut()
     crowd.await_all("suspended", mark)
-    time.sleep(60)
+    time.sleep(A_MINUTE_S)
     mark = arena.here.mark()
     begun = time.monotonic()
     arena.link(OTHER).plug()
@@ -180,7 +189,7 @@ def dead_daemon(arena: Arena) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "scenarios",
-    [(outage, dead_daemon, slow_flaps), (proven_again, random_loss), (cable_flaps, dead_flaps)],
+    [(outage, dead_daemon, slow_flaps, heavy_loss), (cable_flaps, random_loss, proven_again, dead_flaps)],
     ids=lambda scenarios: "-".join(scenario.__name__ for scenario in scenarios),
 )
 def test_links_that_cannot_be_relied_on(tmp_path: Path, scenarios: tuple[Scenario, ...]) -> None:
