@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import importlib
 import re
 import shlex
@@ -11,14 +10,12 @@ import tomllib
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click import Command, Context, Group
 
 from monitors.discovery import discover
 from monitors.spec import ENTRY_POINT_GROUP
-from monitors.testing import check_monitor
 from tests.unit_file import UNIT, capabilities, settings
 
 ROOT = Path(__file__).parent.parent
@@ -141,12 +138,3 @@ def test_the_unit_starts_the_daemon_where_the_readme_installs_it() -> None:
     assert f"{folder}\n" in README
     assert str(UNIT.relative_to(ROOT)) in README
     assert name in PROJECT["scripts"]
-
-
-def test_the_monitor_in_contributing_keeps_the_contract(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
-    names: dict[str, Any] = {"__name__": "tether"}
-    exec(compile(example, "CONTRIBUTING.md", "exec"), names)
-    names["TetherMonitor"].flag = tmp_path / "tethered"
-    recorder = asyncio.run(check_monitor(names["TetherMonitor"], run_s=0.05))
-    assert {type(event).__name__ for event in recorder.events} == {"LinkState"}

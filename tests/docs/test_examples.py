@@ -22,11 +22,12 @@ OF_THE_PROJECT = ("examples/", "policylang/")
 MY_POLICY = "my.policy"
 MY_TIMELINES = "my.timeline.toml"
 
-# Documents with tests of their own: what the formatter is given, and the manual of timelines.
+# Documents with tests of their own: what the formatter is given, timelines, and how to write a monitor.
 TESTED_ELSEWHERE = {
     ("docs/formatting.md", "text"),
     ("docs/timelines.md", "migrate"),
     ("docs/timelines.md", "toml"),
+    ("docs/writing-monitors.md", "sh"),
 }
 
 SECTIONS = [section for document in DOCUMENTS for section in sections(document)]

@@ -23,20 +23,22 @@ from monitors.surroundings import Solitude
 from monitors.tap import RECENT_LIMIT
 from monitors.testing import check_monitor
 
-TEXT = (Path(__file__).parents[2] / "docs" / "monitors.md").read_text()
-PROGRAMS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "monitors.md").read_text()
+WRITING = (DOCS / "writing-monitors.md").read_text()
+PROGRAMS = re.findall(r"```python\n(.*?)```", WRITING, re.DOTALL)
 
 
 def plugin() -> ModuleType:
     (source,) = (program for program in PROGRAMS if "class ModemMonitor" in program)
     module = ModuleType("modem_monitor")
-    exec(compile(source, "docs/monitors.md", "exec"), module.__dict__)
+    exec(compile(source, "docs/writing-monitors.md", "exec"), module.__dict__)
     return module
 
 
 def test_the_plugin_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "modem_monitor", plugin())
-    (line,) = re.findall(r'^(modem) = "(.*)"$', TEXT, re.MULTILINE)
+    (line,) = re.findall(r'^(modem) = "(.*)"$', WRITING, re.MULTILINE)
     found = discover(points=[EntryPoint(name=line[0], value=line[1], group=ENTRY_POINT_GROUP)])
     assert [monitor.name for monitor in found.monitors] == ["modem"]
 
@@ -55,12 +57,12 @@ def test_the_settings_are_read() -> None:
     (source,) = (program for program in PROGRAMS if "class Settings" in program)
     module = ModuleType("modem_settings")
     module.__dict__["ModemMonitor"] = lambda settings: settings
-    exec(compile(source, "docs/monitors.md", "exec", dont_inherit=True), module.__dict__)
+    exec(compile(source, "docs/writing-monitors.md", "exec", dont_inherit=True), module.__dict__)
     (settings,) = module.migrate_monitors(Solitude({"modem": {"every_s": 5}}))
     assert settings.every_s == 5.0
     with pytest.raises(SettingsError) as caught:
         module.migrate_monitors(Solitude({"modem": {"every": 5}}))
-    assert " ".join(f"its settings are wrong: {caught.value}".split()) in " ".join(TEXT.split())
+    assert " ".join(f"its settings are wrong: {caught.value}".split()) in " ".join(WRITING.split())
 
 
 def test_the_limits_of_plugins_are_current() -> None:
