@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import Final, assert_never
+from typing import assert_never
 
 from migrated.applications.asking import Asking
-from migrated.applications.attachments import Attachment, Attachments, Phase
+from migrated.applications.attachments import Attachments
 from migrated.applications.client import Client
 from migrated.applications.demands import Demands
 from migrated.applications.dependents import Dependents
 from migrated.applications.exports import Exports
 from migrated.applications.farewells import Farewells
+from migrated.applications.handlers import Handlers
 from migrated.applications.holding import Holding
 from migrated.applications.invoking import Invoker
 from migrated.applications.keep_alives import KeepAlives
@@ -52,18 +53,8 @@ from sessionlayer.application.messages import (
     Request,
     Resume,
     ReturnContinuation,
-    Suspend,
 )
 from sessionlayer.continuations.values import Continuation
-
-ANSWER_S: Final = 10.0
-"""Seconds that a handler has for its answer. Its session waits with its connection however long it takes."""
-
-REASON_MAX: Final = 500
-"""Characters of a failure that people are told; of a longer one the beginning."""
-
-REASONS_MAX: Final = 8
-"""Reasons why a session is suspended: the first ones, and the newest."""
 
 
 class Applications:
@@ -99,7 +90,8 @@ class Applications:
         self._exports = Exports(core)
         self._asking = Asking(core, want, expected, self._exports)
         self._attachments = Attachments()
-        self._demands = Demands(core, self._attachments, self._demand)
+        self._handlers = Handlers(core, self._attachments)
+        self._demands = Demands(core, self._attachments, self._handlers.demand)
         self._dependents = Dependents(core)
         self._takers = Takers(store.vectors)
         self._custody = Custody(path.with_name(CUSTODY), self._not_safe)
@@ -138,7 +130,7 @@ class Applications:
 
     def check(self) -> None:
         """Do what is due; call it now and then."""
-        self._check_unanswered()
+        self._handlers.check()
         self._demands.check()
         self._custody.check()
         self._invoker.check()
@@ -146,15 +138,6 @@ class Applications:
         self._lifetimes.check()
         self._streams.check()
         self.keep_alives.check()
-
-    def _check_unanswered(self) -> None:
-        """Note which handlers take too long; their sessions stay suspended with their program."""
-        now = self._core.now()
-        for session_id, attachment in self._attachments:
-            if attachment.phase is Phase.ASKED and attachment.answer_by <= now:
-                session = self._core.sessions.of_id(session_id)
-                if session is not None:
-                    self._amiss(session, attachment, f"its handler does not answer for {ANSWER_S:g} s")
 
     def _not_safe(self, reason: str) -> None:
         self._core.journal.tell("custody", level=logging.WARNING, reason=reason)
@@ -198,7 +181,7 @@ class Applications:
         self._dependents.suspend(session)
         attachment = self._attachments.of(session.session_id)
         if attachment is not None and attachment.listens:
-            self._tell_suspended(session, attachment)
+            self._handlers.tell_suspended(session, attachment)
 
     def live(self, session: ManagedSession) -> None:
         """Give the session to a program, or tell the one that has waited that its session goes on."""
@@ -272,9 +255,9 @@ class Applications:
             case RegisterHandler():
                 self._register(client, request)
             case KeepRunning():
-                self._keeps_running(client, request)
+                self._handlers.keeps_running(client, request)
             case HandlerFailed():
-                self._handler_failed(client, request)
+                self._handlers.failed(client, request)
             case KeepAlive():
                 session = own_session(self._core, client.who, request.session)
                 self.reported(session, healthy=request.healthy, reason=request.reason)
@@ -304,7 +287,7 @@ class Applications:
         attachment = self._attachments.register(session.session_id, client, lazy=request.lazy)
         client.tell(Granted(number=request.number))
         if session.condition is Condition.SUSPENDED:
-            self._tell_suspended(session, attachment)
+            self._handlers.tell_suspended(session, attachment)
 
     def _register_again(self, client: Client, request: RegisterHandler, holding: Holding) -> None:
         """Know the program of a session again that it has given up; the daemon was started anew meanwhile.
@@ -329,14 +312,6 @@ class Applications:
             if session is not None and session.frozen and session.departing is None and concerned(holding):
                 self._core.engine.session_suspended(session.name, self._core.now())
 
-    def _keeps_running(self, client: Client, request: KeepRunning) -> None:
-        _, attachment = self._answering(client, request.session)
-        attachment.phase = Phase.KEEPING
-
-    def _handler_failed(self, client: Client, request: HandlerFailed) -> None:
-        session, attachment = self._answering(client, request.session)
-        self._amiss(session, attachment, f"its handler has failed: {request.reason[:REASON_MAX]}")
-
     def _freeze(self, client: Client, request: Freeze) -> None:
         session = own_session(self._core, client.who, request.session)
         if session.condition is not Condition.SUSPENDED:
@@ -344,7 +319,7 @@ class Applications:
         attachment = self._attachments.of(session.session_id)
         if attachment is None or not attachment.listens:
             raise RefusedError("no-handler", "no program with a handler for the session is running")
-        self._demand(session, attachment)
+        self._handlers.demand(session, attachment)
         client.tell(Granted(number=request.number))
 
     def _close_session(self, client: Client, request: CloseSession) -> None:
@@ -364,59 +339,4 @@ class Applications:
         self._invoker.gone(client)
         self._farewells.gone(client)
         self._streams.gone(client)
-        for session_id, attachment in self._attachments.of_client(client):
-            attachment.client = None
-            session = self._core.sessions.of_id(session_id)
-            if attachment.phase is Phase.ASKED and session is not None:
-                self._amiss(session, attachment, "its program went away without an answer")
-
-    # Both.
-
-    def _tell_suspended(self, session: ManagedSession, attachment: Attachment) -> None:
-        """Ask for a continuation now, unless program or policy says `lazy`; `ignore` keeps back mere news."""
-        eager = not attachment.lazy and self._core.engine.eager(session.name)
-        if eager or self._core.engine.notifies(session.name):
-            self._ask(session, attachment, required=eager)
-        else:
-            attachment.phase = Phase.UNHEARD
-
-    def _demand(self, session: ManagedSession, attachment: Attachment) -> None:
-        self._ask(session, attachment, required=True)
-
-    def _ask(self, session: ManagedSession, attachment: Attachment, *, required: bool) -> None:
-        assert attachment.client is not None
-        attachment.phase = Phase.ASKED if required else Phase.SPARED
-        attachment.answer_by = self._core.now() + ANSWER_S
-        attachment.client.tell(
-            Suspend(
-                session=session.session_id,
-                because=session.because,
-                deadline_s=ANSWER_S,
-                required=required,
-            )
-        )
-
-    def _answering(self, client: Client, session_id: bytes) -> tuple[ManagedSession, Attachment]:
-        session = own_session(self._core, client.who, session_id)
-        attachment = self._attachments.of(session_id)
-        if attachment is None or attachment.client is not client:
-            raise RefusedError("no-handler", "another program has the handler of this session")
-        if not attachment.told:
-            raise RefusedError("not-suspended", "the session is not suspended any more")
-        return session, attachment
-
-    def _amiss(self, session: ManagedSession, attachment: Attachment, reason: str) -> None:
-        """Tell people what is wrong with a program; the session stays suspended, with its connection."""
-        attachment.phase = Phase.AMISS
-        if reason in session.because:
-            return
-        if session.condition is Condition.SUSPENDED:
-            self._core.turn(session, session.condition, (*session.because[: REASONS_MAX - 1], reason))
-        self._core.journal.tell(
-            "handler-amiss",
-            level=logging.WARNING,
-            owner=session.uid,
-            session=session.short,
-            program=session.program,
-            reason=reason,
-        )
+        self._handlers.gone(client)

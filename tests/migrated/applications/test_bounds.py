@@ -11,9 +11,9 @@ import pytest
 
 from migrated.applications.attachments import Attachments, Phase
 from migrated.applications.client import Client
+from migrated.applications.handlers import REASON_MAX, REASONS_MAX, Handlers
 from migrated.applications.holding import Holding
 from migrated.applications.refusal import RefusedError
-from migrated.applications.service import REASON_MAX, REASONS_MAX, Applications
 from migrated.applications.takers import Takers
 from migrated.continuations.vectors import StoredVectors
 from migrated.control.permission import OVERFLOW_UID, Credentials
@@ -42,8 +42,7 @@ def test_a_handler_that_fails_again_and_again_is_told_of_in_bounds() -> None:
         because=("no link",),
     )
     told: list[str] = []
-    service = Applications.__new__(Applications)
-    service._core = cast(
+    core = cast(
         "Any",
         SimpleNamespace(
             sessions=SimpleNamespace(of_id=lambda _: session),
@@ -51,13 +50,13 @@ def test_a_handler_that_fails_again_and_again_is_told_of_in_bounds() -> None:
             turn=turn,
         ),
     )
-    service._attachments = Attachments()
-    client = client_of(1000)
-    service._attachments.register(SESSION, client, lazy=False).phase = Phase.ASKED
+    attachments, client = Attachments(), client_of(1000)
+    attachments.register(SESSION, client, lazy=False).phase = Phase.ASKED
+    handlers = Handlers(core, attachments)
     for number in range(3 * REASONS_MAX):
         for _ in range(2):
             failure = HandlerFailed(session=SESSION, reason=f"{number}" + "x" * 60_000)
-            service._handler_failed(client, failure)
+            handlers.failed(client, failure)
     assert len(told) == 3 * REASONS_MAX  # each failure once
     assert len(session.because) == REASONS_MAX
     assert session.because[0] == "no link"
