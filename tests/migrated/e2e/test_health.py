@@ -168,5 +168,5 @@ def _wait(arena: Arena, sessions: tuple[str, ...], *, silent: bool) -> None:
 def _silent(arena: Arena, session: str) -> bool:
     report = arena.here.ask(Explain(session=session))
     assert isinstance(report, ExplanationReport)
-    (row,) = [row for row in report.read().conditions if row.text.startswith("peer-silence")]
+    (row,) = [row for row in report.read().conditions if row.text.startswith("peer-silence >=")]
     return row.holds
