@@ -133,7 +133,7 @@ class FactStore:
     def __init__(self) -> None:
         self._values: dict[str, dict[Key, Measurement]] = {}
         self._expiries: Agenda[tuple[str, Key]] = Agenda()
-        # Each subject is a tuple that all of its facts share: there may be a hundred thousand with ten facts each.
+        # All facts of a subject share its tuple: a hundred thousand subjects may have ten facts each.
         self._owned: dict[Owner, dict[Key, Key]] = {}
 
     def get(self, fact: str, key: Key) -> FactValue | None:

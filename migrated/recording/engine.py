@@ -59,6 +59,7 @@ class RecordedEngine(Engine):
         self._policies, self._recorder = policies, recorder
         self._deciding = False
         recorder.policy(policies.generation, policies.sources)
+        recorder.know(self.measured)
 
     def handle(self, event: Event, now: float) -> tuple[Decision, ...]:
         """Do as `Engine.handle`."""

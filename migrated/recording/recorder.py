@@ -34,7 +34,7 @@ from migrated.recording.entries import (
 )
 from migrated.recording.files import LogFiles
 from migrated.recording.known import Known
-from monitors.events import Event
+from monitors.events import Event, FactMeasured
 from policylang.loader import PolicySource
 
 FLUSH_S: Final = 1.0
@@ -75,12 +75,21 @@ class Recorder:
         self._file_size, self._clock, self._trouble = limits.file_size, clock, trouble
         self._program = version("migrate-sessions")
         self._known = Known()
+        self._measured: Callable[[], Iterable[FactMeasured]] = tuple
         self._waiting: list[Entry | _Given] = []
-        self._much = asyncio.Event()
+        self._any, self._much = asyncio.Event(), asyncio.Event()
         self._beginning = self._snapshot("started", clock())
         self._begun = self._lost = self._failing = False
         self._next_try = 0.0
         self._writing = Lock()
+
+    def know(self, measured: Callable[[], Iterable[FactMeasured]]) -> None:
+        """Begin each further file with these facts, too.
+
+        Args:
+            measured: returns all that is known, each with when it was measured; see `Engine.measured`.
+        """
+        self._measured = measured
 
     # What has happened; the times are those of the engine's clock, in seconds.
 
@@ -135,8 +144,9 @@ class Recorder:
     # The way to the disk.
 
     async def run(self) -> None:
-        """Write until cancelled."""
+        """Write until cancelled; nothing is done while nothing happens."""
         while True:
+            await self._any.wait()
             try:
                 async with asyncio.timeout(FLUSH_S):
                     await self._much.wait()
@@ -161,6 +171,7 @@ class Recorder:
             self._lose()
             return
         self._waiting.append(entry)
+        self._any.set()
         if len(self._waiting) >= FLUSH_ENTRIES:
             self._much.set()
 
@@ -168,6 +179,7 @@ class Recorder:
         """Drop what waits. As lines are missing then, another file is to tell how things are."""
         self._lost = True
         self._waiting.clear()
+        self._any.set()
 
     async def _flush(self) -> None:
         """Hand over what waits, with the snapshot that another file begins with if it is time for one."""
@@ -178,6 +190,7 @@ class Recorder:
         before, after = self._snapshots(now)
         batch, self._waiting = self._waiting, []
         self._lost = False
+        self._any.clear()
         try:
             await asyncio.to_thread(self._write, before, batch, after)
         except OSError as error:
@@ -194,7 +207,9 @@ class Recorder:
         return (), self._snapshot("rotated", now) if self._files.size >= self._file_size else ()
 
     def _snapshot(self, cause: Literal["started", "rotated"], now: float) -> tuple[Entry, ...]:
-        return self._known.snapshot(cause, program=self._program, wall=time.time(), clock=now)
+        return self._known.snapshot(
+            cause, program=self._program, wall=time.time(), clock=now, measured=self._measured()
+        )
 
     def _write(
         self, before: Sequence[Entry], batch: Sequence[Entry | _Given], after: Sequence[Entry]

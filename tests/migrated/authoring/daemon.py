@@ -76,7 +76,10 @@ class LoggingDaemon:
     def rotate(self) -> int:
         """Begin another file, and return where it begins."""
         begin = len(self.entries)
-        self.entries += self._known.snapshot("rotated", program="1", wall=self._wall, clock=self._clock)
+        measured = self.simulation.engine.measured()
+        self.entries += self._known.snapshot(
+            "rotated", program="1", wall=self._wall, clock=self._clock, measured=measured
+        )
         return begin
 
     @property

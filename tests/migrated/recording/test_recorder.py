@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from migrated.recording.entries import (
     SnapshotEnded,
     decode_line,
 )
+from migrated.recording.files import LogFiles
 from migrated.recording.recorder import Recorder
 from monitors.events import AddressPresent, FactMeasured, LinkState, OperState
 from policylang.loader import PolicyFile, standard_facts
@@ -197,28 +198,27 @@ def test_numbers_go_on_after_a_restart(tmp_path: Path) -> None:
 
 def test_facts_of_a_snapshot_were_measured_when_they_were(tmp_path: Path) -> None:
     async def play(log: Log) -> None:
-        log.recorder.event(link("eth0", 2), 0.0)
+        engine = RecordedEngine(in_force(log.folder), log.recorder)
+        engine.handle(link("eth0", 2), 0.0)
         for name, lifetime_s in (("short", 5.0), ("long", 60.0), ("ever", None)):
-            log.recorder.event(
-                FactMeasured(fact=name, value=1.0, interface="eth0", lifetime_s=lifetime_s), 0.0
-            )
-        log.recorder.event(FactMeasured(fact="gone", value=1.0), 0.0)
-        log.recorder.event(FactMeasured(fact="gone", value=None), 0.0)
+            engine.handle(FactMeasured(fact=name, value=1.0, interface="eth0", lifetime_s=lifetime_s), 0.0)
+        engine.handle(FactMeasured(fact="gone", value=1.0), 0.0)
+        engine.handle(FactMeasured(fact="gone", value=None), 0.0)
         for value, at in ((1.0, 1.0), (2.0, 3.0), (3.0, 2.0)):
-            log.recorder.event(FactMeasured(fact="late", value=value, measured_at=at), 4.0)
-        log.recorder.event(FactMeasured(fact="over", value=1.0, measured_at=1.0), 4.0)
-        log.recorder.event(FactMeasured(fact="over", value=2.0, lifetime_s=1.0, measured_at=2.0), 4.0)
-        log.recorder.event(FactMeasured(fact="ahead", value=1.0, lifetime_s=60.0, measured_at=1e9), 5.0)
+            engine.handle(FactMeasured(fact="late", value=value, measured_at=at), 4.0)
+        engine.handle(FactMeasured(fact="over", value=1.0, measured_at=1.0), 4.0)
+        engine.handle(FactMeasured(fact="over", value=2.0, lifetime_s=1.0, measured_at=2.0), 4.0)
+        engine.handle(FactMeasured(fact="ahead", value=1.0, lifetime_s=60.0, measured_at=1e9), 5.0)
         log.now = 10.0
         log.recorder._lose()
 
-    log = run(tmp_path, play)
+    log = run(tmp_path / "events", play)
     facts = [entry.event for entry in log.read(log.files()[0]) if isinstance(entry, FactSeen)]
     assert [(fact.fact, fact.value, fact.lifetime_s, fact.measured_at) for fact in facts] == [
-        ("long", 1.0, 60.0, 0.0),
+        ("ahead", 1.0, 60.0, 5.0),
         ("ever", 1.0, None, 0.0),
         ("late", 2.0, None, 3.0),
-        ("ahead", 1.0, 60.0, 5.0),
+        ("long", 1.0, 60.0, 0.0),
     ]
 
 
@@ -289,3 +289,31 @@ def test_it_writes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         running.cancel()
 
     run(tmp_path / "events", play)
+
+
+def test_little_is_written_soon_and_again_after_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FLUSH_S", 0.001)
+    monkeypatch.setattr(module, "AGAIN_S", 0.0)
+    failures = [OSError(28, "No space left on device")]
+    write = LogFiles.write
+
+    def fail_once(files: LogFiles, lines: Iterable[bytes]) -> None:
+        if failures:
+            raise failures.pop()
+        write(files, lines)
+
+    monkeypatch.setattr(LogFiles, "write", fail_once)
+
+    async def play(log: Log) -> None:
+        running = asyncio.create_task(log.recorder.run())
+        log.recorder.event(link("eth0", 2), 0.0)
+        async with asyncio.timeout(5):
+            while failures or not log.recorder._begun:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        running.cancel()
+
+    log = run(tmp_path / "events", play)
+    assert log.complaints == ["no space left on device"]
+    assert [e.event for e in log.read(log.files()[-1]) if isinstance(e, LinkSeen)] == [link("eth0", 2)]
