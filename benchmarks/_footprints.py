@@ -18,7 +18,7 @@ from _suspending import CALM_S, Program, Suspendable
 from zstandard import ZstdDecompressor
 
 from migrated.continuations.store import FILE_NAME
-from migrated.control.messages import ContinuationReport, ShowContinuation
+from migrated.control.continuations import ContinuationReport, ShowContinuation
 
 _CONTENT_AT = 6
 """Where the frame begins in a continuation: after ``MIGC`` and the version."""

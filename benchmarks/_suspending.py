@@ -15,7 +15,7 @@ from typing import Protocol
 
 from _stage import ADOPTED_PORT, BenchmarkError, Daemon, Running, Stage
 
-from migrated.control.messages import ContinuationReport, ShowContinuation
+from migrated.control.continuations import ContinuationReport, ShowContinuation
 from migrated.lab import SERVER_V4
 from sessionlayer.application.channel import VARIABLE
 from sessionlayer.application.messages import SOCKET_NAME

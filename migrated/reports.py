@@ -15,12 +15,11 @@ import msgspec
 from engine import Move as MoveDecision
 from engine import Reason, SessionDescription
 from migrated.continuations.reports import ContinuationReports
+from migrated.control.continuations import Continuations, ExpireContinuation, ShowContinuation
 from migrated.control.messages import (
     Answer,
-    Continuations,
     Done,
     EventReport,
-    ExpireContinuation,
     Explain,
     ExplanationReport,
     ForgetPeer,
@@ -39,7 +38,6 @@ from migrated.control.messages import (
     SessionList,
     SessionReport,
     Sessions,
-    ShowContinuation,
     Status,
     StatusReport,
     Watch,

@@ -11,16 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from migrated.control.client import RefusedError, UnreachableError, request
-from migrated.control.messages import (
-    Answer,
-    ContinuationList,
-    Continuations,
-    LinkList,
-    Links,
-    Request,
-    SessionList,
-    Sessions,
-)
+from migrated.control.continuations import ContinuationList, Continuations
+from migrated.control.messages import Answer, LinkList, Links, Request, SessionList, Sessions
 from migrated.control.observations import MonitorList, Monitors
 from migrated.log import printable
 

@@ -20,16 +20,16 @@ from migrated.commands.client import (
     short_ids,
     socket_option,
 )
-from migrated.control.messages import (
+from migrated.control.continuations import (
     AttributeReport,
     ContinuationList,
     ContinuationReport,
     Continuations,
     ContinuationSummary,
-    Done,
     ExpireContinuation,
     ShowContinuation,
 )
+from migrated.control.messages import Done
 from migrated.log import printable
 
 _COLUMNS = ("SESSION", "PROGRAM", "USER", "KIND", "SIZE", "AGE", "EXPIRES")

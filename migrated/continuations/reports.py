@@ -6,17 +6,16 @@ import pwd
 from collections.abc import Callable
 
 from migrated.continuations.store import ContinuationStore, Entry, StoredContinuation
-from migrated.control.messages import (
+from migrated.control.continuations import (
     AttributeReport,
     ContinuationList,
     ContinuationReport,
     Continuations,
     ContinuationSummary,
-    Done,
     ExpireContinuation,
-    Refused,
     ShowContinuation,
 )
+from migrated.control.messages import Done, Refused
 from migrated.control.permission import OVERFLOW_UID, Credentials, choose_session, may_access
 from migrated.database import StoreError
 from sessionlayer.continuations.codec import decode

@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import assert_never
 
 from migrated.control.broadcast import Broadcast
-from migrated.control.messages import (
-    Answer,
+from migrated.control.continuations import (
     AttributeReport,
     ContinuationList,
     ContinuationReport,
     Continuations,
     ContinuationSummary,
+    ExpireContinuation,
+    ShowContinuation,
+)
+from migrated.control.messages import (
+    Answer,
     Done,
     EventList,
     EventReport,
-    ExpireContinuation,
     Explain,
     ForgetPeer,
     KeepAlive,
@@ -40,7 +43,6 @@ from migrated.control.messages import (
     SessionList,
     SessionReport,
     Sessions,
-    ShowContinuation,
     Status,
     StatusReport,
     Watch,

@@ -16,14 +16,8 @@ import pytest
 from msgspec.structs import replace
 
 from migrated.control.client import UnreachableError, request
-from migrated.control.messages import (
-    ContinuationList,
-    Continuations,
-    Done,
-    ExpireContinuation,
-    Status,
-    StatusReport,
-)
+from migrated.control.continuations import ContinuationList, Continuations, ExpireContinuation
+from migrated.control.messages import Done, Status, StatusReport
 from sessionlayer.aio import HostKey, StreamOptions, connect
 from sessionlayer.application import channel
 from sessionlayer.application.capture import this_process

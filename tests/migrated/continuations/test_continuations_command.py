@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from migrated.commands import cli
-from migrated.control.messages import AttributeReport, ShowContinuation
+from migrated.control.continuations import AttributeReport, ShowContinuation
 from tests.migrated import control_fakes
 from tests.migrated.control_fakes import CONTINUATION, RunningServer, running_server
 

@@ -10,16 +10,15 @@ import pytest
 
 from migrated.continuations.reports import ContinuationReports
 from migrated.continuations.store import ContinuationStore, StoredContinuation
-from migrated.control.messages import (
+from migrated.control.continuations import (
     AttributeReport,
     ContinuationList,
     ContinuationReport,
     Continuations,
-    Done,
     ExpireContinuation,
-    Refused,
     ShowContinuation,
 )
+from migrated.control.messages import Done, Refused
 from migrated.control.permission import Credentials
 from sessionlayer.continuations.codec import encode
 from sessionlayer.continuations.values import Kind, Tag

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from migrated.control.messages import ContinuationReport, ShowContinuation
+from migrated.control.continuations import ContinuationReport, ShowContinuation
 from sessionlayer.application.messages import (
     MESSAGE_MAX,
     SOCKET_NAME,
