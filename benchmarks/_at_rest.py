@@ -30,7 +30,9 @@ class AtRest:
         host: which of the two it is: the client opened the connections.
         connections: how many are sessions.
         seconds: for how long it was looked at.
-        cpu_percent: of one core, user and system.
+        cpu_percent: of one core, user and system, all threads.
+        loop_percent: the same of the event loop's thread alone. The others watch the policy's folders: where
+            other programs write into one of these, as into ``/tmp``, the daemon hears of each time.
         rss_mb: resident memory at the end.
     """
 
@@ -38,6 +40,7 @@ class AtRest:
     connections: int
     seconds: float
     cpu_percent: float
+    loop_percent: float
     rss_mb: float
 
 
@@ -78,7 +81,8 @@ def _watch(daemons: tuple[Daemon, Daemon], count: int, seconds: float) -> tuple[
             host=host,
             connections=count,
             seconds=took_s,
-            cpu_percent=100 * (late - early) / took_s,
+            cpu_percent=100 * (late[0] - early[0]) / took_s,
+            loop_percent=100 * (late[1] - early[1]) / took_s,
             rss_mb=resident_kb(daemon.process.pid) / 1e3,
         )
         for host, daemon, early, late in zip(("client", "server"), daemons, before, after, strict=True)
@@ -86,10 +90,16 @@ def _watch(daemons: tuple[Daemon, Daemon], count: int, seconds: float) -> tuple[
     return client, server
 
 
-def _processor_s(pid: int) -> float:
-    """Return what all threads took so far. Source: ``Documentation/scheduler/sched-stats.rst``."""
-    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
+def _processor_s(pid: int) -> tuple[float, float]:
+    """Return what all threads took so far, and the first one, in seconds.
+
+    Source: ``Documentation/scheduler/sched-stats.rst``.
+    """
+    spent = {
+        int(thread.parent.name): int(thread.read_text().split()[0]) / 1e9
+        for thread in Path(f"/proc/{pid}/task").glob("*/schedstat")
+    }
+    return sum(spent.values()), spent[pid]
 
 
 def missed(found: AtRest) -> bool:
@@ -102,5 +112,6 @@ def print_at_rest(found: tuple[AtRest, ...]) -> None:
     for each in found:
         print(
             f"  {each.host}: {each.connections:,} connections, {each.seconds:.0f} s: "
-            f"{each.cpu_percent:.2f} % of a core, {each.rss_mb:.1f} MB{'   missed' if missed(each) else ''}"
+            f"{each.cpu_percent:.2f} % of a core ({each.loop_percent:.2f} % its event loop), "
+            f"{each.rss_mb:.1f} MB{'   missed' if missed(each) else ''}"
         )

@@ -55,7 +55,12 @@ def test_who_takes_too_much_at_rest_is_told(
     at_rest = import_module("_at_rest")
     for cpu_percent, rss_mb, missed in ((0.5, 60.0, False), (0.51, 10.0, True), (0.1, 60.1, True)):
         row = at_rest.AtRest(
-            host="client", connections=1000, seconds=60.0, cpu_percent=cpu_percent, rss_mb=rss_mb
+            host="client",
+            connections=1000,
+            seconds=60.0,
+            cpu_percent=cpu_percent,
+            loop_percent=0.2,
+            rss_mb=rss_mb,
         )
         at_rest.print_at_rest((row,))
         assert ("missed" in capsys.readouterr().out) is missed
@@ -78,7 +83,7 @@ def test_all_is_measured() -> None:
     ]
     assert all(row["cpu_ms"] > 0 for row in found["rto"])
     assert [(row["host"], row["connections"]) for row in found["rest"]] == [("client", 50), ("server", 50)]
-    assert all(row["cpu_percent"] > 0 and row["rss_mb"] > 0 for row in found["rest"])
+    assert all(row["cpu_percent"] >= row["loop_percent"] > 0 and row["rss_mb"] > 0 for row in found["rest"])
     cuts = found["cuts"]
     assert 0 < cuts["report"]["least"] < cuts["decision"]["least"] < cuts["moved"]["least"]
     assert [row["traffic"] for row in found["dead"]] == ["idle", "2 KB / 100 ms"]
