@@ -60,9 +60,6 @@ _log = logging.getLogger("migrated")
 SCAN_S: Final = 0.5
 """Seconds between two looks at the kernel's table of connections."""
 
-COUNT_TURNS: Final = 4
-"""Looks after which it is seen to that the holders of sockets are known, if no session has changed before."""
-
 HANDSHAKE_AGAIN_S: Final = 3.0
 """Seconds between attempts to reach the daemon of a peer that is silent."""
 
@@ -215,9 +212,9 @@ class Daemon:
         turn = counted = 0
         while True:
             self._adopter.scan()
-            if turn % COUNT_TURNS == 0 or self._core.sessions.version != counted:
-                counted = self._core.sessions.version
-                hands.keep_count(self._core.sessions, self._loop.time())
+            version = self._core.sessions.version
+            hands.keep_count(self._core.sessions, self._loop.time(), changed=version != counted)
+            counted = version
             let_late_ones_go()
             self._mover.check_unanswered()
             self._handoffs.ask_again()
@@ -226,7 +223,7 @@ class Daemon:
             park_the_distressed(self._core)
             if turn % round(HANDSHAKE_AGAIN_S / SCAN_S) == 0:
                 self._restorer.reassociate_silent()
-                self._peers.forget_idle({session.peer_key for session in self._core.sessions})
+                self._peers.forget_idle(self._core.sessions.peer_keys())
             turn += 1
             self._schedule()
             await asyncio.sleep(SCAN_S)

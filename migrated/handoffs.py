@@ -188,6 +188,8 @@ class Handoffs:
         connections = hands.reach_all(live) if live else {}
         for session in live:
             self._attempt(session, hands.park, connections)
+            if session.frozen:
+                self._core.sessions.touch(session)
 
     def _release_held(self, peer: Peer, commands: Sequence[ReleaseHeld]) -> None:
         """Let sessions go on that were frozen while they waited for their peer."""
@@ -214,7 +216,8 @@ class Handoffs:
 
     def settle_held(self, peer: Peer) -> None:
         """Open the windows of those sessions whose mover has said that it is in place."""
-        held = [s for s in self._core.sessions if s.socket.held is not None and self._is_over(s, peer)]
+        unsettled = self._core.sessions.unsettled()
+        held = [s for s in unsettled if s.socket.held is not None and self._is_over(s, peer)]
         connections = hands.reach_all(held) if held else {}
         for session in held:
             self._attempt(session, hands.settle, connections)

@@ -30,9 +30,16 @@ from sessionlayer.protocol.values import Arrival, Departure, Rebinding, Role
 _census = Census()
 
 
-def keep_count(sessions: Iterable[ManagedSession], now: float) -> None:
-    """Know the holders of these sessions' sockets in advance; call it when nothing is urgent."""
-    _census.keep([s.socket.inode for s in sessions if _held_by_programs(s)], now)
+def keep_count(sessions: Iterable[ManagedSession], now: float, *, changed: bool) -> None:
+    """Know the holders of these sessions' sockets in advance; call it when nothing is urgent.
+
+    Args:
+        sessions: all that there are.
+        now: a monotonic time in seconds.
+        changed: whether they may be others than at the last call.
+    """
+    if changed or _census.is_old(now):
+        _census.keep([s.socket.inode for s in sessions if _held_by_programs(s)], now)
 
 
 def locate_all(sessions: Collection[ManagedSession]) -> Mapping[int, Connection]:

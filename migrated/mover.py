@@ -99,7 +99,7 @@ class Mover:
         A peer that answers for others is at work: it takes thousands of sessions one after the other.
         """
         now = self._core.now()
-        for session in self._core.sessions:
+        for session in self._core.sessions.unsettled():
             departing = session.departing
             if departing is None or departing.frozen is None:
                 continue

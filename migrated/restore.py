@@ -76,9 +76,7 @@ class Restorer:
 
     def reassociate_silent(self) -> None:
         """Shake hands again with peers that are silent: their daemon may have been started anew."""
-        for session in self._core.sessions:
-            if session.peer is not None and not session.peer.silent:
-                continue
+        for session in self._core.sessions.unheard():
             # A server leaves it to its many clients, unless it is the end that wants to go on.
             ours = session.record().role is Role.CLIENT or session.departing is not None
             if ours and (way := self._way_to_peer(session)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol
@@ -161,12 +161,22 @@ class ManagedSession:
     @property
     def name(self) -> str:
         """Return the id as people and the engine write it."""
-        return self.session_id.hex()
+        return self.description.id
 
     @property
     def short(self) -> str:
         """Return the beginning of the id, enough to tell sessions apart in a log."""
         return self.name[:8]
+
+    @property
+    def is_settled(self) -> bool:
+        """Return whether it is in place and carries data, and neither end waits for the other."""
+        return not self.frozen and self.socket.held is None and self.departing is None
+
+    @property
+    def is_heard(self) -> bool:
+        """Return whether its peer is; after a restart one that has not been heard yet may be far away."""
+        return self.peer is not None and not self.peer.silent
 
     def record(self) -> SessionRecord:
         """Return the protocol's part: from the association, or as it was stored until there is one."""
@@ -178,13 +188,17 @@ class ManagedSession:
 
 @dataclass(slots=True)
 class SessionTable:
-    """All sessions, by id, and by socket where they have one; and which of them have changed.
+    """All sessions, by id, by peer, and by socket where they have one; and which of them have changed.
 
-    ``version`` is another one whenever any has.
+    Most of very many sessions are settled, with peers that are heard, and are not looked at again and again.
+
+    ``version`` is another one whenever any has changed.
     """
 
     _by_id: dict[bytes, ManagedSession] = field(default_factory=dict)
     _by_inode: dict[int, ManagedSession] = field(default_factory=dict)
+    _by_peer: dict[bytes, dict[bytes, ManagedSession]] = field(default_factory=dict)
+    _unsettled: dict[bytes, ManagedSession] = field(default_factory=dict)
     _changed: dict[bytes, None] = field(default_factory=dict)
     version: int = 0
 
@@ -197,13 +211,17 @@ class SessionTable:
     def add(self, session: ManagedSession) -> None:
         """Take a session in."""
         self._by_id[session.session_id] = session
+        self._by_peer.setdefault(session.peer_key, {})[session.session_id] = session
         if session.socket.inode:
             self._by_inode[session.socket.inode] = session
         self.touch(session)
 
     def remove(self, session: ManagedSession) -> None:
         """Forget a session."""
-        self._by_id.pop(session.session_id, None)
+        if self._by_id.pop(session.session_id, None) is not None:
+            del self._by_peer[session.peer_key][session.session_id]
+            if not self._by_peer[session.peer_key]:
+                del self._by_peer[session.peer_key]
         self._by_inode.pop(session.socket.inode, None)
         self.touch(session)
 
@@ -216,9 +234,32 @@ class SessionTable:
         self.touch(session)
 
     def touch(self, session: ManagedSession) -> None:
-        """Note that a session has come, gone, moved, been frozen or gone on."""
+        """Note that a session has come, gone, moved, been frozen or gone on, or waits for its peer."""
         self._changed[session.session_id] = None
+        self._unsettled[session.session_id] = session
         self.version += 1
+
+    def unsettled(self) -> tuple[ManagedSession, ...]:
+        """Return the sessions that are not settled, of those that were touched."""
+        self._unsettled = {
+            session_id: session
+            for session_id, session in self._unsettled.items()
+            if not session.is_settled and self._by_id.get(session_id) is session
+        }
+        return tuple(self._unsettled.values())
+
+    def unheard(self) -> tuple[ManagedSession, ...]:
+        """Return the sessions whose peer is not heard."""
+        return tuple(
+            session
+            for sessions in self._by_peer.values()
+            if not next(iter(sessions.values())).is_heard  # they all have the same
+            for session in sessions.values()
+        )
+
+    def peer_keys(self) -> Set[bytes]:
+        """Return the keys of the peers with which there are sessions."""
+        return self._by_peer.keys()
 
     @property
     def has_changed(self) -> bool:

@@ -49,8 +49,7 @@ def patience_s(retries: int) -> float:
 
 def park_the_distressed(core: Core) -> None:
     """Freeze live connections to silent peers that the kernel is about to give up."""
-    # After a restart a peer that has not been heard yet may be as far away as a silent one.
-    of_silent = [s for s in core.sessions if s.peer is None or s.peer.silent]
+    of_silent = core.sessions.unheard()
     for session in of_silent:
         _tell_of_held(core, session)
     silent = [session for session in of_silent if not session.frozen]
@@ -99,9 +98,9 @@ def resume_the_heard(core: Core) -> None:
 
     Mostly the peer moved and asks itself; then there is nothing left to do here.
     """
-    for session in core.sessions:
+    for session in core.sessions.unsettled():
         waiting = session.frozen and session.socket.distressed_since is not None and session.departing is None
-        if waiting and session.peer is not None and not session.peer.silent:
+        if waiting and session.is_heard:
             session.socket.distressed_since = None
             core.engine.session_suspended(session.name, core.now())
 

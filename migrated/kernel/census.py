@@ -34,6 +34,10 @@ class Census:
         self._taken_at = 0.0
         self._max_age_s = MAX_AGE_S
 
+    def is_old(self, now: float) -> bool:
+        """Return whether the last look at all processes is too old."""
+        return now - self._taken_at >= self._max_age_s
+
     def keep(self, inodes: Collection[int], now: float) -> None:
         """Look at all processes if the last look is too old, or did not look for all of these sockets.
 
@@ -41,7 +45,9 @@ class Census:
             inodes: the sockets that may be asked for.
             now: a monotonic time in seconds.
         """
-        if inodes and (now - self._taken_at >= self._max_age_s or not self._inodes.issuperset(inodes)):
+        if not inodes:
+            self._holders, self._inodes, self._taken_at = {}, frozenset(), now
+        elif self.is_old(now) or not self._inodes.issuperset(inodes):
             begun = time.thread_time()
             self._take(frozenset(inodes))
             self._taken_at = now

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import re
 import socket
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
@@ -17,7 +16,6 @@ from typing import Final
 from migrated.kernel.errors import RebindError, SocketGoneError
 
 _PIDFD_GETFD: Final = 438
-_SOCKET_LINK: Final = re.compile(r"socket:\[(\d+)\]")
 _IO_URING_LINK: Final = "anon_inode:[io_uring]"
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -54,7 +52,7 @@ def find_holders(
 
     Source: proc(5).
     """
-    wanted = frozenset(inodes)
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
     found: defaultdict[int, list[Holder]] = defaultdict(list)
     for pid in set(processes() if among is None else among) - {os.getpid()}:
         for inode, holder in _holders_in(pid, wanted):
@@ -64,7 +62,8 @@ def find_holders(
     }
 
 
-def _holders_in(pid: int, wanted: frozenset[int]) -> Iterator[tuple[int, Holder]]:
+def _holders_in(pid: int, wanted: Mapping[str, int]) -> Iterator[tuple[int, Holder]]:
+    """Yield the sockets that a process holds, of those that are wanted by what their links say."""
     sockets: list[tuple[int, int]] = []
     io_uring = False
     folder = f"/proc/{pid}/fd"
@@ -75,9 +74,9 @@ def _holders_in(pid: int, wanted: frozenset[int]) -> Iterator[tuple[int, Holder]
             except FileNotFoundError:
                 continue
             io_uring = io_uring or target == _IO_URING_LINK
-            match = _SOCKET_LINK.fullmatch(target)
-            if match and int(match[1]) in wanted:
-                sockets.append((int(match[1]), int(name)))
+            inode = wanted.get(target)
+            if inode is not None:
+                sockets.append((inode, int(name)))
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return  # gone meanwhile, or not ours to see
     if not sockets:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,7 +31,13 @@ _TABLES: Final = ("/proc/self/net/tcp", "/proc/self/net/tcp6")
 _COUNTERS: Final = Path("/proc/self/net/snmp")
 
 MAX_AGE_S: Final = 10.0
-"""Seconds after which the table is read although nothing seems to have changed."""
+"""Seconds after which the table is read although nothing seems to have changed, at the earliest."""
+
+SHARE: Final = 0.0005
+"""The part of a core that this may take: where a reading takes 10 ms there are 20 s between two."""
+
+LONGEST_S: Final = 30.0
+"""Seconds after which the table is read at the latest, whatever it takes."""
 
 STIR_S: Final = 1.5
 """Seconds for which it is read at every look after something has changed: what one thing does to a counter
@@ -74,6 +81,7 @@ class ConnectionTable:
         self._rows: dict[int, Row] = {}
         self._seen: object = None
         self._stirred_at = self._read_at = float("-inf")
+        self._max_age_s = MAX_AGE_S
 
     def read(self, now: float, occasion: object = None) -> Mapping[int, Row]:
         """Return the connections by the inode of their socket; the same object if nothing was read.
@@ -86,8 +94,10 @@ class ConnectionTable:
         seen = (_counters(), occasion)
         if seen != self._seen or seen[0] is None:
             self._seen, self._stirred_at = seen, now
-        if now - self._stirred_at < STIR_S or now - self._read_at >= MAX_AGE_S:
+        if now - self._stirred_at < STIR_S or now - self._read_at >= self._max_age_s:
+            begun = time.thread_time()
             self._rows, self._read_at = established(), now
+            self._max_age_s = min(max((time.thread_time() - begun) / SHARE, MAX_AGE_S), LONGEST_S)
         return self._rows
 
 

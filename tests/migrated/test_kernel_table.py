@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import socket
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from migrated.kernel import table
-from migrated.kernel.table import MAX_AGE_S, STIR_S, ConnectionTable, Row, established
+from migrated.kernel.table import LONGEST_S, MAX_AGE_S, STIR_S, ConnectionTable, Row, established
 from monitors.diag import SocketRow
 
 
@@ -129,6 +130,18 @@ def test_the_table_is_read_when_counters_change_for_a_while_and_when_it_is_too_o
     ]
     for now, counter, reads in looks:
         kernel.counters = (counter,)
+        known.read(now)
+        assert (now, kernel.reads) == (now, reads)
+
+
+@pytest.mark.parametrize(("took_s", "again_s"), [(0.001, MAX_AGE_S), (0.010, 20.0), (3.0, LONGEST_S)])
+def test_readings_that_take_long_are_rare(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, took_s: float, again_s: float
+) -> None:
+    known, readings = ConnectionTable(), itertools.count(step=took_s)
+    monkeypatch.setattr("migrated.kernel.table.time.thread_time", lambda: next(readings))
+    known.read(0.0)
+    for now, reads in ((again_s - 0.01, 1), (again_s + 0.01, 2)):
         known.read(now)
         assert (now, kernel.reads) == (now, reads)
 
