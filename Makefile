@@ -66,7 +66,7 @@ test-programs:
 	@tools/setup programs ip nft unshare setpriv ssh sshd scp curl ex dbus-daemon
 
 slow-programs: test-programs
-	@tools/setup programs ffmpeg NetworkManager
+	@tools/setup programs ffmpeg NetworkManager gpsd prometheus
 
 $(READY): requirements.lock pyproject.toml tools/setup
 	@tools/setup environment "$(PYTHON)" $(VENV)

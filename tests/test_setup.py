@@ -102,13 +102,25 @@ def test_an_ssh_server_is_announced(machine: Machine) -> None:
     assert "`systemctl disable --now ssh` stops it" in machine.setup("programs", "sshd").stderr
 
 
-def test_network_manager_is_kept_from_starting(machine: Machine) -> None:
+@pytest.mark.parametrize(
+    ("program", "package", "services"),
+    [
+        ("NetworkManager", "network-manager", ["NetworkManager"]),
+        ("gpsd", "gpsd", ["gpsd.socket", "gpsd"]),
+        ("prometheus", "prometheus", ["prometheus"]),
+    ],
+)
+def test_what_would_start_by_itself_is_kept_from_it(
+    machine: Machine, program: str, package: str, services: list[str]
+) -> None:
     be_root(machine)
-    machine.debian(brings="NetworkManager")
+    machine.debian(brings=program)
     machine.install("systemctl", f'echo "systemctl $*" >> {machine.folder}/apt.log')
-    assert "`systemctl unmask NetworkManager` allows it" in machine.setup("programs", "NetworkManager").stderr
-    assert machine.apt_log[0] == "systemctl --quiet mask NetworkManager"
-    assert machine.apt_log[-1].endswith("network-manager")
+    said = machine.setup("programs", program).stderr
+    for service in services:
+        assert f"`systemctl unmask {service}` allows it" in said
+    assert machine.apt_log[: len(services)] == [f"systemctl --quiet mask {service}" for service in services]
+    assert machine.apt_log[-1].endswith(package)
 
 
 def test_a_failing_apt_ends_it(machine: Machine) -> None:
