@@ -31,6 +31,9 @@ GIVEN_UP_PAUSE_S = 600.0
 LOOK_AGAIN_S = 60.0
 """How often it is looked whether what was not available has come."""
 
+QUIET_AFTER_S = 10.0
+"""After so long people are told of a plugin's monitor that it has not reported anything: it may hang."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -192,7 +195,15 @@ class Supervisor:
             return MonitorState.BLOCKED, f"it has held up its event loop for {blocked_s:.0f} s"
         if self._meter.steps == self._steps_before:
             return MonitorState.STARTING, ""
-        return MonitorState.RUNNING, ""
+        return MonitorState.RUNNING, self._quiet()
+
+    def _quiet(self) -> str:
+        """Return what is to be said of a plugin's monitor that may wait for what never comes, or nothing."""
+        waited_s = self._clock() - self._started
+        ours = self._origin.kind is Kind.BUILT_IN
+        if ours or self._reporter.events or waited_s < QUIET_AFTER_S:
+            return ""
+        return f"it has reported nothing since it began, {waited_s:.0f} s ago"
 
     def _blocked_s(self) -> float:
         blocked_s = self._place.blocked_s

@@ -228,11 +228,15 @@ def test_a_plugin_may_find_that_nothing_is_there_to_watch() -> None:
     asyncio.run(play())
 
 
-def test_a_plugin_that_hangs_in_an_await_is_harmless() -> None:
+def test_a_plugin_that_hangs_in_an_await_is_harmless_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     async def play() -> None:
         async with bench(waits) as it:
             status = await it.until(lambda bad: bad.state is MonitorState.RUNNING)
             assert (status.failures, status.detail) == (0, "")
+            monkeypatch.setattr(supervisor, "QUIET_AFTER_S", 0.1)
+            status = await it.until(lambda bad: bad.detail)
+            assert (status.state, status.failures) == (MonitorState.RUNNING, 0)
+            assert status.detail.startswith("it has reported nothing since it began, ")
 
     asyncio.run(play())
 

@@ -76,6 +76,9 @@ WRONG = {
 }
 """As what each of the bad ones is listed sooner or later, with how the reason begins."""
 
+HANGS = "it has reported nothing since it began, "
+"""What is said of one that can't be told from one that waits."""
+
 BUILT_IN = ("carrier", "address", "route", "clock")
 _MIGRATE = "from migrated.commands import main; main()"
 PATIENCE_S = 40.0
@@ -114,13 +117,14 @@ def test_each_is_named_with_what_is_wrong(here: Daemon) -> None:
     seen: dict[str, MonitorReport] = {}
 
     def all_were_told() -> bool:
-        for monitor in monitors_of(here, exit_status=1):
+        for monitor in monitors_of(here, 1):
             state, reason = WRONG.get(monitor.name, ("", ""))
             if monitor.state == state and monitor.detail.startswith(reason):
                 seen[monitor.name] = monitor
         return seen.keys() == WRONG.keys()
 
     wait_for(all_were_told)
+    wait_for(lambda: any(m.name == "hangs" and m.detail.startswith(HANGS) for m in monitors_of(here, 1)))
     for name, monitor in seen.items():
         assert (monitor.kind, monitor.troubled) == ("file", True)
         assert monitor.origin == str(here.folder / "plugins" / f"{name}.py")
@@ -128,9 +132,7 @@ def test_each_is_named_with_what_is_wrong(here: Daemon) -> None:
 
 
 def test_nobody_else_is_disturbed(here: Daemon) -> None:
-    others = {
-        monitor.name: monitor for monitor in monitors_of(here, exit_status=1) if monitor.name not in WRONG
-    }
+    others = {monitor.name: monitor for monitor in monitors_of(here, 1) if monitor.name not in WRONG}
     assert others.keys() >= {"good", "hangs", "deaf", *BUILT_IN}
     assert [monitor for monitor in others.values() if monitor.troubled or monitor.failures] == []
     assert all(others[name].state == "running" for name in ("good", *BUILT_IN))
@@ -179,14 +181,14 @@ def test_the_daemon_ends_at_once_and_starts_without_them(here: Daemon) -> None:
     here.await_event("stopped", since=mark)
     assert any("monitor deaf does not end although it was cancelled" in line for line in here.lines)
     here.start("--no-plugins")
-    found = {monitor.name: monitor for monitor in monitors_of(here, exit_status=0)}
+    found = {monitor.name: monitor for monitor in monitors_of(here, 0)}
     assert {monitor.kind for monitor in found.values()} == {"built-in"}
     assert found.keys() >= {*BUILT_IN}
     assert found.keys().isdisjoint(RUNNING.keys() | NOT_LOADED.keys())
     assert here.stop() == 0
 
 
-def monitors_of(daemon: Daemon, *, exit_status: int) -> tuple[MonitorReport, ...]:
+def monitors_of(daemon: Daemon, exit_status: int) -> tuple[MonitorReport, ...]:
     """Return what `migrate monitors --json` prints, which ends with this status."""
     command = [sys.executable, "-c", _MIGRATE, "monitors", "--json", "--socket", str(daemon.socket)]
     done = subprocess.run(command, capture_output=True, text=True)
