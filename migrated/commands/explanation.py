@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from migrated.commands.measurements import value_text
 from migrated.log import printable
 from monitors.facts import STANDARD_FACTS
 from policylang import DEFAULT_POLICY_FILE
@@ -86,16 +87,9 @@ def _condition(row: ConditionRow, now: float) -> tuple[str, str, str, str, str]:
 
 
 def _value(row: ConditionRow) -> str:
-    """Return what is measured, in the fact's own unit where it is one that every host knows."""
-    value = row.value
-    if value is None:
-        return "unknown"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, str):
-        return value
+    """Return what is measured, with a unit where the fact is one that every host knows."""
     fact = STANDARD_FACTS.get(row.text.partition(" ")[0])
-    return f"{value:g} {fact.unit if fact else ''}".rstrip()
+    return value_text(row.value, fact.unit if fact else "")
 
 
 def _winner(explanation: Explanation, now: float) -> str:

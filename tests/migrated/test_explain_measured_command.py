@@ -56,7 +56,7 @@ def test_every_condition_says_how_it_stands(file: str) -> None:
     assert ["metered = yes", "wlan0", "yes", "yes", f"{file}:3"] in cells
     assert ["metered = yes", "lte0", "unknown", "no", f"{file}:3"] in cells
     rtt = "rtt > 300ms for 10s until rtt < 200ms for 30s"
-    assert [rtt, "wlan0", "0.4 s", "no, yes in 10 s", f"{file}:4"] in cells
+    assert [rtt, "wlan0", "400 ms", "no, yes in 10 s", f"{file}:4"] in cells
     assert ["hour >= 22", "host", "23", "yes", f"{file}:5"] in cells
     assert ["rto > 3s", "connection", "4 s", "yes", f"{file}:6"] in cells
     assert ["wifi.ssid = home", "wlan0", "home=5", "no", f"{file}:9"] in cells
