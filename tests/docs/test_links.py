@@ -11,7 +11,7 @@ import pytest
 
 from tests.docs.blocks import DOCUMENTS, ROOT
 
-PLACES = (*DOCUMENTS, ROOT / "CONTRIBUTING.md")
+PLACES = (*DOCUMENTS, *sorted((ROOT / "examples").glob("*/**/*.md")), ROOT / "CONTRIBUTING.md")
 
 
 def prose(document: Path) -> str:
