@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import resource
 import signal
@@ -244,11 +245,14 @@ class Daemon:
         deadlines = [peer.association.next_deadline() for peer in self._peers]
         if (due := self._core.engine.next_deadline()) is not None:
             deadlines.append(due)
+        at = min(deadlines, default=None)
         if self._timer is not None:
+            if self._timer.when() == at:
+                return
             self._timer.cancel()
             self._timer = None
-        if deadlines:
-            self._timer = self._loop.call_at(min(deadlines), self._on_timer)
+        if at is not None:
+            self._timer = self._loop.call_at(at, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -361,4 +365,6 @@ def main(
 
 
 async def _run(configuration: Configuration, no_kernel: str) -> None:
-    await Daemon(configuration, no_kernel).run()
+    daemon = Daemon(configuration, no_kernel)
+    gc.freeze()  # modules and what was made of them stay: no need to look for garbage among them
+    await daemon.run()

@@ -17,8 +17,8 @@ from migrated.kernel.holders import Holder, find_holders, processes
 MAX_AGE_S: Final = 5.0
 """Seconds after which all processes are looked at again, at the earliest."""
 
-SHARE: Final = 0.001
-"""The part of a core that these looks may take: where one takes 20 ms there are 20 s between two."""
+SHARE: Final = 0.0005
+"""The part of a core that these looks may take: where one takes 10 ms there are 20 s between two."""
 
 LONGEST_S: Final = 60.0
 """Seconds after which all processes are looked at again at the latest, whatever it takes."""

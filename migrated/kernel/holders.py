@@ -8,7 +8,7 @@ import os
 import socket
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -66,13 +66,8 @@ def _holders_in(pid: int, wanted: Mapping[str, int]) -> Iterator[tuple[int, Hold
     """Yield the sockets that a process holds, of those that are wanted by what their links say."""
     sockets: list[tuple[int, int]] = []
     io_uring = False
-    folder = f"/proc/{pid}/fd"
     try:
-        for name in os.listdir(folder):  # noqa: PTH208
-            try:
-                target = os.readlink(f"{folder}/{name}")  # noqa: PTH115
-            except FileNotFoundError:
-                continue
+        for name, target in _descriptors(pid):
             io_uring = io_uring or target == _IO_URING_LINK
             inode = wanted.get(target)
             if inode is not None:
@@ -84,6 +79,17 @@ def _holders_in(pid: int, wanted: Mapping[str, int]) -> Iterator[tuple[int, Hold
     program = program_name(pid)
     for inode, descriptor in sockets:
         yield inode, Holder(pid=pid, descriptor=descriptor, program=program, uses_io_uring=io_uring)
+
+
+def _descriptors(pid: int) -> Iterator[tuple[str, str]]:
+    """Yield the numbers of a process's descriptors, and what they refer to."""
+    folder = os.open(f"/proc/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in os.listdir(folder):  # noqa: PTH208
+            with suppress(FileNotFoundError):
+                yield name, os.readlink(name, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def program_name(pid: int) -> str:

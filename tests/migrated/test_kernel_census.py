@@ -75,7 +75,7 @@ def test_a_holder_is_found_again_without_looking_at_all(held: socket.socket, loo
     _end(program)
 
 
-@pytest.mark.parametrize(("took_s", "again_s"), [(0.001, MAX_AGE_S), (0.020, 20.0), (3.0, LONGEST_S)])
+@pytest.mark.parametrize(("took_s", "again_s"), [(0.001, MAX_AGE_S), (0.010, 20.0), (3.0, LONGEST_S)])
 def test_looks_that_take_long_are_rare(
     held: socket.socket, looks: Looks, monkeypatch: pytest.MonkeyPatch, took_s: float, again_s: float
 ) -> None:
