@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,12 +17,10 @@ from monitors.files import PluginFileError, files_in, load_file
 from monitors.loading import LOAD_LIMIT_S, LoadTimeoutError, call_all
 from monitors.origins import Kind, Origin
 from monitors.settings import did_you_mean, enabled
-from monitors.spec import ENTRY_POINT_GROUP, PROJECT, Monitor, SettingsError
+from monitors.spec import ENTRY_POINT_GROUP, NAME, PROJECT, Monitor, SettingsError
 from monitors.surroundings import Solitude, Surroundings
 
 _INSTALLED = Origin(Kind.PLUGIN)
-
-_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 _log = logging.getLogger(__name__)
 
@@ -231,7 +228,7 @@ def _checked(offer: object) -> Monitor:
     if not isinstance(offer, Monitor):
         raise PluginError(f"it offers a `{type(offer).__name__}`, which lacks `name`, `facts` or `run`")
     name: object = offer.name  # whatever its author made it
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         raise PluginError(f"its monitor can't be named `{name!s:.40}`; use a name like `my-monitor`")
     if not isinstance(offer.facts, tuple):
         raise PluginError(f"the facts of its monitor `{offer.name}` are no tuple; write `(FACT, ...)`")

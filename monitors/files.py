@@ -32,6 +32,11 @@ class _SourceOnly(SourceFileLoader):
         return self.source_to_code(self.get_data(path), path)
 
 
+def is_plugin(file: Path) -> bool:
+    """Return whether a file of a folder is loaded, by its name: others are parts, or left by editors."""
+    return file.suffix == ".py" and file.name[0] not in "_."
+
+
 def files_in(folder: Path) -> tuple[Path, ...]:
     """Return the files of monitors in a folder, by name; none if there is no such folder.
 
@@ -47,7 +52,7 @@ def files_in(folder: Path) -> tuple[Path, ...]:
         return ()
     except OSError as error:
         raise PluginFileError(f"`{folder}` can't be read: {error.strerror}") from error
-    files = tuple(file for file in found if file.suffix == ".py" and file.name[0] not in "_.")
+    files = tuple(filter(is_plugin, found))
     if files:
         _check_owner(folder)
     return files

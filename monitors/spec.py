@@ -6,8 +6,9 @@ pluggy only *finds* monitors. Everything after that is the typed, asynchronous
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import pluggy
 
@@ -20,6 +21,9 @@ ENTRY_POINT_GROUP = "migrate.monitors"
 
 Report = Callable[[Event], None]
 """Take one event, at once. Raises ``MailboxFullError`` if the event was not taken."""
+
+NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+"""What the name of a monitor is like, and each part of a fact's."""
 
 _hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

@@ -74,9 +74,9 @@ def _checked(name: str) -> str:
 
 
 def _fits(name: str) -> bool:
-    from monitors.testing.declarations import is_name
+    from monitors.spec import NAME
 
-    return is_name(name) and len(name) <= _NAME_MAX
+    return NAME.fullmatch(name) is not None and len(name) <= _NAME_MAX
 
 
 def _bad(message: str) -> click.BadParameter:

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from monitors.files import is_plugin
 from monitors.settings import did_you_mean
 from monitors.spec import ENTRY_POINT_GROUP
 from monitors.testing.child import Request
@@ -72,7 +73,7 @@ def _in_folder(folder: Path) -> Iterator[Request]:
     if project.exists():
         yield from _of_project(project)
         return
-    files = sorted(file for file in folder.glob("*.py") if file.name[0] not in "_.")
+    files = sorted(filter(is_plugin, folder.glob("*.py")))
     if not files:
         raise NoPluginError(f"`{folder}` has neither a `{_PROJECT}` nor files of monitors")
     yield from map(_file, files)

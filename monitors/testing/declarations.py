@@ -5,15 +5,9 @@ from __future__ import annotations
 import re
 
 from monitors.facts import Fact, FactType, is_redefined, own_name
-from monitors.spec import Monitor
+from monitors.spec import NAME, Monitor
 
-_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_FACT_NAME = re.compile(rf"({_NAME.pattern}\.)?{_NAME.pattern}")
-
-
-def is_name(name: str) -> bool:
-    """Return whether a monitor can have a name."""
-    return _NAME.fullmatch(name) is not None
+_FACT_NAME = re.compile(rf"({NAME.pattern}\.)?{NAME.pattern}")
 
 
 class ConformanceError(AssertionError):
@@ -39,7 +33,8 @@ def check_declaration(monitor: object) -> None:
     expect(isinstance(monitor, Monitor), "a monitor has `name`, `facts` and `run`")
     assert isinstance(monitor, Monitor)
     name: object = monitor.name
-    expect(isinstance(name, str) and is_name(name), f"`{name}` is no good name; use one like `my-monitor`")
+    good = isinstance(name, str) and NAME.fullmatch(name) is not None
+    expect(good, f"`{name}` is no good name; use one like `my-monitor`")
     check_facts(monitor.facts)
     for fact in monitor.facts:
         wanted = own_name(fact, monitor.name)
