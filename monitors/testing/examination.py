@@ -208,11 +208,12 @@ class Examination:
         steps, before = self._meter.steps, len(recorder.events)
         await _done(self._vanish())
         await trial.wait(self._run_s)
-        if trial.ended:
-            trial.failure()
-        else:
+        failure = trial.failure() if trial.ended else None
+        if failure is None:
             restless = self._meter.steps - steps > RESTLESS_STEPS
             expect(not restless, "without its source it goes on without a pause; sleep between two looks")
+        # After any other failure the next run begins at once, and may tell.
+        if failure is None or isinstance(failure, NotAvailableError):
             _check_lasting(recorder.events)
         lost = any(map(_is_loss, recorder.events[before:]))
         after = len(recorder.events)
@@ -277,7 +278,7 @@ def _check_lasting(events: Iterable[Event]) -> None:
     latest = {subject(event): event for event in events if isinstance(event, FactMeasured)}
     for event in latest.values():
         lasting = event.value is not None and event.lifetime_s is None
-        advice = "report `None`, raise `NotAvailableError` or give it a `lifetime_s`"
+        advice = "report `None`, or give it a `lifetime_s`"
         expect(not lasting, f"its source vanished and {in_words(event)} for ever; {advice}")
 
 

@@ -351,6 +351,11 @@ class GivesUp(Sensing):
         raise NotAvailableError("there is no sensor")
 
 
+class GivesUpInSilence(Sensing):
+    async def lost(self, report: Report) -> None:
+        raise NotAvailableError("there is no sensor")
+
+
 class CancelsWithIt(Sensing):
     async def lost(self, report: Report) -> None:
         raise asyncio.CancelledError
@@ -385,6 +390,7 @@ def test_a_source_may_vanish(good: Callable[[Source], Sensing]) -> None:
     ("bad", "message"),
     [
         (SaysNothing, "its source vanished and metered wlan0 = yes for ever; report `None`"),
+        (GivesUpInSilence, "its source vanished and metered wlan0 = yes for ever; report `None`"),
         (NeverRests, "goes on without a pause"),
         (CancelsWithIt, "cancelled itself when its source vanished"),
         (RemembersWhatIsLost, "its source came back and it said nothing"),
