@@ -193,7 +193,7 @@ class GpsZoneMonitor:
             )
         except OSError as error:
             place = f"{self._settings.host} port {self._settings.port}"
-            raise NotAvailableError(f"no gpsd answers on {place}: {error.strerror}") from error
+            raise NotAvailableError(f"no gpsd answers on {place}: {error.strerror or error}") from error
         with closing(writer):
             writer.write(WATCH)
             while True:

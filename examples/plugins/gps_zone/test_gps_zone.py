@@ -159,6 +159,15 @@ def test_a_gpsd_that_ends_is_a_failure_and_one_that_is_not_there_is_none() -> No
     asyncio.run(story())
 
 
+def test_a_host_with_several_addresses_is_told_with_what_each_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(*_: object, **_options: object) -> None:
+        raise OSError("Multiple exceptions: one, another")  # as asyncio puts it, without a number
+
+    monkeypatch.setattr(asyncio, "open_connection", refused)
+    with pytest.raises(NotAvailableError, match=r"port 2947: Multiple exceptions: one"):
+        asyncio.run(GpsZoneMonitor(Settings()).run(Recorder()))
+
+
 def test_a_zone_is_left_further_out_than_it_is_entered() -> None:
     tracker = Tracker(Settings(zones={"port": PORT}))
     assert zones(tracker, at(510), at(490), at(510), at(530), at(510)) == [ELSEWHERE, "port", ELSEWHERE]

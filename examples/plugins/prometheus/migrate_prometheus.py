@@ -14,7 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Annotated, Final, Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -89,9 +89,7 @@ def fetch_from(url: str) -> Fetch:
     Raises:
         SettingsError: that is no address of a server.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError(f'`url` is "{url}"; expected one like "http://127.0.0.1:9090"')
+    parts = _split(url)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
 
     def fetch(query: str) -> tuple[int, bytes]:
@@ -108,6 +106,17 @@ def fetch_from(url: str) -> Fetch:
     return fetch
 
 
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port, or an address in brackets, that is none
+        good = False
+    if not good:
+        raise SettingsError(f'`url` is "{url}"; expected one like "http://127.0.0.1:9090"')
+    return parts
+
+
 def values_of(body: bytes, query: Query) -> dict[str, float | None]:
     """Return the values that an answer has: by link, or one under the empty name.
 
@@ -115,9 +124,12 @@ def values_of(body: bytes, query: Query) -> dict[str, float | None]:
         QueryError: the server refuses the query, or its answer is of another shape.
     """
     try:
-        answer = msgspec.json.decode(body, type=Answer)
-    except msgspec.DecodeError as error:
+        return _of_answer(msgspec.json.decode(body, type=Answer), query)
+    except ValueError as error:
         raise QueryError(f"the answer is none of Prometheus: {error}") from error
+
+
+def _of_answer(answer: Answer, query: Query) -> dict[str, float | None]:
     if answer.data is None:
         raise QueryError(f"{answer.error_type}: {answer.error}")
     match answer.data.kind:

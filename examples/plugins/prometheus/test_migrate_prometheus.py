@@ -128,6 +128,8 @@ def test_without_queries_it_is_not_available() -> None:
         ((200, vector(("a", "1"), ("b", "2"))), QueryError, "the query `loss`: it gives 2 values; aggregate"),
         ((200, success("matrix", [])), QueryError, "it gives a matrix; ask for an instant vector"),
         ((200, b"<html>"), QueryError, "the answer is none of Prometheus"),
+        ((200, success("scalar", [1, 2])), QueryError, "the query `loss`: the answer is none of Prometheus"),
+        ((200, vector(("", "much"))), QueryError, "the answer is none of Prometheus: could not convert"),
         ((503, b""), NotAvailableError, "answers with the status 503"),
     ],
 )
@@ -161,6 +163,8 @@ def test_each_query_is_a_fact() -> None:
         ({"queries": {"DNS": {"query": "x"}}}, "a query can't be called `DNS`"),
         ({"queries": {"dns": {"query": "x", "unit": "m/s"}}}, "unit"),
         ({"url": "localhost:9090"}, 'expected one like "http://127.0.0.1:9090"'),
+        ({"url": "http://localhost:90900"}, "`url` is "),
+        ({"url": "http://[::1"}, "`url` is "),
         ({"urls": "x"}, "did you mean `url`"),
         ({"interval": 0.5}, "of at least 1"),
     ],
