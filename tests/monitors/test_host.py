@@ -151,8 +151,6 @@ def test_pauses_double_until_the_monitor_is_given_up_for_now(caplog: pytest.LogC
     asyncio.run(play())
     assert "monitor `scripted` failed: OSError: no; next try in 600 s" in caplog.text
 
-    asyncio.run(play())
-
 
 @pytest.mark.parametrize(
     ("ran_s", "third"), [(GOOD_WHILE_S, FIRST_PAUSE_S), (GOOD_WHILE_S - 1, 4 * FIRST_PAUSE_S)]
