@@ -21,7 +21,7 @@ from tests.docs.blocks import ROOT
 DOCUMENT = ROOT / "docs" / "writing-monitors.md"
 TEXT = DOCUMENT.read_text()
 NAMESPACE = "unshare --user --map-root-user --net\n"
-PATIENCE_S = 120.0
+PATIENCE_S = 60.0
 
 
 def tool() -> ModuleType:
@@ -66,14 +66,24 @@ def test_the_walk_through_leads_to_a_link_that_is_not_used_any_more(tmp_path: Pa
     # With `set -e` the first command that fails ends it; the daemon ends with its namespace's last shell.
     script = "\n".join(["set -e", *walk_through(), "kill %1", "wait"])
     done = subprocess.run(
-        [*NAMESPACE.split(), "--pid", "--fork", "--kill-child", "bash", "-c", script],
+        [
+            "timeout",
+            f"{PATIENCE_S}",
+            *NAMESPACE.split(),
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "bash",
+            "-c",
+            script,
+        ],
         cwd=tmp_path,
         env=environment(tmp_path),
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
     )
-    said = f"{done.stdout}{done.stderr}"
+    log = tmp_path / "weather" / "trial" / "log"
+    said = f"{done.stdout}{done.stderr}{log.read_text() if log.exists() else ''}"
     assert done.returncode == 0, said
     assert "3 passed" in said
     assert "nothing is wrong" in said
