@@ -37,13 +37,14 @@ LINES = 20
 SCP = ["scp", "-q", "-l", str(KILOBITS_PER_S)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    """Links of a test's own: a third loss of eth0 within a minute would make it a last resort."""
     with Arena(tmp_path_factory.mktemp("arena"), policy=PREFER_ETHERNET) as arena:
         yield arena
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def openssh(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> OpenSsh:
     folder = tmp_path_factory.mktemp("openssh")
     try:
