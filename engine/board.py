@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 from engine.facts import Key
@@ -97,7 +98,13 @@ class Board:
 
 
 def _changed(members: frozenset[T], member: T, on: bool) -> frozenset[T]:
-    return members | {member} if on else members - {member}
+    return shared(members | {member} if on else members - {member})
+
+
+@lru_cache(maxsize=1024)
+def shared(members: frozenset[T]) -> frozenset[T]:
+    """Return one object for all equal sets: the same few are on for very many sessions."""
+    return members
 
 
 def _store(table: dict[str, frozenset[T]], name: str, member: T, on: bool) -> None:

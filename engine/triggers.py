@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from engine.agenda import Agenda
-from engine.board import Board
+from engine.board import NOTHING, Board, shared
 from engine.comparisons import Pair, Trigger, TriggerTable
 from engine.facts import DERIVED, FactStore, Key, Measurement, Owner, key_of
 from engine.world import LinkFacts
@@ -29,7 +29,7 @@ class _Clock:
     def __init__(self) -> None:
         self.start: float | None = None
         self.stop: float | None = None
-        self.on: frozenset[int] = frozenset()  # mostly none, of very many clocks
+        self.on = NOTHING  # mostly, of very many clocks
 
 
 class Triggers:
@@ -195,7 +195,7 @@ class Triggers:
             at = _due(trigger, clock, latched=latched)
             turns = at is not None and at <= now
         if turns:
-            clock.on ^= {trigger.number}
+            clock.on = shared(clock.on ^ {trigger.number})
             self.board.turn(trigger.number, key, on=not on)
 
     def _stop(self, pair: Pair, key: Key) -> None:
@@ -212,7 +212,7 @@ class Triggers:
         was = {(t.start_hold_s, t.stop_hold_s): t.number in before.on for t in old.triggers}
         for trigger in pair.triggers:
             if was.get((trigger.start_hold_s, trigger.stop_hold_s), bool(before.on)):
-                clock.on |= {trigger.number}
+                clock.on = shared(clock.on | {trigger.number})
                 self.board.turn(trigger.number, key, on=True)
 
 

@@ -50,6 +50,7 @@ from migrated.store import Store, StoreError
 from migrated.surroundings import DaemonSurroundings
 from migrated.tasks import run_until
 from monitors.host import MonitorHost
+from policylang import forget_grammar
 from sessionlayer.application.messages import SOCKET_NAME
 from sessionlayer.protocol.commands import Command
 from sessionlayer.protocol.limits import ADDRESSES_MAX
@@ -366,5 +367,7 @@ def main(
 
 async def _run(configuration: Configuration, no_kernel: str) -> None:
     daemon = Daemon(configuration, no_kernel)
+    forget_grammar()
+    gc.collect()
     gc.freeze()  # modules and what was made of them stay: no need to look for garbage among them
     await daemon.run()

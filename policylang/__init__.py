@@ -11,6 +11,7 @@ from policylang.loader import (
     parse_policy,
     parse_policy_bytes,
 )
+from policylang.parser import forget_grammar
 from policylang.render import render_text, to_github, to_json
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Diagnostic",
     "LoadResult",
     "Severity",
+    "forget_grammar",
     "load_policy",
     "parse_policy",
     "parse_policy_bytes",

@@ -73,6 +73,11 @@ def read_words(text: str) -> tuple[tuple[Word, ...], frozenset[str]]:
     return _Session(text, Report(file="", text=text)).words()
 
 
+def forget_grammar() -> None:
+    """Give back what reading needs, 1.7 MB: the next text takes 10 ms longer."""
+    _grammar.cache_clear()
+
+
 @cache
 def _grammar() -> Lark:
     # lark's `cache` would unpickle a file of a predictable name in the temporary folder.

@@ -243,6 +243,20 @@ def test_an_address_that_leads_nowhere(address: str, said: str, monkeypatch: pyt
     assert said in tell(failure())
 
 
+def test_where_there_is_no_bus_nothing_is_imported_for_it(tmp_path: Path) -> None:
+    program = (
+        "import asyncio, sys; from pathlib import Path; from monitors import dbus, services\n"
+        f"dbus._SOCKET = Path({str(tmp_path / 'none')!r})\n"
+        "try: asyncio.run(dbus._connect(1.0))\n"
+        "except services.BusError as error: print(error, 'dbus_fast' in sys.modules)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "DBUS_SYSTEM_BUS_ADDRESS"}
+    said = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert said.stdout == "this host has no system bus False\n"
+
+
 def test_one_descriptor_is_taken_and_no_other_kept(address: str) -> None:
     async def story() -> None:
         weather = FakeService(address, NAME)

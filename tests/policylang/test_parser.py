@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from policylang import Diagnostic, LoadResult, Severity, parse_policy
+from policylang import Diagnostic, LoadResult, Severity, forget_grammar, parse_policy
 from policylang.ast import (
     Adopt,
     Current,
@@ -454,3 +454,10 @@ def test_messages_do_not_depend_on_the_hash_seed() -> None:
     }
     assert len(outputs) == 1
     assert "did you mean" in outputs.pop()
+
+
+def test_what_is_read_after_the_grammar_was_forgotten_is_the_same() -> None:
+    text = 'monitor-policy { when loss >= 40% for 5s score-interface "eth 0" -5 }'
+    before = parse_policy(text)
+    forget_grammar()
+    assert parse_policy(text) == before
