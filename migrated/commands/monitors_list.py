@@ -102,7 +102,7 @@ def _paragraph(monitor: MonitorReport, uptime_s: float) -> str:
     lasting = f" for {duration(monitor.running_s)}" if monitor.running_s else ""
     restarts = f", {counted(monitor.restarts, 'restart')}" if monitor.restarts else ""
     rows = {
-        "state": f"{_state(monitor)}{lasting}",
+        "state": _state(monitor, lasting),
         "measures": ", ".join(monitor.facts) or _NOTHING,
         "events": str(monitor.events),
         "last event": _ago(monitor.last_event_at, monitor.last_event),
@@ -117,8 +117,9 @@ def _paragraph(monitor: MonitorReport, uptime_s: float) -> str:
     return "\n".join(map(printable, lines))
 
 
-def _state(monitor: MonitorReport) -> str:
-    return f"{monitor.state}: {monitor.detail}" if monitor.detail else monitor.state
+def _state(monitor: MonitorReport, lasting: str = "") -> str:
+    state = f"{monitor.state}{lasting}"
+    return f"{state}: {monitor.detail}" if monitor.detail else state
 
 
 def _cost(monitor: MonitorReport, uptime_s: float) -> str:

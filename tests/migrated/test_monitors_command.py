@@ -73,6 +73,16 @@ def test_verbose_tells_of_origin_cost_and_errors(running: RunningServer) -> None
     assert lines[7:9] == ["", "weather (plugin, migrate-weather 1.0)"]
 
 
+def test_a_state_that_lasts_is_told_before_the_reason_for_it(running: RunningServer) -> None:
+    stuck = replace(
+        MONITORS.monitors[0], state="blocked", detail="it has held up its event loop for 9 s", running_s=10.0
+    )
+    running.handler.monitors = replace(MONITORS, monitors=(stuck,))
+    assert migrate("-v").output.splitlines()[1] == (
+        "  state       blocked for 10 s: it has held up its event loop for 9 s"
+    )
+
+
 def test_what_is_no_command_is_for_the_list(running: RunningServer) -> None:
     for arguments in ((), ("carrier",), ("-v",), ("--json", "power")):
         assert migrate(*arguments).output == migrate("list", *arguments).output
