@@ -13,7 +13,7 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -77,6 +77,8 @@ def main() -> None:
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
     with TemporaryDirectory() as folder:
         check(request, Path(folder), lambda outcome: _write(output.write, outcome))
+    sys.stdout.flush()
+    os._exit(0)  # threads of the plugin that don't end would be waited for
 
 
 def _write(write: Callable[[bytes], object], outcome: Outcome) -> None:
@@ -109,7 +111,7 @@ def check(request: Request, state_folder: Path, tell: Tell) -> None:
     tell(Outcome("", LOADING, "ok"))
     for monitor in found.monitors:
         make = partial(_offered, module, surroundings, monitor.name)
-        asyncio.run(_examine(monitor.name, Examination(make, run_s=request.run_s), tell))
+        _run(_examine(monitor.name, Examination(make, run_s=request.run_s), tell))
 
 
 def _load(request: Request, tell: Tell) -> ModuleType | None:
@@ -145,6 +147,14 @@ def _offered(module: ModuleType, surroundings: Surroundings, name: str) -> Monit
     manager.register(module)
     offers: list[list[Monitor]] = manager.hook.migrate_monitors(surroundings=surroundings)
     return next(monitor for monitor in offers[0] if monitor.name == name)
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine to its end, and wait for nothing that a monitor has left behind."""
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(work)
+    if not asyncio.all_tasks(loop):
+        loop.close()
 
 
 async def _examine(name: str, examination: Examination, tell: Tell) -> None:

@@ -142,6 +142,27 @@ def test_a_plugin_that_blocks_is_ended_and_the_check_is_named(tmp_path: Path, te
     assert found == {check: "it was not done within 3 s and was ended; wait only with `await`"}
 
 
+DEAF = """while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                pass"""
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        (DEAF, {Check.CANCELLATION.value: "run() did not end within 1 s of being cancelled"}),
+        ("await asyncio.to_thread(time.sleep, 60)", {}),
+    ],
+    ids=["task", "thread"],
+)
+def test_what_a_monitor_leaves_behind_is_not_waited_for(
+    tmp_path: Path, body: str, wrong: dict[str, str]
+) -> None:
+    assert faults(outcomes(plugin(tmp_path, body), "--timeout", "30", status=int(bool(wrong)))) == wrong
+
+
 def test_a_file_that_the_daemon_would_refuse_is_checked_nevertheless(tmp_path: Path) -> None:
     file = plugin(tmp_path)
     file.chmod(0o666)
