@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 import pluggy
 
 from monitors import spec
-from monitors.facts import is_redefined, own_name
+from monitors.facts import Fact, is_redefined, is_well_made, own_name
 from monitors.files import PluginFileError, files_in, load_file
 from monitors.loading import LOAD_LIMIT_S, LoadTimeoutError, call_all
 from monitors.origins import Kind, Origin
 from monitors.settings import did_you_mean, enabled
-from monitors.spec import ENTRY_POINT_GROUP, NAME, PROJECT, Monitor, SettingsError
+from monitors.spec import ENTRY_POINT_GROUP, NAME, PROJECT, Monitor, Report, SettingsError
 from monitors.surroundings import Solitude, Surroundings
+from monitors.texts import message_of, printable
 
 _INSTALLED = Origin(Kind.PLUGIN)
 
@@ -132,7 +134,7 @@ class _Finder:
     def add_others(self, candidates: Iterable[_Candidate]) -> None:
         wanted = list(self._switched_on(candidates))
         outcomes = call_all(
-            [partial(_offers, candidate, self._surroundings) for candidate in wanted], LOAD_LIMIT_S
+            [partial(_fixed_offers, candidate, self._surroundings) for candidate in wanted], LOAD_LIMIT_S
         )
         for candidate, outcome in zip(wanted, outcomes, strict=True):
             if isinstance(outcome, BaseException):
@@ -140,7 +142,7 @@ class _Finder:
                 continue
             try:
                 self._add(candidate, outcome)
-            except PluginError as error:
+            except (PluginError, SettingsError) as error:
                 self._fail(candidate.name, candidate.origin, error)
 
     def files(self, folders: Iterable[Path]) -> Iterator[_Candidate]:
@@ -148,10 +150,10 @@ class _Finder:
             try:
                 files = files_in(folder)
             except PluginFileError as error:
-                self._fail(folder.name, Origin(Kind.FILE, str(folder)), error)
+                self._fail(printable(folder.name), _of_file(folder), error)
                 continue
             for file in files:
-                yield _Candidate(file.stem, Origin(Kind.FILE, str(file)), partial(load_file, file))
+                yield _Candidate(printable(file.stem), _of_file(file), partial(load_file, file))
 
     def tell_unused_settings(self, configured: Iterable[str]) -> None:
         known = self._candidates.union(self._monitors, self._switched_off)
@@ -176,13 +178,14 @@ class _Finder:
         for name in names:
             if name in self._monitors or names.count(name) > 1:
                 raise PluginError(f"there is already a monitor named `{name}`")
-        for monitor in monitors:
-            # Of those that have other names than their plugin, only now is it known who they are.
-            if not enabled(self._surroundings.settings(monitor.name)):
-                self._switched_off[monitor.name] = candidate.origin
+        # Of those that have other names than their plugin, only now is it known who they are.
+        wanted = {name: enabled(self._surroundings.settings(name)) for name in names}
+        for name, monitor in zip(names, monitors, strict=True):
+            if not wanted[name]:
+                self._switched_off[name] = candidate.origin
                 continue
-            self._monitors[monitor.name] = monitor
-            self._origins[monitor.name] = candidate.origin
+            self._monitors[name] = monitor
+            self._origins[name] = candidate.origin
 
     def _fail(self, name: str, origin: Origin, error: BaseException) -> None:
         failure = PluginFailure(name=name, reason=_reason(error), origin=origin)
@@ -204,6 +207,10 @@ def _distribution(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.module
 
 
+def _of_file(path: Path) -> Origin:
+    return Origin(Kind.FILE, printable(str(path)))
+
+
 def _offers(candidate: _Candidate, surroundings: Surroundings) -> list[Monitor]:
     # One manager for each plugin: a hook call stops at the first implementation that
     # raises, and a registration that fails leaves half of itself behind.
@@ -222,6 +229,20 @@ def _offers(candidate: _Candidate, surroundings: Surroundings) -> list[Monitor]:
     return [_checked(offer) for offer in offers[0]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """A monitor as it was when it was judged: its name says where it runs, its facts what it may report."""
+
+    name: str
+    facts: tuple[Fact, ...]
+    run: Callable[[Report], Coroutine[Any, Any, None]]
+
+
+def _fixed_offers(candidate: _Candidate, surroundings: Surroundings) -> list[Monitor]:
+    fixed = [_Fixed(each.name, each.facts, each.run) for each in _offers(candidate, surroundings)]
+    return [_checked(each) for each in fixed]
+
+
 def _checked(offer: object) -> Monitor:
     if isinstance(offer, type):
         raise PluginError(f"it offers the class `{offer.__name__}`; offer an object, `{offer.__name__}()`")
@@ -232,6 +253,8 @@ def _checked(offer: object) -> Monitor:
         raise PluginError(f"its monitor can't be named `{name!s:.40}`; use a name like `my-monitor`")
     if not isinstance(offer.facts, tuple):
         raise PluginError(f"the facts of its monitor `{offer.name}` are no tuple; write `(FACT, ...)`")
+    if (stranger := next((fact for fact in offer.facts if not is_well_made(fact)), None)) is not None:
+        raise PluginError(f"of its facts {stranger!r:.80} is not made as `monitors.facts.Fact` says")
     redefined = next((fact.name for fact in offer.facts if is_redefined(fact)), None)
     if redefined is not None:
         advice = "import that of `monitors.facts`, or rename it"
@@ -243,7 +266,7 @@ def _checked(offer: object) -> Monitor:
 
 
 def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    text = message_of(error)
     if isinstance(error, SettingsError):
         return f"its settings are wrong: {text}"
     plain = isinstance(error, PluginError | PluginFileError | LoadTimeoutError)

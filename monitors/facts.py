@@ -205,6 +205,22 @@ STANDARD_FACTS: Mapping[str, Fact] = MappingProxyType(
 """The facts that have a fixed meaning in every policy, whether or not a monitor for them is installed."""
 
 
+def is_well_made(fact: object) -> bool:
+    """Return whether something is a fact whose fields have the types that they are declared with.
+
+    A plugin has no type checker at run time, and ``type="number"`` looks right.
+    """
+    if type(fact) is not Fact:
+        return False
+    kinds: tuple[tuple[object, type], ...] = (
+        *((text, str) for text in (fact.name, fact.unit, fact.summary, fact.monitor)),
+        (fact.type, FactType),
+        (fact.subject, Subject),
+        (fact.choices, tuple),
+    )
+    return all(type(value) is kind for value, kind in kinds) and all(type(c) is str for c in fact.choices)
+
+
 def is_redefined(fact: Fact) -> bool:
     """Return whether the language has a fact of this name whose values are others.
 

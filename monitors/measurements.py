@@ -12,7 +12,8 @@ from ipaddress import ip_address
 from typing import TypeGuard
 
 from monitors.events import FactMeasured
-from monitors.facts import Fact, FactType, Subject
+from monitors.facts import Fact, FactType, FactValue, Subject
+from monitors.texts import is_encodable
 
 _FIELDS: dict[Subject, frozenset[str]] = {
     Subject.HOST: frozenset(),
@@ -25,6 +26,9 @@ _FIELDS: dict[Subject, frozenset[str]] = {
 
 _ALL_FIELDS = ("interface", "peer", "session", "connection")
 
+
+TEXT_LIMIT = 1000
+"""Characters of a text, as a value or as what it is about: many are kept, sent and written down."""
 
 FUTURE_LIMIT_S = 1.0
 """How far ahead of the clock a time of measurement may be; one that is further is of another clock."""
@@ -98,11 +102,38 @@ def _is_finite(value: object) -> TypeGuard[float]:
 
 
 def _is_text(value: object) -> TypeGuard[str]:
-    """Return whether a value is text that can be written down: without halves of surrogate pairs."""
-    if not isinstance(value, str):
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    """Return whether a value is text that can be written down: short, without halves of surrogate pairs."""
+    return isinstance(value, str) and len(value) <= TEXT_LIMIT and is_encodable(value)
+
+
+def plain(event: FactMeasured, measured_at: float) -> FactMeasured:
+    """Return a good measurement with nothing but values of the built-in types.
+
+    Those of subclasses pass for them, as numpy's numbers and members of a ``StrEnum`` do, but can be neither
+    written down nor trusted.
+
+    Args:
+        event: one without a fault.
+        measured_at: counts where the event has no time of its own, in seconds.
+    """
+    at = event.measured_at
+    return FactMeasured(
+        fact=str.__str__(event.fact),
+        value=None if event.value is None else _plain_value(event.value),
+        interface=str.__str__(event.interface),
+        peer=str.__str__(event.peer),
+        session=str.__str__(event.session),
+        connection=str.__str__(event.connection),
+        lifetime_s=None if event.lifetime_s is None else _plain_number(event.lifetime_s),
+        measured_at=measured_at if at is None else _plain_number(at),
+    )
+
+
+def _plain_value(value: FactValue) -> FactValue:
+    if isinstance(value, str):
+        return str.__str__(value)
+    return value if isinstance(value, bool) else _plain_number(value)
+
+
+def _plain_number(value: float) -> float:
+    return int.__int__(value) if isinstance(value, int) else float.__float__(value)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from typing import Final, get_args
 
 from monitors.events import Event, FactMeasured
 from monitors.facts import Fact
 from monitors.mailbox import Reported
-from monitors.measurements import fault_of
+from monitors.measurements import fault_of, plain
+from monitors.network_faults import network_fault_of
 from monitors.wording import in_words
 
 FLOOD_RATE = 1000
@@ -27,6 +28,9 @@ SLOWED_EVERY = 10
 """Of what exceeds the rate, so many events go on at once; then the monitor's thread is held for 1 ms."""
 
 SLOWED_S = 0.001
+
+
+_EVENTS: Final = frozenset(get_args(Event))
 
 
 class FloodError(Exception):
@@ -114,7 +118,7 @@ class Reporter:
         Raises:
             RuntimeError: it is called in another thread than ``run``.
             TypeError: it is no event.
-            ValueError: it is a measurement that was not declared like this.
+            ValueError: it is a measurement that was not declared like this, or a field of it is none.
             FloodError: there are too many.
             MailboxFullError: there is no room for it.
         """
@@ -123,20 +127,22 @@ class Reporter:
             raise RuntimeError(f"`report` was called in another thread than that of `run`; {advice}")
         now = self._clock()
         self._refuse_flood(now)
-        if not isinstance(event, Event):
+        if type(event) not in _EVENTS:  # a subclass can be anything
             raise TypeError(f"reported a `{type(event).__name__}`, which is no event of `monitors.events`")
         if isinstance(event, FactMeasured):
-            event = self._stamped(event, now)
+            event = self._measurement(event, now)
+        elif fault := network_fault_of(event):
+            raise ValueError(fault)
         reported = Reported(event, self._name, now)
         self._deliver(reported)
         self.events += 1
         self._last = reported
 
-    def _stamped(self, event: FactMeasured, now: float) -> FactMeasured:
+    def _measurement(self, event: FactMeasured, now: float) -> FactMeasured:
         fact = self._facts.get(event.fact)
         if fault := fault_of(event, () if fact is None else (fact,), now=now):
             raise ValueError(fault)
-        return event if event.measured_at is not None else replace(event, measured_at=now)
+        return plain(event, now)
 
     def _refuse_flood(self, now: float) -> None:
         if self._stop is None:

@@ -15,6 +15,7 @@ from monitors.metering import Meter
 from monitors.origins import Kind, Origin
 from monitors.reporting import FloodError, Reporter
 from monitors.spec import Monitor, NotAvailableError
+from monitors.texts import message_of
 
 FIRST_PAUSE_S = 0.1
 """The pause after a failure. It doubles with each further one."""
@@ -221,7 +222,7 @@ class Supervisor:
         await self._monitor.run(self._reporter)
 
     def _miss(self, error: NotAvailableError) -> None:
-        reason = _one_line(error)
+        reason = message_of(error)
         if reason != self._missed:  # once is enough; it is looked for again every minute
             _log.info("monitor `%s` is not available: %s", self._name, reason)
         self._missed = reason
@@ -248,10 +249,6 @@ def _reason(error: BaseException | None) -> str:
         case asyncio.CancelledError():
             return "run() cancelled itself"
         case StuckError() | FloodError():
-            return str(error)
+            return message_of(error)
         case _:
-            return f"{type(error).__name__}: {_one_line(error)}"
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+            return f"{type(error).__name__}: {message_of(error)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from monitors.facts import Fact, FactType, is_redefined, own_name
+from monitors.facts import Fact, FactType, is_redefined, is_well_made, own_name
 from monitors.spec import NAME, Monitor
 
 _FACT_NAME = re.compile(rf"({NAME.pattern}\.)?{NAME.pattern}")
@@ -50,6 +50,7 @@ def check_facts(facts: tuple[Fact, ...]) -> None:
     expect(isinstance(facts, tuple), "`facts` is a tuple of `Fact`")
     for fact in facts:
         expect(isinstance(fact, Fact), f"`{fact!r}` is no `Fact`")
+        expect(is_well_made(fact), f"`{fact!r}` is not made as `monitors.facts.Fact` says")
         _check_fact(fact)
     names = [fact.name for fact in facts]
     expect(len(names) == len(set(names)), f"two facts have the same name: {', '.join(sorted(names))}")

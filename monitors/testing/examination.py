@@ -13,6 +13,7 @@ from typing import Final
 from monitors.events import AddressGone, Event, FactMeasured, LinkGone
 from monitors.mailbox import MailboxFullError, SubjectKey, subject
 from monitors.measurements import fault_of
+from monitors.network_faults import network_fault_of
 from monitors.spec import Monitor, NotAvailableError
 from monitors.testing.clock import settle
 from monitors.testing.declarations import ConformanceError, check_declaration, expect
@@ -166,7 +167,9 @@ class Examination:
         for event in self.recorder.events:
             if isinstance(event, FactMeasured):
                 fault = fault_of(event, self._monitor.facts)
-                expect(not fault, fault)
+            else:
+                fault = network_fault_of(event)
+            expect(not fault, fault)
         return "" if self.recorder.events else _SILENT
 
     async def _restart(self) -> str:

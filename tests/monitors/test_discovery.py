@@ -36,6 +36,23 @@ class Listing(Quiet):
     facts = [METERED]  # type: ignore[assignment]  # noqa: RUF012
 
 
+class Unsteady(Quiet):
+    """Be somebody else whenever anyone asks."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        self.asked += 1
+        return f"unsteady-{self.asked}"
+
+
+class UnspeakableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("not even that")
+
+
 class Measuring(Quiet):
     def __init__(self, *facts: Fact) -> None:
         super().__init__()
@@ -98,10 +115,23 @@ def exits() -> object:
     raise SystemExit("no licence")
 
 
+def cannot_say() -> object:
+    raise UnspeakableError
+
+
 @pytest.mark.parametrize(
     ("hook", "reason"),
     [
         (raises, "ValueError: two lines"),
+        (cannot_say, "UnspeakableError: its message can't be told, because `__str__` fails"),
+        (
+            lambda: [Measuring(replace(RTT, type="number"))],  # type: ignore[arg-type]
+            f"of its facts {replace(RTT, type='number')!r:.80} is not made as `monitors.facts.Fact` says",  # type: ignore[arg-type]
+        ),
+        (
+            lambda: [Measuring("quiet.rain")],  # type: ignore[arg-type]
+            "of its facts 'quiet.rain' is not made as `monitors.facts.Fact` says",
+        ),
         (exits, "SystemExit: no licence"),
         (lambda: [Quiet], "it offers the class `Quiet`; offer an object, `Quiet()`"),
         (lambda: [object()], "it offers a `object`, which lacks `name`, `facts` or `run`"),
@@ -138,6 +168,20 @@ def test_a_bad_plugin_costs_one_warning_and_nothing_else(
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.WARNING, f"monitor plugin `bad` is not used: {reason}")
     ]
+
+
+def test_a_monitor_keeps_the_name_by_which_it_was_found(plugin: Plugin) -> None:
+    """A name without an origin would be taken for one of ours, and run in the daemon's own loop."""
+    found = discover(points=[plugin("bad", lambda: [Unsteady()])])
+    (monitor,) = found.monitors
+    assert [monitor.name, monitor.name] == list(found.origins) * 2
+
+
+def test_wrong_settings_of_a_monitor_with_another_name_than_its_plugin_are_told(plugin: Plugin) -> None:
+    pair = plugin("pair", lambda: [Quiet("one"), Quiet("two")])
+    found = discover(points=[pair, *BUILT_IN], surroundings=Solitude({"two": {"enabled": "no"}}))
+    assert [monitor.name for monitor in found.monitors] == ["address", "carrier"]
+    assert '`enabled` is "no"; expected true or false' in found.failures[0].reason
 
 
 def test_a_plugin_that_fails_to_import_is_listed() -> None:

@@ -5,13 +5,14 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 
 from monitors import host as host_module
 from monitors.discovery import Discovery, PluginFailure
-from monitors.events import Event, FactMeasured
+from monitors.events import Event, FactMeasured, LinkState
 from monitors.facts import HOUR, RTT, Fact
 from monitors.host import MonitorHost
 from monitors.mailbox import Reported
@@ -86,6 +87,18 @@ async def returns(_report: Report) -> None:
     return None
 
 
+WORD: Any = "up"
+
+
+class OddLink(LinkState):
+    """It could be anything."""
+
+
+class UnspeakableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("not even that")
+
+
 @asynccontextmanager
 async def running(time: FakeTime, *monitors: Scripted, limit: int = 100) -> AsyncIterator[MonitorHost]:
     discovery = Discovery(monitors=monitors)
@@ -114,9 +127,16 @@ def test_events_reach_the_reader_together() -> None:
     [
         (fails(ValueError("broken")), "ValueError: broken"),
         (fails(SystemExit(3)), "SystemExit: 3"),
+        (fails(UnspeakableError()), "UnspeakableError: its message can't be told"),
+        (fails(OSError("caf\udce9")), "OSError: caf\\udce9"),
         (fails(asyncio.CancelledError()), "run() cancelled itself"),
         (returns, "run() returned"),
         (lambda report: report("eth0 is down"), "reported a `str`"),
+        (
+            lambda report: report(replace(link(), operstate=WORD)),
+            "with operstate='up'; expected an `OperState`",
+        ),
+        (lambda report: report(OddLink(**asdict(link()))), "reported a `OddLink`, which is no event"),
     ],
 )
 def test_a_failing_monitor_is_started_again_and_stops_no_other(
@@ -169,6 +189,19 @@ def test_a_good_while_ends_the_series_of_pauses(ran_s: float, third: float) -> N
 
     asyncio.run(play())
     assert time.pauses == [FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, third]
+
+
+def test_what_is_missing_may_be_without_words() -> None:
+    class MissingError(NotAvailableError, UnspeakableError):
+        pass
+
+    async def play() -> None:
+        missing = Scripted(fails(MissingError()))
+        async with running(FakeTime(), missing) as host:
+            await missing.idle.wait()
+            assert host.status().monitors[0].failures == 0
+
+    asyncio.run(play())
 
 
 def test_events_from_before_a_failure_are_kept() -> None:

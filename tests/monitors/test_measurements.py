@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from enum import IntEnum, StrEnum
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ from monitors.facts import (
     Subject,
 )
 from monitors.host import MonitorHost
-from monitors.measurements import fault_of
+from monitors.measurements import TEXT_LIMIT, fault_of, plain
 from monitors.spec import Report
 
 GOOD = {
@@ -65,6 +66,8 @@ def test_a_measurement_as_it_was_declared_is_good(fact: Fact) -> None:
         (HOUR, {"value": 10**400}, "report a finite number"),
         (WIFI_SSID, {"value": "caf\udce9"}, "report a text"),
         (METERED, {"interface": "eth\udce9"}, "a fact about a link needs `interface`"),
+        (WIFI_SSID, {"value": "x" * (TEXT_LIMIT + 1)}, "report a text"),
+        (KEEPALIVE_AGE, {"session": "a" * (TEXT_LIMIT + 1)}, "a fact about a session needs `session`"),
     ],
 )
 def test_what_is_not_as_declared_is_said(fact: Fact, change: dict[str, Any], message: str) -> None:
@@ -84,6 +87,41 @@ def test_only_values_of_the_declared_type_pass(name: str, value: FactValue | Non
     kinds = {FactType.NUMBER: float, FactType.FLAG: bool, FactType.TEXT: str}
     passed = fault_of(FactMeasured(fact=name, value=value, **fields), [fact]) == ""
     assert not passed or value is None or type(value) is kinds[fact.type]
+
+
+class Number(float):
+    """As numpy's ``float64`` is one."""
+
+    __slots__ = ()
+
+
+class Day(StrEnum):
+    FRIDAY = "friday"
+
+
+class Hour(IntEnum):
+    SEVEN = 7
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "kind"),
+    [(HOUR, Number(7), float), (HOUR, Hour.SEVEN, int), (HOUR, 7, int), (WEEKDAY, Day.FRIDAY, str)],
+)
+def test_values_of_subclasses_become_those_of_the_built_in_types(
+    fact: Fact, value: FactValue, kind: type
+) -> None:
+    event = replace(GOOD[fact], value=value, lifetime_s=Number(3))
+    told = plain(event, 5.0)
+    assert fault_of(event, GOOD) == ""
+    assert (type(told.value), type(told.lifetime_s)) == (kind, float)
+    assert told == replace(event, measured_at=5.0)
+
+
+@pytest.mark.parametrize("fact", GOOD, ids=lambda fact: fact.name)
+def test_nothing_else_of_a_measurement_is_changed(fact: Fact) -> None:
+    assert plain(GOOD[fact], 5.0) == replace(GOOD[fact], measured_at=5.0)
+    told = replace(GOOD[fact], measured_at=4.0)
+    assert plain(told, 5.0) == told
 
 
 AT_HOME = FactMeasured(fact="metered", value=True, interface="eth0")
