@@ -67,7 +67,9 @@ class Scripted:
 
 
 def a_session(name: str, uid: int) -> ManagedSession:
-    told = SimpleNamespace(session_id=bytes.fromhex(name), uid=uid, socket=SimpleNamespace(inode=0))
+    told = SimpleNamespace(
+        session_id=bytes.fromhex(name), peer_key=b"peer", uid=uid, socket=SimpleNamespace(inode=0)
+    )
     return cast("ManagedSession", told)
 
 
