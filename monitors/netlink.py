@@ -1,4 +1,4 @@
-"""The kernel's news about links and addresses. The only module that imports pyroute2.
+"""The kernel's news about links and addresses. The only one of these modules that imports pyroute2.
 
 Rules, each learnt from a failure:
 
