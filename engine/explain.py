@@ -78,6 +78,7 @@ class LinkRow(Struct, frozen=True, kw_only=True):
     usable: bool
     why_not: str
     score: int
+    ruled_out: bool
     reasons: tuple[Reason, ...]
 
 
@@ -129,6 +130,7 @@ def link_row(point: AttachmentPoint, world: World, group: Variant, links: OnLink
         usable=why_not == USABLE,
         why_not=why_not,
         score=score.value,
+        ruled_out=score.never is not None,
         reasons=score.reasons,
     )
 

@@ -156,6 +156,7 @@ class Reports:
                     usable=row.usable,
                     why=row.why_not,
                     score=row.score,
+                    ruled_out=row.ruled_out,
                     statement="; ".join(str(reason) for reason in row.reasons),
                 )
                 for row in self._core.engine.links()

@@ -16,9 +16,9 @@ from migrated.control.messages import LinkList, LinkReport, Links
 def links(socket: Path | None, as_json: bool) -> None:
     """List the links with their addresses and scores, best first.
 
-    The score is that of a session of which no `on` of the policy speaks, and BY names the
-    statements that made it. The exit status is 0 if the daemon answers, 1 if it refuses,
-    2 if it cannot be reached.
+    The score is that of a session of which no `on` of the policy speaks, `never` if a statement
+    rules the link out, and BY names the statements that made it. The exit status is 0 if the
+    daemon answers, 1 if it refuses, 2 if it cannot be reached.
 
     \b
     Examples:
@@ -32,10 +32,14 @@ def links(socket: Path | None, as_json: bool) -> None:
     if not found:
         click.echo("no links")
         return
-    best_first = sorted(found, key=lambda link: (not link.usable, -link.score, link.name, link.address))
-    echo_table(("LINK", "ADDRESS", "SCORE", "USABLE", "BY"), map(_row, best_first))
+    echo_table(("LINK", "ADDRESS", "SCORE", "USABLE", "BY"), map(_row, sorted(found, key=_rank)))
+
+
+def _rank(link: LinkReport) -> tuple[object, ...]:
+    return (not link.usable, link.ruled_out, -link.score, link.name, link.address)
 
 
 def _row(link: LinkReport) -> tuple[str, ...]:
     usable = "yes" if link.usable else f"no: {link.why}"
-    return (link.name, link.address, str(link.score), usable, link.statement)
+    score = "never" if link.ruled_out else str(link.score)
+    return (link.name, link.address, score, usable, link.statement)

@@ -181,7 +181,10 @@ class SessionList(Struct, frozen=True, kw_only=True, tag="session-list"):
 
 
 class LinkReport(Struct, frozen=True, kw_only=True):
-    """An attachment point: ``why`` says why it is not usable, ``statement`` what gave it its score."""
+    """An attachment point: ``why`` says why it is not usable, ``statement`` what gave it its score.
+
+    ``ruled_out`` is true where a `never` counts and the score does not.
+    """
 
     name: str
     interface: str
@@ -190,6 +193,7 @@ class LinkReport(Struct, frozen=True, kw_only=True):
     why: str
     score: int
     statement: str
+    ruled_out: bool = False
 
 
 class LinkList(Struct, frozen=True, kw_only=True, tag="link-list"):

@@ -306,6 +306,11 @@ def test_links_are_listed_with_their_scores_outside_every_on() -> None:
     assert [point.name for point in engine.points()] == ["eth0"]
 
 
+def test_a_link_that_a_never_rules_out_outside_every_on_is_marked() -> None:
+    engine = engine_with(["eth0", "ppp0"], score("eth0", 10), score("eth0", "never"))
+    assert {row.name: row.ruled_out for row in engine.links()} == {"eth0": True, "ppp0": False}
+
+
 def test_loopback_is_no_attachment_point() -> None:
     engine = engine_with([])
     engine.handle(link("eth0", loopback=True), 0.0)

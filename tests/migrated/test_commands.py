@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from migrated.commands import cli
 from migrated.commands.client import SHORTEST_ID, age, duration, short_ids
 from migrated.control.messages import EventReport, Move
+from tests.migrated import control_fakes
 from tests.migrated.control_fakes import LINKS, POLICY, STATUS, RunningServer, running_server
 
 FIRST = "aa11" + "0" * 28
@@ -82,6 +83,16 @@ def test_links_come_best_first_and_say_why(running: RunningServer) -> None:
     assert [row[0] for row in rows] == ["eth1", "ppp0", "eth0"]
     assert rows[0] == ["eth1", "10.1.0.5", "10", "yes", "a.policy:3"]
     assert rows[2] == ["eth0", "10.0.0.5", "10", "no:", "no", "carrier", "a.policy:3"]
+
+
+def test_a_link_that_is_ruled_out_has_no_score_and_comes_after_those_that_have(
+    running: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    barred = msgspec.structs.replace(LINKS[2], name="wlan0", ruled_out=True, statement="a.policy:5")
+    monkeypatch.setattr(control_fakes, "LINKS", (barred, *LINKS))
+    _, *rows = table(migrate("links"))
+    assert [row[0] for row in rows] == ["eth1", "ppp0", "wlan0", "eth0"]
+    assert rows[2] == ["wlan0", "10.1.0.5", "never", "yes", "a.policy:5"]
 
 
 def test_move(running: RunningServer) -> None:
