@@ -56,6 +56,8 @@ def facts(names: tuple[str, ...], socket: Path | None, *, values: bool, as_json:
     answer = ask(socket, Facts(names=names), FactList) if values else None
     if as_json:
         echo_json([_as_json(fact, table, answer) for fact in chosen])
+    elif answer is not None and not answer.facts:
+        click.echo("no values")
     elif answer is not None:
         echo_table(("FACT", "OF", "VALUE", "AGE"), map(_value_row, answer.facts))
     else:

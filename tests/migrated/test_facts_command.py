@@ -100,6 +100,13 @@ def test_what_found_no_place_in_the_answer_is_counted(tmp_path: Path) -> None:
     assert result.stderr.startswith("90000 values of sessions left out")
 
 
+def test_where_nothing_is_measured_it_says_so(tmp_path: Path) -> None:
+    with running_server(tmp_path / "s", {}) as server:
+        server.handler.readings = [FactList(facts=(), omitted=0)]
+        result = migrate("--values", "--socket", str(tmp_path / "s"), "loss")
+    assert (result.exit_code, result.output) == (0, "no values\n")
+
+
 def test_values_need_a_daemon(tmp_path: Path) -> None:
     result = migrate("--values", "--socket", str(tmp_path / "s"))
     assert result.exit_code == 2
