@@ -186,12 +186,14 @@ def _count(outcomes: Iterable[Outcome], kind: str) -> int:
 
 def _paragraph(result: PluginResult) -> str:
     """Return all that came of a plugin, a line each."""
-    lines, monitor = [result.plugin], ""
+    lines, monitor, said = [result.plugin], "", ""
     for outcome in result.outcomes:
         if outcome.monitor != monitor:
-            monitor = outcome.monitor
+            monitor, said = outcome.monitor, ""
             lines.append(f"  monitor `{monitor}`")
-        text = f"{outcome.check}: {outcome.message}" if outcome.message else outcome.check
+        message = "likewise" if outcome.message and outcome.message == said else outcome.message
+        said = outcome.message
+        text = f"{outcome.check}: {message}" if message else outcome.check
         lines.append(f"    {_MARKS[outcome.outcome]:<6} {' '.join(text.split())}")
     faults, skipped = _faults(result), _count(result.outcomes, "skipped")
     verdict = f"{faults} wrong" if faults else "nothing is wrong"

@@ -111,6 +111,12 @@ def test_what_this_host_lacks_is_no_fault(tmp_path: Path) -> None:
     assert found[Check.RUN.value] == ("skipped", "not available here: there is no modem")
 
 
+def test_a_reason_that_many_checks_share_is_told_once(tmp_path: Path) -> None:
+    told = run(plugin(tmp_path, "raise NotAvailableError('there is no modem')")).output
+    assert told.count("there is no modem") == 1
+    assert f"{Check.RESTART.value}: likewise" in told
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
