@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ import click
 from migrated.commands.client import PlainError
 
 _NAME_MAX: Final = 40
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _TEMPLATES: Final = "monitor_template"
 
 
@@ -131,4 +133,5 @@ def _write_one(template: str, folder: Path, words: dict[str, str]) -> Path:
     path = folder / template.removesuffix(".template").replace("module", words["module"])
     with path.open("x", encoding="utf-8") as file:
         file.write(Template(text).substitute(words))
+    path.chmod(path.stat().st_mode & ~_OTHERS_WRITE)  # whatever the umask: the daemon runs nothing else
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -54,6 +55,16 @@ def test_its_tests_pass_and_it_is_well_typed_and_canonical(here: Path, name: str
             [sys.executable, "-m", *command], cwd=project, capture_output=True, text=True, timeout=PATIENCE_S
         )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
+def test_nobody_else_may_write_the_files_whatever_the_umask(here: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        new("weather")
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in (here / "weather").iterdir()}
+    assert modes == {0o644}
 
 
 def test_the_project_names_the_monitor_as_an_entry_point(here: Path) -> None:
