@@ -97,7 +97,7 @@ def _number(written: Quantity | Name, fact: Fact) -> FactValue:
         raise BadValueError(
             "wrong-type",
             f"`{fact.name}` is a number, not {quote(written.text)}",
-            f"write it as `10{example}`",
+            f"compare it with a number, such as `10{example}`",
         )
     if not units and written.unit:
         raise BadValueError(

@@ -36,7 +36,7 @@ def fact_named(name: str, table: FactTable) -> Fact:
     """
     fact = table.known.get(name)
     if fact is None:
-        hint = did_you_mean(name, table.known) or "`migrate facts` lists the facts"
+        hint = did_you_mean(name, table.known) or "`migrate facts` lists the facts of this host and plugins"
         raise DescriptionError(f"there is no fact {quote(name)}; {hint}")
     if name in DERIVED:
         raise DescriptionError(f"the fact `{name}` follows from the links; bring a link up or down instead")

@@ -74,7 +74,7 @@ def test_a_measure_is_in_the_unit_of_its_fact(text: str, value: FactValue, subje
         ("rtt > 300kb", "wrong-unit", "`kb` is not a unit of `rtt`"),
         ("hour > 3h", "wrong-unit", "`hour` has no unit"),
         ("rtt > soon", "wrong-type", "`rtt` is a number, not `soon`"),
-        ("hour = monday", "wrong-type", "write it as `10`"),
+        ("hour = monday", "wrong-type", "compare it with a number, such as `10`"),
         ("metered = 1", "wrong-type", "either `yes` or `no`"),
         ("metered = maybe", "wrong-type", "either `yes` or `no`"),
         ("wifi.ssid = 5", "wrong-type", "write it in quotes"),

@@ -45,7 +45,7 @@ def test_a_measurement_may_be_forgotten_after_a_while() -> None:
     [
         ("", 1, "there is no fact ``"),
         ("meterd wlan0", True, "did you mean `metered`"),
-        ("acme.speed wlan0", 1, "`migrate facts` lists the facts"),
+        ("acme.speed wlan0", 1, "`migrate facts` lists the facts of this host and plugins"),
         ("carrier wlan0", True, "follows from the links"),
         ("metered", True, "not of the form `metered LINK`: it is about a link"),
         ("hour wlan0", 1, "not of the form `hour`: it is about the host"),
