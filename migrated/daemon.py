@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import resource
 import signal
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NoReturn
 
 import click
 import msgspec
@@ -362,7 +362,14 @@ def main(
         asyncio.run(_run(configuration, why_no_kernel(wanted=not without_kernel)))
     except (ConfigurationError, ControlError, StoreError, PermissionError, OSError) as error:
         _log.error("%s", error)
-        sys.exit(2)
+        _leave(2)
+    _leave(0)
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process now. It would wait for threads that plugins have begun, however long they last."""
+    logging.shutdown()
+    os._exit(status)
 
 
 async def _run(configuration: Configuration, no_kernel: str) -> None:

@@ -104,8 +104,8 @@ class RoutingTables:
         return gone
 
     def link_names(self) -> dict[int, str]:
-        """Return the names of all links by their index."""
-        return dict(socket.if_nameindex())
+        """Return the names of all links by their index, but for those whose names can't be shown."""
+        return {index: name for index, name in socket.if_nameindex() if name.isprintable()}
 
     def default_links(self) -> Iterator[set[int]]:
         """Yield the indexes of links by which default routes of the main table lead out, some at a time.

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import closing
 
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from monitors.discovery import discover
 from monitors.events import Event, FactMeasured
+from monitors.fib import RoutingTables
 from monitors.mailbox import MailboxFullError
 from monitors.route import REST, SETTLE_S, Look, RouteMonitor, RouteTable
 from monitors.testing import FakeSurroundings, Recorder, check_monitor
@@ -268,6 +271,13 @@ def test_a_failure_of_the_source_is_not_hidden() -> None:
         assert tables.open == 0
 
     asyncio.run(run())
+
+
+def test_a_link_whose_name_cannot_be_shown_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody could report a fact about it, and all others would be unknown."""
+    monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo"), (9, "q\udcff"), (10, "q\x1b")])
+    with closing(RoutingTables()) as kernel:
+        assert kernel.link_names() == {1: "lo"}
 
 
 def test_it_keeps_the_contract() -> None:

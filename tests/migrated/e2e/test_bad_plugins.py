@@ -16,6 +16,7 @@ from tests.migrated.e2e.daemons import Daemon
 
 MONITOR = """
 import asyncio, time
+from concurrent.futures import ThreadPoolExecutor
 from monitors.events import FactMeasured
 from monitors.facts import Fact, FactType, Subject
 from monitors.spec import hookimpl
@@ -47,6 +48,7 @@ RUNNING = {
     "sleeps": "time.sleep(3600.0)",
     "spins": "pass",
     "floods": f"{REPORT}; await asyncio.sleep(0.0)",
+    "pools": "self.pool = ThreadPoolExecutor(); self.pool.submit(time.sleep, 9e3); await asyncio.sleep(9e3)",
     "deaf": """try:
                 await asyncio.sleep(3600.0)
             except asyncio.CancelledError:
@@ -133,7 +135,7 @@ def test_each_is_named_with_what_is_wrong(here: Daemon) -> None:
 
 def test_nobody_else_is_disturbed(here: Daemon) -> None:
     others = {monitor.name: monitor for monitor in monitors_of(here, 1) if monitor.name not in WRONG}
-    assert others.keys() >= {"good", "hangs", "deaf", *BUILT_IN}
+    assert others.keys() >= {"good", "hangs", "pools", "deaf", *BUILT_IN}
     assert [monitor for monitor in others.values() if monitor.troubled or monitor.failures] == []
     assert all(others[name].state == "running" for name in ("good", *BUILT_IN))
 
