@@ -14,6 +14,7 @@ from monitors.events import AddressGone, Event, FactMeasured, LinkGone
 from monitors.mailbox import MailboxFullError, SubjectKey, subject
 from monitors.measurements import fault_of
 from monitors.network_faults import network_fault_of
+from monitors.reporting import FLOOD_RATE
 from monitors.spec import Monitor, NotAvailableError
 from monitors.testing.clock import settle
 from monitors.testing.declarations import ConformanceError, check_declaration, expect
@@ -160,6 +161,7 @@ class Examination:
 
     async def _cancellation(self) -> str:
         await self._first.cancel()
+        self._after_first = len(self.recorder.events)
         return ""
 
     async def _reports(self) -> str:
@@ -170,6 +172,11 @@ class Examination:
             else:
                 fault = network_fault_of(event)
             expect(not fault, fault)
+        # The first run may begin with very much that there is; the second one has changes to tell.
+        number = min(self._after_first, len(self.recorder.events) - self._after_first)
+        limit = FLOOD_RATE * max(self._run_s, 1.0)
+        flood = f"it reported {number:,} events in {self._run_s:g} s, and more than {FLOOD_RATE:,} a second"
+        expect(number <= limit, f"{flood} are a flood; report changes, and round what always changes")
         return "" if self.recorder.events else _SILENT
 
     async def _restart(self) -> str:

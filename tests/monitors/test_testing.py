@@ -18,6 +18,7 @@ import pytest
 from monitors.events import FactMeasured
 from monitors.facts import ADDRESSES, CARRIER, METERED, WIFI_SIGNAL, Fact
 from monitors.mailbox import MailboxFullError
+from monitors.reporting import FLOOD_RATE
 from monitors.spec import NotAvailableError, Report
 from monitors.testing import (
     Check,
@@ -140,6 +141,25 @@ def test_a_measurement_that_is_not_as_declared_is_caught(event: FactMeasured, me
 def test_bad_monitors_are_caught(bad: Any, message: str) -> None:
     with pytest.raises(ConformanceError, match=message):
         asyncio.run(check_monitor(bad, run_s=0.01))
+
+
+class SaysMuch(Measures):
+    """Report so many values in each run, of which ``anew`` also when it is started again."""
+
+    def __init__(self, number: int, *, anew: int) -> None:
+        super().__init__(METERED_WLAN)
+        self._numbers = [number, *[anew] * 10]
+
+    async def run(self, report: Report) -> None:
+        for number in range(self._numbers.pop(0)):
+            report(replace(METERED_WLAN, value=number % 2 == 0))
+        await asyncio.Event().wait()
+
+
+def test_a_flood_is_caught_and_a_long_beginning_is_none() -> None:
+    asyncio.run(check_monitor(lambda: SaysMuch(FLOOD_RATE + 100, anew=3), run_s=0.05))
+    with pytest.raises(ConformanceError, match=r"1,100 events in 0\.05 s, and more than 1,000 a second are"):
+        asyncio.run(check_monitor(lambda: SaysMuch(FLOOD_RATE + 100, anew=FLOOD_RATE + 100), run_s=0.05))
 
 
 def test_what_a_monitor_raises_comes_through() -> None:
