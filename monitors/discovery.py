@@ -159,7 +159,8 @@ class _Finder:
         known = self._candidates.union(self._monitors, self._switched_off)
         for name in sorted(set(configured) - known):
             guess = did_you_mean(name, known) or "`migrate monitors` lists those that there are"
-            self._fail(name, _INSTALLED, PluginError(f"there is no such monitor; {guess}"))
+            reason = f"the configuration has settings for it, but there is no such monitor; {guess}"
+            self._fail(name, _INSTALLED, PluginError(reason))
 
     def _switched_on(self, candidates: Iterable[_Candidate]) -> Iterator[_Candidate]:
         for candidate in candidates:
@@ -176,8 +177,11 @@ class _Finder:
         """Take the monitors of one plugin in, all or none of them."""
         names = [monitor.name for monitor in monitors]
         for name in names:
-            if name in self._monitors or names.count(name) > 1:
-                raise PluginError(f"there is already a monitor named `{name}`")
+            if name in self._monitors:
+                whose = self._origins[name].where
+                raise PluginError(f"there is already a monitor named `{name}`, that of `{whose}`")
+            if names.count(name) > 1:
+                raise PluginError(f"two of its monitors are named `{name}`")
         # Of those that have other names than their plugin, only now is it known who they are.
         wanted = {name: enabled(self._surroundings.settings(name)) for name in names}
         for name, monitor in zip(names, monitors, strict=True):
@@ -212,21 +216,37 @@ def _of_file(path: Path) -> Origin:
 
 
 def _offers(candidate: _Candidate, surroundings: Surroundings) -> list[Monitor]:
-    # One manager for each plugin: a hook call stops at the first implementation that
-    # raises, and a registration that fails leaves half of itself behind.
+    hook = _registered(candidate).hook.migrate_monitors
+    if not hook.get_hookimpls():
+        raise PluginError("it has no hook `migrate_monitors`; decorate one with `monitors.spec.hookimpl`")
+    # pluggy leaves out the answer of a hook that returns nothing.
+    offered: object = next(iter(hook(surroundings=surroundings)), None)
+    if not isinstance(offered, Iterable):
+        got = "nothing" if offered is None else f"a `{type(offered).__name__}`"
+        raise PluginError(f"its hook `migrate_monitors` returns {got}; return a list of monitors")
+    return [_checked(offer) for offer in offered]
+
+
+def _registered(candidate: _Candidate) -> pluggy.PluginManager:
+    """Return a manager that knows this plugin alone.
+
+    A hook call stops at the first implementation that raises, and a registration that fails leaves half of
+    itself behind.
+    """
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(spec)
     module = candidate.load()
-    manager.register(module, name=candidate.name)
+    try:
+        manager.register(module, name=candidate.name)
+    except pluggy.PluginValidationError as error:
+        advice = "give it the argument `surroundings`, or none"
+        raise PluginError(f"its hook `migrate_monitors` can't be called; {advice}") from error
     for caller in manager.get_hookcallers(module) or ():
         if not caller.has_spec():  # a misspelt hook would otherwise stay silent
             raise PluginError(
                 f"unknown hook `{caller.name}`; did you mean `{spec.migrate_monitors.__name__}`?"
             )
-    offers = manager.hook.migrate_monitors(surroundings=surroundings)
-    if not offers:
-        raise PluginError("it has no hook `migrate_monitors`; decorate one with `monitors.spec.hookimpl`")
-    return [_checked(offer) for offer in offers[0]]
+    return manager
 
 
 @dataclass(frozen=True, slots=True)

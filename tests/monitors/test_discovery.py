@@ -135,14 +135,17 @@ def cannot_say() -> object:
         (exits, "SystemExit: no licence"),
         (lambda: [Quiet], "it offers the class `Quiet`; offer an object, `Quiet()`"),
         (lambda: [object()], "it offers a `object`, which lacks `name`, `facts` or `run`"),
-        (lambda: [Quiet("carrier")], "there is already a monitor named `carrier`"),
+        (
+            lambda: [Quiet("carrier")],
+            "there is already a monitor named `carrier`, that of `monitors.carrier`",
+        ),
         (
             lambda: [Quiet("My Monitor")],
             "its monitor can't be named `My Monitor`; use a name like `my-monitor`",
         ),
         (lambda: [Quiet(None)], "its monitor can't be named `None`; use a name like `my-monitor`"),  # type: ignore[arg-type]
         (lambda: [Listing()], "the facts of its monitor `quiet` are no tuple; write `(FACT, ...)`"),
-        (lambda: [Quiet(), Quiet()], "there is already a monitor named `quiet`"),
+        (lambda: [Quiet(), Quiet()], "two of its monitors are named `quiet`"),
         (
             lambda: [Measuring(METERED, replace(RTT, subject=Subject.LINK))],
             "its fact `rtt` is not that of the language; import that of `monitors.facts`, or rename it",
@@ -155,7 +158,13 @@ def cannot_say() -> object:
             lambda: [Measuring(replace(RTT, name="loud.quality"))],
             "its fact `loud.quality` must be named `quiet.quality`",
         ),
-        (lambda: 5, "TypeError: 'int' object is not iterable"),
+        (lambda: 5, "its hook `migrate_monitors` returns a `int`; return a list of monitors"),
+        (lambda: Quiet("bad"), "its hook `migrate_monitors` returns a `Quiet`; return a list of monitors"),
+        (lambda: None, "its hook `migrate_monitors` returns nothing; return a list of monitors"),
+        (
+            lambda surrounding: [],
+            "its hook `migrate_monitors` can't be called; give it the argument `surroundings`, or none",
+        ),
     ],
 )
 def test_a_bad_plugin_costs_one_warning_and_nothing_else(
@@ -271,9 +280,10 @@ def test_a_setting_that_a_built_in_monitor_does_not_have_is_told() -> None:
 def test_settings_of_a_monitor_that_does_not_exist_are_told(plugin: Plugin) -> None:
     points = [plugin("weather", lambda: [Quiet("rain")]), *BUILT_IN]
     found = discover(points=points, configured=["carier", "weather", "rain", "zzz"])
+    told = "the configuration has settings for it, but there is no such monitor"
     assert [(failure.name, failure.reason) for failure in found.failures] == [
-        ("carier", "there is no such monitor; did you mean `carrier`?"),
-        ("zzz", "there is no such monitor; `migrate monitors` lists those that there are"),
+        ("carier", f"{told}; did you mean `carrier`?"),
+        ("zzz", f"{told}; `migrate monitors` lists those that there are"),
     ]
     assert discover(points=points, plugins=False, configured=["weather"]).failures == ()
 

@@ -124,7 +124,7 @@ def test_the_same_monitor_in_two_folders_is_used_once(folder: Path, tmp_path: Pa
     found = found_in(folder, other)
     assert found.origins["weather"].where == str(folder / "weather.py")
     (failure,) = found.failures
-    assert failure.reason == "there is already a monitor named `weather`"
+    assert failure.reason == f"there is already a monitor named `weather`, that of `{folder / 'weather.py'}`"
     assert failure.origin.where == str(other / "weather.py")
 
 
