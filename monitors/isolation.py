@@ -166,10 +166,11 @@ class _Run:
 
     def __init__(self, name: str, loop: asyncio.AbstractEventLoop, body: Body) -> None:
         self._home = asyncio.get_running_loop()
-        self._loop = loop
+        self._name, self._loop = name, loop
         self._outcome: asyncio.Future[BaseException | None] = self._home.create_future()
         self._asked_at: float | None = None
         self._interrupt_at = 0.0
+        self._interruptions = 0  # in this step
         self._abandoned = False
         self._task: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._main, args=(body,), name=f"monitor {name}", daemon=True)
@@ -241,12 +242,18 @@ class _Run:
             self._home.call_soon(self._tell, StuckError())
             return
         if self._asked_at is None:
-            self._asked_at, self._interrupt_at = now, now + INTERRUPT_AFTER_S
+            self._asked_at, self._interrupt_at, self._interruptions = now, now + INTERRUPT_AFTER_S, 0
             self._loop.call_soon_threadsafe(self._answer)
         elif now >= self._interrupt_at:
             self._interrupt_at = now + INTERRUPT_AFTER_S
-            interrupt(self._thread)
+            self._interrupt()
         self._timer = self._home.call_later(ASK_EVERY_S, self._ask)
+
+    def _interrupt(self) -> None:
+        if self._interruptions == 1:  # the first was in vain, and the run may never end to tell
+            _log.warning("monitor `%s` blocks its event loop, and can't be interrupted", self._name)
+        self._interruptions += 1
+        interrupt(self._thread)
 
 
 async def _called_there(body: Body) -> None:

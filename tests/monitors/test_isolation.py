@@ -242,7 +242,9 @@ def test_a_plugin_that_hangs_in_an_await_is_harmless_and_named(monkeypatch: pyte
 
 
 @pytest.mark.alone
-def test_a_plugin_that_blocks_its_loop_is_named_and_holds_up_nobody() -> None:
+def test_a_plugin_that_blocks_its_loop_is_named_once_and_holds_up_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     release = threading.Event()
 
     async def body(report: Report) -> None:
@@ -253,7 +255,8 @@ def test_a_plugin_that_blocks_its_loop_is_named_and_holds_up_nobody() -> None:
         async with bench(body) as it:
             status = await it.until(lambda bad: bad.state is MonitorState.BLOCKED)
             assert "it has held up its event loop for " in status.detail
-            await asyncio.sleep(2 * isolation.INTERRUPT_AFTER_S)
+            await asyncio.sleep(4 * isolation.INTERRUPT_AFTER_S)
+            assert caplog.text.count("monitor `bad` blocks its event loop, and can't be interrupted") == 1
             assert (it.bad.state, it.bad.restarts) == (MonitorState.BLOCKED, 0)
             assert it.bad.longest_step_s > isolation.INTERRUPT_AFTER_S
             assert it.good.late_s < LATE_S
