@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -58,6 +59,7 @@ class ControlServer:
         self._server: asyncio.Server | None = None
         self._identity: tuple[int, int] | None = None
         self._clients: dict[asyncio.Task[None], _Client] = {}
+        self._turn = asyncio.Lock()
 
     async def start(self) -> None:
         """Open the socket.
@@ -115,13 +117,32 @@ class ControlServer:
             if isinstance(request, Refused):
                 await _send(writer, request)
                 return
-            answer = self._handler.handle(request, who)
+            answer = await self._answer(request, _Client(writer, who))
             if isinstance(answer, AsyncIterator):
                 await _stream(reader, writer, answer)
                 return
-            await _send(writer, answer)
+            await _write(writer, answer)
             # One who asks without a pause must not keep the daemon from its work.
             await asyncio.sleep(0)
+
+    async def _answer(self, request: Request, client: _Client) -> bytes | AsyncIterator[EventReport]:
+        """Return an answer. All ordinary users together get one at a time, and half of the time at most.
+
+        Some answers take tens of milliseconds to make: without this rule a user with many connections could
+        delay every move by a second.
+
+        Raises:
+            ConnectionAbortedError: the client has gone before it was its turn.
+        """
+        if client.who.privileged:
+            return _made(self._handler.handle(request, client.who))
+        async with self._turn:
+            if client.writer.is_closing():
+                raise ConnectionAbortedError("it did not wait for its turn")
+            begun = time.monotonic()
+            answer = _made(self._handler.handle(request, client.who))
+            await asyncio.sleep(time.monotonic() - begun)
+            return answer
 
 
 async def _next_request(reader: asyncio.StreamReader) -> Request | Refused | None:
@@ -162,6 +183,14 @@ async def _stream(
         await asyncio.gather(sending, ending, return_exceptions=True)
 
 
+def _made(answer: Answer | AsyncIterator[EventReport]) -> bytes | AsyncIterator[EventReport]:
+    return answer if isinstance(answer, AsyncIterator) else encode(answer)
+
+
 async def _send(writer: asyncio.StreamWriter, message: Answer) -> None:
-    writer.write(encode(message))
+    await _write(writer, encode(message))
+
+
+async def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(data)
     await writer.drain()

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -18,12 +20,14 @@ from migrated.control.broadcast import MAX_UNREAD, Broadcast
 from migrated.control.client import RefusedError, UnreachableError, request, watch
 from migrated.control.messages import (
     MAX_REQUEST_BYTES,
+    Answer,
     Done,
     EventReport,
     Links,
     Move,
     PolicyShow,
     Refused,
+    Request,
     SessionList,
     Sessions,
     Status,
@@ -246,6 +250,48 @@ def start(path: Path) -> None:
         await control.close()
 
     asyncio.run(script())
+
+
+class CountingHandler(FakeHandler):
+    answered = 0
+
+    def handle(self, request: Request, who: Credentials) -> Answer | AsyncIterator[EventReport]:
+        self.answered += 1
+        return super().handle(request, who)
+
+
+@pytest.mark.parametrize("privileged", [True, False])
+def test_ordinary_users_wait_as_long_as_their_answers_take(
+    privileged: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many ask at once, they get one answer at a time; root gets hers without any wait."""
+    monkeypatch.setattr(Credentials, "privileged", privileged)
+    clock = itertools.count()
+    monkeypatch.setattr(server, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    rests, handler = list[int](), CountingHandler({})
+    real_sleep = asyncio.sleep
+
+    async def rest(seconds: float) -> None:
+        if seconds:
+            rests.append(handler.answered)
+        await real_sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", rest)
+
+    async def ask(path: Path) -> None:
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(encode(Status()))
+        assert decode_answer(await reader.readline()) == STATUS
+        writer.close()
+
+    async def play() -> None:
+        control = ControlServer(folder / "control.sock", handler)
+        await control.start()
+        await asyncio.gather(*(ask(folder / "control.sock") for _ in range(5)))
+        await control.close()
+
+    asyncio.run(play())
+    assert rests == ([] if privileged else [1, 2, 3, 4, 5])
 
 
 def test_a_stale_socket_is_replaced(folder: Path) -> None:
