@@ -62,7 +62,10 @@ def walk_through() -> list[str]:
 
 @pytest.mark.netns
 @pytest.mark.skipif(not is_privileged(), reason="run as root or under `unshare -Ur`")
-def test_the_walk_through_leads_to_a_link_that_is_not_used_any_more(tmp_path: Path) -> None:
+def test_the_walk_through_leads_to_a_link_that_is_not_used_any_more(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("own")  # a socket's path has 107 bytes at most
     # With `set -e` the first command that fails ends it; the daemon ends with its namespace's last shell.
     script = "\n".join(["set -e", *walk_through(), "kill %1", "wait"])
     done = subprocess.run(
@@ -77,12 +80,12 @@ def test_the_walk_through_leads_to_a_link_that_is_not_used_any_more(tmp_path: Pa
             "-c",
             script,
         ],
-        cwd=tmp_path,
-        env=environment(tmp_path),
+        cwd=folder,
+        env=environment(folder),
         capture_output=True,
         text=True,
     )
-    log = tmp_path / "weather" / "trial" / "log"
+    log = folder / "weather" / "trial" / "log"
     said = f"{done.stdout}{done.stderr}{log.read_text() if log.exists() else ''}"
     assert done.returncode == 0, said
     assert "3 passed" in said

@@ -38,19 +38,19 @@ UNTOUCHED = ("moved", "suspended", "resumed", "refused", "ended")
 Scenario = Callable[[Arena], None]
 
 
-def together(folder: Path, *scenarios: Scenario) -> None:
+def together(folders: pytest.TempPathFactory, *scenarios: Scenario) -> None:
     """Play scenarios side by side, each with links and daemons of its own."""
 
-    def play(scenario: Scenario) -> None:
-        with Arena(folder / scenario.__name__, policy=POLICY) as arena:
+    def play(scenario: Scenario, folder: Path) -> None:
+        with Arena(folder, policy=POLICY) as arena:
             scenario(arena)
         for daemon in (arena.here, arena.there):
             assert daemon.complaints() == []
 
-    for scenario in scenarios:
-        (folder / scenario.__name__).mkdir()
+    # A socket's path has 107 bytes at most, so its folder is not named after the test.
+    places = [folders.mktemp("health") for _ in scenarios]
     with ThreadPoolExecutor(len(scenarios)) as pool:
-        for done in [pool.submit(play, scenario) for scenario in scenarios]:
+        for done in [pool.submit(play, *stage) for stage in zip(scenarios, places, strict=True)]:
             done.result()
 
 
@@ -58,7 +58,7 @@ def nothing_happened(crowd: Crowd, since: int) -> bool:
     return set(crowd.happened(since, *UNTOUCHED).values()) == {0}
 
 
-def test_a_link_that_is_up_and_dead_is_left_within_3_s(tmp_path: Path) -> None:
+def test_a_link_that_is_up_and_dead_is_left_within_3_s(tmp_path_factory: pytest.TempPathFactory) -> None:
     def dead_link(arena: Arena) -> None:
         idle, busy = Crowd(arena, 10, HARDLY_ANYTHING), Crowd(arena, 2, 100_000)
         await_proven(arena)
@@ -72,7 +72,7 @@ def test_a_link_that_is_up_and_dead_is_left_within_3_s(tmp_path: Path) -> None:
         for crowd in (idle, busy):
             crowd.finish()
 
-    together(tmp_path, dead_link)
+    together(tmp_path_factory, dead_link)
 
 
 def proven_again(arena: Arena) -> None:
@@ -192,5 +192,7 @@ def dead_daemon(arena: Arena) -> None:
     [(outage, dead_daemon, slow_flaps, heavy_loss), (cable_flaps, random_loss, proven_again, dead_flaps)],
     ids=lambda scenarios: "-".join(scenario.__name__ for scenario in scenarios),
 )
-def test_links_that_cannot_be_relied_on(tmp_path: Path, scenarios: tuple[Scenario, ...]) -> None:
-    together(tmp_path, *scenarios)
+def test_links_that_cannot_be_relied_on(
+    tmp_path_factory: pytest.TempPathFactory, scenarios: tuple[Scenario, ...]
+) -> None:
+    together(tmp_path_factory, *scenarios)
