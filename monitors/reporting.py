@@ -29,6 +29,11 @@ SLOWED_EVERY = 10
 
 SLOWED_S = 0.001
 
+WRONG_THREAD: Final = (
+    "`report` was called in another thread than that of `run`; "
+    "from others use `loop.call_soon_threadsafe(report, event)`"
+)
+
 
 _EVENTS: Final = frozenset(get_args(Event))
 
@@ -123,8 +128,7 @@ class Reporter:
             MailboxFullError: there is no room for it.
         """
         if threading.get_ident() != self._thread:
-            advice = "from others use `loop.call_soon_threadsafe(report, event)`"
-            raise RuntimeError(f"`report` was called in another thread than that of `run`; {advice}")
+            raise RuntimeError(WRONG_THREAD)
         now = self._clock()
         self._refuse_flood(now)
         if type(event) not in _EVENTS:  # a subclass can be anything

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 
 from monitors.events import Event
 from monitors.mailbox import MailboxFullError
+from monitors.reporting import WRONG_THREAD
 
 
 class Recorder:
-    """A ``report`` that keeps what it was told.
+    """A ``report`` that keeps what it was told, in the thread in which it was made.
 
     Args:
         refuse: whether it takes nothing, as a full mailbox does.
@@ -18,7 +20,7 @@ class Recorder:
     Attributes:
         events: What it took, in order.
         calls: How often it was called.
-        faults: What it was told that is no event, each in a sentence.
+        faults: What was wrong with what it was told, or with the thread, each in a sentence.
     """
 
     def __init__(self, *, refuse: bool = False) -> None:
@@ -27,13 +29,18 @@ class Recorder:
         self.faults: list[str] = []
         self._refuse = refuse
         self._changed = asyncio.Event()
+        self._thread = threading.get_ident()
 
     def __call__(self, event: object) -> None:
         """Take an event.
 
         Raises:
+            RuntimeError: it is called in another thread, which the daemon refuses.
             MailboxFullError: this recorder refuses everything.
         """
+        if threading.get_ident() != self._thread:
+            self.faults.append(WRONG_THREAD)
+            raise RuntimeError(WRONG_THREAD)
         self.calls += 1
         self._changed.set()
         if not isinstance(event, Event):

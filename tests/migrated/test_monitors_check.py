@@ -94,6 +94,11 @@ def test_what_a_plugin_prints_is_no_part_of_the_answer(tmp_path: Path) -> None:
     [
         ("time.sleep(0.08)", Check.STEPS, "a step of it took "),
         ("raise OSError('no such modem')", Check.RUN, "it raised OSError: no such modem"),
+        (
+            "await asyncio.to_thread(report, None)",
+            Check.RUN,
+            "it raised RuntimeError: `report` was called in another thread than that of `run`; ",
+        ),
         ("return", Check.RUN, "run() returned; it runs until it is cancelled"),
         ("os._exit(3)", Check.RUN, "it ended its process with status 3"),
         ("os.abort()", Check.RUN, "its process was ended by SIGABRT"),
