@@ -29,7 +29,7 @@ class _SourceOnly(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
+        return self.source_to_code(_read(path), path)
 
 
 def is_plugin(file: Path) -> bool:
@@ -54,7 +54,7 @@ def files_in(folder: Path) -> tuple[Path, ...]:
         raise PluginFileError(f"`{folder}` can't be read: {error.strerror}") from error
     files = tuple(filter(is_plugin, found))
     if files:
-        _check_owner(folder)
+        _check_folder(folder)
     return files
 
 
@@ -66,8 +66,7 @@ def load_file(file: Path) -> ModuleType:
         Exception: whatever the file itself raises.
     """
     target = file.resolve()
-    _check_owner(target)
-    _check_owner(target.parent)
+    _check_folder(target.parent)
     name = f"migrate_file_{file.stem}_{zlib.crc32(os.fsencode(file)):08x}"
     spec = spec_from_file_location(name, target, loader=_SourceOnly(name, str(target)))
     assert spec is not None
@@ -78,11 +77,35 @@ def load_file(file: Path) -> ModuleType:
     return module
 
 
-def _check_owner(path: Path) -> None:
+def _check_folder(path: Path) -> None:
     try:
         found = path.stat()
     except OSError as error:
         raise PluginFileError(f"`{path}` can't be read: {error.strerror}") from error
+    _check_owner(path, found)
+
+
+def _read(path: str) -> bytes:
+    """Return what a file has, judged by what was opened: by its name it could be another one a moment later.
+
+    What is no file, a pipe for one, might never come to an end, or to a beginning.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise PluginFileError(f"`{path}` can't be read: {error.strerror}") from error
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise PluginFileError(f"`{path}` is no regular file")
+        _check_owner(Path(path), found)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
+
+
+def _check_owner(path: Path, found: os.stat_result) -> None:
     if found.st_uid not in (ROOT, os.geteuid()):
         advice = f"give it to root with `chown root {path}`"
         raise PluginFileError(f"`{path}` belongs to `{_user(found.st_uid)}`; {advice}")

@@ -3,7 +3,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,27 @@ def test_a_link_that_leads_nowhere_is_told(folder: Path) -> None:
     (folder / "weather.py").symlink_to(folder / "gone.py")
     (failure,) = found_in(folder).failures
     assert failure.reason == f"`{folder / 'gone.py'}` can't be read: No such file or directory"
+
+
+@pytest.mark.parametrize("make", [partial(os.mkfifo, mode=0o600), os.mkdir])
+def test_what_is_no_file_is_not_waited_for(folder: Path, make: Callable[[Path], None]) -> None:
+    make(folder / "weather.py")
+    (failure,) = found_in(folder).failures
+    assert failure.reason == f"`{folder / 'weather.py'}` is no regular file"
+
+
+def test_a_file_is_judged_as_it_is_when_it_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever can rename the folder could put another file there after it was judged."""
+    file = write(folder, "weather", "raise AssertionError")
+    real = os.open
+
+    def swapped(path: str, flags: int) -> int:
+        file.chmod(0o666)
+        return real(path, flags)
+
+    monkeypatch.setattr(os, "open", swapped)
+    with pytest.raises(PluginFileError, match="others may write"):
+        load_file(file)
 
 
 def test_a_file_can_be_switched_off_unread(folder: Path) -> None:
