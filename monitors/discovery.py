@@ -20,7 +20,7 @@ from monitors.origins import Kind, Origin
 from monitors.settings import did_you_mean, enabled
 from monitors.spec import ENTRY_POINT_GROUP, NAME, PROJECT, Monitor, Report, SettingsError
 from monitors.surroundings import Solitude, Surroundings
-from monitors.texts import message_of, printable
+from monitors.texts import failure_of, message_of, printable
 
 _INSTALLED = Origin(Kind.PLUGIN)
 
@@ -290,4 +290,4 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, SettingsError):
         return f"its settings are wrong: {text}"
     plain = isinstance(error, PluginError | PluginFileError | LoadTimeoutError)
-    return text if plain else f"{type(error).__name__}: {text}"
+    return text if plain else failure_of(error)

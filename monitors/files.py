@@ -73,7 +73,11 @@ def load_file(file: Path) -> ModuleType:
     assert spec.loader is not None  # it is ours
     module = module_from_spec(spec)
     sys.modules[name] = module  # where dataclasses and msgspec look for the types of annotations
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]  # as an import that fails leaves nothing behind
+        raise
     return module
 
 

@@ -15,7 +15,7 @@ from monitors.metering import Meter
 from monitors.origins import Kind, Origin
 from monitors.reporting import FloodError, Reporter
 from monitors.spec import Monitor, NotAvailableError
-from monitors.texts import message_of
+from monitors.texts import failure_of, message_of
 
 FIRST_PAUSE_S = 0.1
 """The pause after a failure. It doubles with each further one."""
@@ -251,4 +251,4 @@ def _reason(error: BaseException | None) -> str:
         case StuckError() | FloodError():
             return message_of(error)
         case _:
-            return f"{type(error).__name__}: {message_of(error)}"
+            return failure_of(error)

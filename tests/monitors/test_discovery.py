@@ -119,11 +119,19 @@ def cannot_say() -> object:
     raise UnspeakableError
 
 
+def where(hook: Callable[[], object]) -> str:
+    """Return the place of a hook's first line."""
+    return f"(test_discovery.py, line {hook.__code__.co_firstlineno + 1})"
+
+
 @pytest.mark.parametrize(
     ("hook", "reason"),
     [
-        (raises, "ValueError: two lines"),
-        (cannot_say, "UnspeakableError: its message can't be told, because `__str__` fails"),
+        (raises, f"ValueError: two lines {where(raises)}"),
+        (
+            cannot_say,
+            f"UnspeakableError: its message can't be told, because `__str__` fails {where(cannot_say)}",
+        ),
         (
             lambda: [Measuring(replace(RTT, type="number"))],  # type: ignore[arg-type]
             f"of its facts {replace(RTT, type='number')!r:.80} is not made as `monitors.facts.Fact` says",  # type: ignore[arg-type]
@@ -132,7 +140,7 @@ def cannot_say() -> object:
             lambda: [Measuring("quiet.rain")],  # type: ignore[arg-type]
             "of its facts 'quiet.rain' is not made as `monitors.facts.Fact` says",
         ),
-        (exits, "SystemExit: no licence"),
+        (exits, f"SystemExit: no licence {where(exits)}"),
         (lambda: [Quiet], "it offers the class `Quiet`; offer an object, `Quiet()`"),
         (lambda: [object()], "it offers a `object`, which lacks `name`, `facts` or `run`"),
         (

@@ -90,8 +90,8 @@ def test_a_file_that_fails_stops_no_other(folder: Path, caplog: pytest.LogCaptur
     found = found_in(folder)
     assert [monitor.name for monitor in found.monitors] == ["weather"]
     reasons = {failure.name: failure.reason for failure in found.failures}
-    assert reasons["broken"] == "ModuleNotFoundError: No module named 'no_such_module'"
-    assert reasons["leaves"] == "SystemExit: bye"
+    assert reasons["broken"] == "ModuleNotFoundError: No module named 'no_such_module' (broken.py, line 1)"
+    assert reasons["leaves"] == "SystemExit: bye (leaves.py, line 1)"
     assert "unknown hook" in reasons["misspelt"]
     assert reasons["syntax"].startswith("SyntaxError: ")
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
@@ -174,9 +174,11 @@ def test_a_link_that_leads_nowhere_is_told(folder: Path) -> None:
 
 @pytest.mark.parametrize("make", [partial(os.mkfifo, mode=0o600), os.mkdir])
 def test_what_is_no_file_is_not_waited_for(folder: Path, make: Callable[[Path], None]) -> None:
+    before = [name for name in sys.modules if name.startswith("migrate_file_weather_")]
     make(folder / "weather.py")
     (failure,) = found_in(folder).failures
     assert failure.reason == f"`{folder / 'weather.py'}` is no regular file"
+    assert [name for name in sys.modules if name.startswith("migrate_file_weather_")] == before
 
 
 def test_a_file_is_judged_as_it_is_when_it_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
