@@ -154,6 +154,13 @@ WIFI_SIGNAL = _number("wifi.signal", "dbm", Subject.LINK, "wifi", "the strength 
 WIFI_SSID = _text("wifi.ssid", Subject.LINK, "wifi", "the name of the wireless network")
 RTT = _number("rtt", "s", Subject.PATH, "probe", "the round-trip time to the peer through the link")
 LOSS = _number("loss", "%", Subject.PATH, "probe", "how many of the latest probes were not answered")
+OUTAGES = _number(
+    "outages",
+    "",
+    Subject.PATH,
+    "probe",
+    "how often the link failed its peer in the last ten minutes",
+)
 RTO = _number("rto", "s", Subject.CONNECTION, "tcp", "TCP's retransmission time-out (RFC 6298)")
 RETRANSMITS = _number(
     "retransmits", "", Subject.CONNECTION, "tcp", "how often the oldest segment was sent again in vain"
@@ -189,6 +196,7 @@ STANDARD_FACTS: Mapping[str, Fact] = MappingProxyType(
             METERED,
             ON_BATTERY,
             OPERSTATE,
+            OUTAGES,
             PEER_SILENCE,
             REACHABLE,
             RETRANSMITS,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from monitors.facts import LOSS, RTT, Fact
+from monitors.facts import LOSS, OUTAGES, RTT, Fact
 from monitors.probing import ANSWER_S, Probe, Prober, Settings
 from monitors.settings import read
 from monitors.spec import Monitor, Report, hookimpl
@@ -27,7 +27,7 @@ class ProbeMonitor:
     """
 
     name = "probe"
-    facts: tuple[Fact, ...] = (LOSS, RTT)
+    facts: tuple[Fact, ...] = (LOSS, OUTAGES, RTT)
 
     def __init__(
         self,

@@ -10,11 +10,14 @@ Rules:
   whatever link. A daemon that answers nowhere is dead, stopped or out of reach: nothing is learnt of links.
 * An answer that comes late counts all the same, so that a link whose queue has just filled is not taken for a
   dead one.
+* A path that fails again and again is known for it, however well it is in between: a queue that overflows as
+  soon as sessions use the link, or a link that loses half of everything.
 * Of a path that never answered nothing is said: it was not evaluated yet.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from itertools import count
 from math import inf
@@ -23,7 +26,7 @@ from typing import Annotated, Final, NamedTuple
 from msgspec import Meta, Struct
 
 from monitors.events import FactMeasured
-from monitors.facts import LOSS, RTT
+from monitors.facts import LOSS, OUTAGES, RTT
 from monitors.surroundings import WatchedPath
 
 WINDOW: Final = 10
@@ -48,6 +51,17 @@ PROBES_AT_ONCE: Final = 256
 CALM_PER_S: Final = 50
 """Probes a second at rest: with more paths than that in use, each has its turn less often."""
 
+OUTAGE: Final = 8
+"""So many lost ones of the window are an outage of the link, which lasts until at most `WELL` are lost."""
+
+WELL: Final = 1
+
+OUTAGES_S: Final = 600.0
+"""For so long an outage counts for ``outages``."""
+
+OUTAGES_MAX: Final = 16
+"""No more outages than that are counted."""
+
 RTT_SHARE: Final = 0.25
 """The weight of a new round trip in the smoothed one; RFC 6298 has 0.125, for far more samples."""
 
@@ -60,7 +74,7 @@ READINGS: Final = 3
 
 _GOLDEN: Final = 0.618034  # multiples of it, without their whole part, lie evenly however many there are
 _SHORTEST_S: Final = 0.01
-_NOTHING: Final = ((LOSS.name, None), (RTT.name, None))
+_NOTHING: Final = ((LOSS.name, None), (OUTAGES.name, None), (RTT.name, None))
 
 Key = tuple[str, str]
 """A link and the address of a peer: what a fact about a path is about."""
@@ -103,9 +117,24 @@ class _Open:
 
 
 class _Path:
-    """What is known of a path. ``window`` says of the latest probes, by number, which were answered."""
+    """What is known of a path.
 
-    __slots__ = ("first_at", "known_at", "lost", "open", "rtt_s", "sent_at", "watched", "window")
+    ``window`` says of the latest probes, by number, which were answered. ``outages`` has the times at which
+    the latest outages began, ``out`` whether there is one now.
+    """
+
+    __slots__ = (
+        "first_at",
+        "known_at",
+        "lost",
+        "open",
+        "out",
+        "outages",
+        "rtt_s",
+        "sent_at",
+        "watched",
+        "window",
+    )
 
     def __init__(self, watched: WatchedPath, first_at: float) -> None:
         self.watched = watched
@@ -115,6 +144,8 @@ class _Path:
         self.open: dict[int, _Open] = {}
         self.window: dict[int, bool] = {}
         self.lost = 0
+        self.out = False
+        self.outages: deque[float] = deque(maxlen=OUTAGES_MAX)
         self.rtt_s: float | None = None
 
     @property
@@ -147,6 +178,9 @@ class _Path:
             del self.window[min(self.window)]
         self.lost = list(self.window.values()).count(False)
         self.known_at = now
+        if self.lost >= OUTAGE and not self.out:
+            self.outages.append(now)
+        self.out = self.lost >= OUTAGE or (self.out and self.lost > WELL)
 
     def judge(self, now: float) -> bool:
         """Give up what is overdue and proven, and return whether there was any such probe."""
@@ -166,10 +200,14 @@ class _Path:
         self.rtt_s = before + RTT_SHARE * (rtt_s - before)
         self.known_at = now
 
-    def values(self) -> tuple[tuple[str, float | None], ...]:
-        """Return what is known of each fact."""
-        loss = None if self.rtt_s is None else 100.0 * self.lost / WINDOW
-        return (LOSS.name, loss), (RTT.name, self.rtt_s)
+    def values(self, now: float) -> tuple[tuple[str, float | None], ...]:
+        """Return what is known of each fact; nothing before the first answer."""
+        if self.rtt_s is None:
+            return _NOTHING
+        while self.outages and self.outages[0] + OUTAGES_S <= now:
+            self.outages.popleft()
+        loss, outages = 100.0 * self.lost / WINDOW, float(len(self.outages))
+        return (LOSS.name, loss), (OUTAGES.name, outages), (RTT.name, self.rtt_s)
 
     def _is_overdue(self, probe: _Open, now: float) -> bool:
         return probe.sent_at + self.patience_s <= now
@@ -265,7 +303,7 @@ class Prober:
         """Yield what is to be reported; an event counts as reported when the caller comes back."""
         for key in sorted(self._changed):
             path, said = self._paths.get(key), self._said.setdefault(key, {})
-            for fact, value in path.values() if path is not None else _NOTHING:
+            for fact, value in path.values(now) if path is not None else _NOTHING:
                 old = said.get(fact)
                 if value is None and old is not None:
                     yield _measured(fact, key, None, None)

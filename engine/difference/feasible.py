@@ -23,6 +23,7 @@ from monitors.facts import (
     FLAPS,
     HOUR,
     OPERSTATE,
+    OUTAGES,
     RETRANSMITS,
     STANDARD_FACTS,
     FactValue,
@@ -30,7 +31,7 @@ from monitors.facts import (
 )
 from policylang.ast import Measure, Threshold, When
 
-_WHOLE = frozenset({ADDRESSES.name, FLAPS.name, HOUR.name, RETRANSMITS.name})
+_WHOLE = frozenset({ADDRESSES.name, FLAPS.name, HOUR.name, OUTAGES.name, RETRANSMITS.name})
 _LAST_HOUR = 23
 
 

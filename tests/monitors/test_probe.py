@@ -7,7 +7,7 @@ import pytest
 
 from monitors.discovery import discover
 from monitors.events import Event, FactMeasured
-from monitors.facts import LOSS, RTT
+from monitors.facts import LOSS, OUTAGES, RTT
 from monitors.mailbox import MailboxFullError
 from monitors.probe import ProbeMonitor
 from monitors.probing import PROBES_AT_ONCE, Settings
@@ -169,7 +169,7 @@ def test_what_was_refused_is_reported_by_the_next_run() -> None:
         await asyncio.wait({task})
         return taking
 
-    assert {e.fact for e in run(both()).events if isinstance(e, FactMeasured)} == {"loss", "rtt"}
+    assert {e.fact for e in run(both()).events if isinstance(e, FactMeasured)} == {"loss", "outages", "rtt"}
 
 
 def test_it_keeps_the_contract() -> None:
@@ -188,7 +188,7 @@ def test_it_keeps_the_contract() -> None:
 
 def test_it_is_found_with_its_settings() -> None:
     found = discover(plugins=False, surroundings=Paths(settings={"interval": 0.5, "idle_interval": 30}))
-    assert {LOSS, RTT} == set(next(one for one in found.monitors if one.name == "probe").facts)
+    assert {LOSS, OUTAGES, RTT} == set(next(one for one in found.monitors if one.name == "probe").facts)
     wrong = discover(plugins=False, surroundings=Paths(settings={"intervall": 1}))
     (failure,) = wrong.failures
     assert "did you mean `interval`?" in failure.reason

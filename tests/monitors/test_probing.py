@@ -5,14 +5,14 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
-from itertools import count, pairwise
+from itertools import count, groupby, pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitors.events import FactMeasured
-from monitors.probing import ANSWER_S, CALM_PER_S, PROBES_AT_ONCE, WINDOW, Prober, Settings
+from monitors.probing import ANSWER_S, CALM_PER_S, OUTAGES_S, PROBES_AT_ONCE, WINDOW, Prober, Settings
 from monitors.surroundings import WatchedPath
 
 PEER = "192.0.2.9"
@@ -275,7 +275,7 @@ def test_what_was_not_reported_is_reported_next_time() -> None:
     first = next(news)
     news.close()
     assert next(world.prober.news(0.01)) == first
-    assert [e.fact for e in world.prober.news(0.01)] == ["loss", "rtt"]
+    assert [e.fact for e in world.prober.news(0.01)] == ["loss", "outages", "rtt"]
     assert list(world.prober.news(0.01)) == []
 
 
@@ -293,3 +293,32 @@ def test_whatever_answers_come_loss_is_a_share_of_ten_and_nothing_is_left_over(d
     assert world.prober.next_deadline() is None
     last = {(e.fact, e.interface): e.value for _, e in world.said}
     assert set(last.values()) <= {None}
+
+
+def test_outages_are_counted_once_each_and_for_ten_minutes() -> None:
+    world = World(*BOTH)
+    world.run(always(0.01), 20.0)
+    assert [value for _, value in world.values("outages", "eth0")][-1] == 0.0
+    for begun in (20.0, 60.0, 100.0):
+        world.run(dead("eth0", begun, begun + 20.0), begun + 40.0)
+    told = [value for _, value in world.values("outages", "eth0")]
+    assert [value for value, following in pairwise([*told, None]) if value != following] == [
+        0.0,
+        1.0,
+        2.0,
+        3.0,
+    ]
+    world.run(always(0.01), 30.0 + OUTAGES_S)
+    assert world.values("outages", "eth0")[-1][1] == 2.0
+    world.run(always(0.01), 110.0 + OUTAGES_S)
+    assert world.values("outages", "eth0")[-1][1] == 0.0
+    assert {value for _, value in world.values("outages", "ppp0")} == {0.0}
+
+
+def test_a_link_that_loses_a_few_and_a_daemon_that_is_dead_have_no_outages() -> None:
+    world = World(*BOTH)
+    world.run(always(0.01), 20.0)
+    world.run(dead("*", 20.0, 60.0), 120.0)
+    some = random.Random(7)
+    world.run(lambda _path, _now: None if some.random() < 0.05 else 0.01, 400.0)
+    assert {value for _, value in world.values("outages", "eth0")} <= {0.0, None}

@@ -102,6 +102,15 @@ steps = [
   { at = "80s", facts = { "flaps eth0" = 0 } },
   { at = "82s", expect = { shell = "eth0" }, moves = { shell = 6 } },
 ]""",
+    "a link that failed its peer three times is left alone until it has held for ten minutes": """
+steps = [
+  { at = "10s", facts = { "outages eth0" = 2 }, expect = { shell = "eth0" } },
+  { at = "20s", facts = { "outages eth0" = 3 }, expect = { shell = "wlan0" } },
+  { at = "5m", facts = { "outages eth0" = 1 }, expect = { shell = "wlan0" } },
+  { at = "10m", facts = { "outages eth0" = 0 }, expect = { shell = "wlan0" } },
+  { at = "602s", expect = { shell = "eth0" } },
+]
+""",
     "a link that flaps and is the only one left is used": """
 steps = [
   { at = "10s", facts = { "flaps eth0" = 3 }, expect = { shell = "wlan0" } },
@@ -132,5 +141,5 @@ def test_every_statement_about_links_is_reached(tmp_path: Path) -> None:
     reached = {
         line for name in TIMELINES for file, line in reach(name, tmp_path) if file == str(DEFAULT_POLICY_FILE)
     }
-    assert len(wanted) == 3
+    assert len(wanted) == 4
     assert wanted <= reached
