@@ -302,12 +302,7 @@ def test_outages_are_counted_once_each_and_for_ten_minutes() -> None:
     for begun in (20.0, 60.0, 100.0):
         world.run(dead("eth0", begun, begun + 20.0), begun + 40.0)
     told = [value for _, value in world.values("outages", "eth0")]
-    assert [value for value, following in pairwise([*told, None]) if value != following] == [
-        0.0,
-        1.0,
-        2.0,
-        3.0,
-    ]
+    assert [value for value, _ in groupby(told)] == [0.0, 1.0, 2.0, 3.0]
     world.run(always(0.01), 30.0 + OUTAGES_S)
     assert world.values("outages", "eth0")[-1][1] == 2.0
     world.run(always(0.01), 110.0 + OUTAGES_S)
