@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -36,7 +37,7 @@ class Exporting:
         for link in self.arena.links:
             link.cut()
         for program in (self.client, self.server):
-            program.line("suspended", PATIENCE_S)
+            said(program, "suspended")
         if self.gives_up:
             self.arena.there.await_event("given-up", session=self.session)
 
@@ -82,8 +83,16 @@ def restart(arena: Arena) -> None:
     arena.there.start()
 
 
+def said(program: Program, pattern: str) -> None:
+    """Wait for a line that matches; what is imported is told with every move, as one to a better link."""
+    line = "imported"
+    while line.startswith("imported") and not re.fullmatch(pattern, line):
+        line = program.line(".*", PATIENCE_S)[0]
+    assert re.fullmatch(pattern, line), line
+
+
 def goes_on(program: Program, how: str, imported: str) -> None:
-    program.line(f"{how} {imported}", PATIENCE_S)
+    said(program, f"{how} {imported}")
 
 
 def test_both_programs_have_the_others_values_when_they_are_told_of_the_resumption(exporting: Starts) -> None:
