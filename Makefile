@@ -26,7 +26,7 @@ test: test-programs $(READY) ## run the tests, without the slow ones; ARGS="-k s
 	@$(PYTEST) -m "not slow" $(ARGS)
 
 slow: slow-programs $(PEERS) ## run the slow tests
-	@$(PYTEST) -m slow $(ARGS)
+	@$(PYTEST) -m slow -o faulthandler_timeout=900 $(ARGS)
 
 lint: $(READY) ## check style, types, the import table, change fragments and the locks
 	@$(RUN)/ruff check --quiet

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from migrated.lab import SERVER_V4, Host, Lab, is_privileged, two_links
+from tests.processes import killed_at_last
 from tests.unit_file import PROGRAMS, capabilities, settings
 
 WORKER = Path(__file__).with_name("capability_worker.py")
@@ -85,11 +86,8 @@ class Piped:
 @contextmanager
 def started(host: Host, argv: list[str]) -> Iterator[Piped]:
     process = host.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    with process:
-        try:
-            yield Piped(process)
-        finally:
-            process.kill()
+    with killed_at_last(process):
+        yield Piped(process)
 
 
 def worker(allowed: frozenset[str]) -> list[str]:

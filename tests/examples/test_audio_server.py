@@ -27,6 +27,7 @@ from sessionlayer.application.messages import (
     Suspend,
 )
 from tests.examples.openssh import PATIENCE_S, Output
+from tests.processes import killed_at_last
 from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
 
 RECEIVE_BUFFER = 4096
@@ -51,11 +52,8 @@ def daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaemon]:
 def radio(name: str) -> Iterator[Output]:
     """Run a server; give what it says."""
     command = [sys.executable, "-m", f"examples.audio_server.{name}", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
-        try:
-            yield Output.of(process)
-        finally:
-            process.kill()
+    with killed_at_last(subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)) as process:
+        yield Output.of(process)
 
 
 def port_of(output: Output) -> int:

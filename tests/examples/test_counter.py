@@ -25,6 +25,7 @@ from sessionlayer.application.messages import (
     Suspend,
 )
 from sessionlayer.continuations.codec import encode
+from tests.processes import killed_at_last
 from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
 
 ROOT = Path(__file__).parents[2]
@@ -55,13 +56,11 @@ def program(
 ) -> Iterator[subprocess.Popen[bytes]]:
     environment = {**os.environ, "MIGRATE_APPLICATION_SOCKET": path or "/nowhere", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(folder / name), *arguments]
-    with subprocess.Popen(
+    started = subprocess.Popen(
         command, env={**environment, **variables}, stdin=stdin, cwd=ROOT, close_fds=False
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    )
+    with killed_at_last(started) as process:
+        yield process
 
 
 def connected(port: int, process: subprocess.Popen[bytes]) -> socket.socket:

@@ -14,6 +14,7 @@ import pytest
 
 from sessionlayer.application.messages import RegisterAttachHandler, RegisterHandler
 from tests.examples.test_counter import SUSPEND, WAIT_S, connected, daemon, free_port, program
+from tests.processes import killed_at_last
 from tests.sessionlayer.application.fake_daemon import FakeDaemon
 
 __all__ = ["daemon"]
@@ -78,10 +79,9 @@ def test_curl_reads_it() -> None:
     with program("suspendable.py", str(port), folder=FOLDER) as process:
         connected(port, process).close()
         command = ["curl", "--silent", "--no-buffer", "--noproxy", "*", f"http://127.0.0.1:{port}/"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as curl:
+        with killed_at_last(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as curl:
             assert curl.stdout is not None
             lines = [curl.stdout.readline() for _ in range(6)]
-            curl.kill()
     assert re.findall(r"id: (\d+)", "".join(lines)) == ["1", "2"]
 
 

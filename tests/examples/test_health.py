@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from migrated.commands import cli
 from sessionlayer.application.messages import KeepAlive
+from tests.processes import killed_at_last
 from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
 
 HEALTH = Path(__file__).parents[2] / "examples" / "health"
@@ -29,7 +30,7 @@ def test_the_viewer_is_unwell_when_nothing_comes_and_well_again() -> None:
                 stdout=subprocess.PIPE,
             )
             counter, _ = listener.accept()
-        with viewer, counter:
+        with killed_at_last(viewer), counter:
             daemon.grant_session()
             counter.sendall(b"1\n")
             assert daemon.expect(KeepAlive) == WELL

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.examples.openssh import PATIENCE_S, Keys, Output
+from tests.processes import killed_at_last
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,11 +29,8 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 @contextmanager
 def running(command: list[str]) -> Iterator[Output]:
     """Run a server; give what it says."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
-        try:
-            yield Output.of(process)
-        finally:
-            process.kill()
+    with killed_at_last(subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)) as process:
+        yield Output.of(process)
 
 
 class Relay:
@@ -69,14 +67,12 @@ def relay(keys: Keys) -> Iterator[Relay]:
 def ssh(keys: Keys, port: int, *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], Output]]:
     """Run ssh(1) with pipes; it must have ended at the end."""
     pipe = subprocess.PIPE
-    with subprocess.Popen(
+    started = subprocess.Popen(
         keys.client(port, *arguments), stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, bufsize=0
-    ) as process:
-        try:
-            yield process, Output.of(process)
-            process.wait(PATIENCE_S)
-        finally:
-            process.kill()
+    )
+    with killed_at_last(started) as process:
+        yield process, Output.of(process)
+        process.wait(PATIENCE_S)
 
 
 def say(process: subprocess.Popen[bytes], line: str) -> None:
@@ -153,9 +149,10 @@ def test_the_window_size_follows_the_clients(keys: Keys) -> None:
     set_size(ours, 30, 90)
     with relay(keys) as server:
         command = keys.client(server.port, "-t", "exec bash --norc")
-        with subprocess.Popen(
+        started = subprocess.Popen(
             command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-        ) as client:
+        )
+        with killed_at_last(started) as client:
             os.close(theirs)
             output = Output(ours)
             server.started()

@@ -25,6 +25,7 @@ from sessionlayer.continuations.codec import encode
 from sessionlayer.continuations.values import Continuation
 from tests.examples.openssh import PATIENCE_S, Keys
 from tests.examples.test_shell_server import keys, running, say, ssh
+from tests.processes import killed_at_last
 from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
 
 __all__ = ["keys"]
@@ -64,23 +65,19 @@ def continued(
     conversation = daemon.converse()
     assert record.process is not None
     environment = {**record.process.environment, "MIGRATE_CONT": str(conversation), "MIGRATE_PID": "1"}
-    with subprocess.Popen(
+    started = subprocess.Popen(
         record.process.argv, env=environment, pass_fds=[conversation], cwd=record.process.directory
-    ) as process:
-        try:
-            os.close(conversation)
-            request = daemon.expect(GetSession)
-            memory = write_memory(encode(record))
-            granted = Granted(
-                number=request.number, session=SESSION, peer="192.0.2.1 port 80", continued=True
-            )
-            daemon.say(granted, (memory, *descriptors))
-            close_all((memory, *descriptors))
-            daemon.grant(daemon.expect(RegisterHandler).number)
-            yield process
-            process.wait(PATIENCE_S)
-        finally:
-            process.kill()
+    )
+    with killed_at_last(started) as process:
+        os.close(conversation)
+        request = daemon.expect(GetSession)
+        memory = write_memory(encode(record))
+        granted = Granted(number=request.number, session=SESSION, peer="192.0.2.1 port 80", continued=True)
+        daemon.say(granted, (memory, *descriptors))
+        close_all((memory, *descriptors))
+        daemon.grant(daemon.expect(RegisterHandler).number)
+        yield process
+        process.wait(PATIENCE_S)
 
 
 def test_a_shell_outlives_its_servers_process(keys: Keys, daemon: FakeDaemon) -> None:

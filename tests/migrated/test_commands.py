@@ -22,6 +22,7 @@ from migrated.commands.client import SHORTEST_ID, age, duration, short_ids
 from migrated.control.messages import EventReport, Move
 from tests.migrated import control_fakes
 from tests.migrated.control_fakes import LINKS, POLICY, STATUS, RunningServer, running_server
+from tests.processes import killed_at_last
 
 FIRST = "aa11" + "0" * 28
 SECOND = "ab22" + "0" * 28
@@ -161,7 +162,7 @@ def test_watch(running: RunningServer) -> None:
     event = EventReport(time=1.5e9, event="moved", fields={"to": "eth1", "because": ["better\x1b[2J"]})
     for options in ((), ("--json",)):
         running.handler.watched.clear()
-        with watching(*options) as process:
+        with killed_at_last(watching(*options)) as process:
             assert running.handler.watched.wait(10)
             running.publish(event)
             assert process.stdout is not None

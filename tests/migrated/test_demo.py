@@ -25,6 +25,7 @@ from migrated.demo.traffic import Delivery, Traffic, TrafficError, start_first
 from migrated.demo.words import describe, reasons
 from monitors.events import AddressGone, AddressPresent, LinkState, OperState
 from policylang import load_policy
+from tests.processes import killed_at_last
 
 ROOT = Path(__file__).parents[2]
 
@@ -149,7 +150,8 @@ def test_no_two_chunks_are_equal() -> None:
 
 
 def test_what_is_fed_is_received() -> None:
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
+    started = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with killed_at_last(started) as cat:
         assert cat.stdin is not None
         assert cat.stdout is not None
         feeder, receiver = Feeder(cat.stdin, Pace(1e9)), Receiver(cat.stdout)

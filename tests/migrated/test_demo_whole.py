@@ -12,6 +12,7 @@ import pytest
 
 from migrated.demo.scenario import SCENES, expected_moves
 from migrated.lab import is_privileged
+from tests.processes import killed_at_last
 
 ROOT = Path(__file__).parents[2]
 MIGRATE = [sys.executable, "-c", "from migrated.commands import main; main()", "demo"]
@@ -52,7 +53,7 @@ def test_nothing_is_left_of_one_that_was_interrupted(
 ) -> None:
     tmp_path = tmp_path_factory.mktemp("d")  # short: the path of a Unix socket has 107 bytes
     environment = os.environ | {"TMPDIR": str(tmp_path)}
-    with subprocess.Popen(
+    started = subprocess.Popen(
         [*MIGRATE, "--http"],
         stdout=-1,
         stderr=-1,
@@ -60,7 +61,8 @@ def test_nothing_is_left_of_one_that_was_interrupted(
         cwd=ROOT,
         env=environment,
         start_new_session=True,
-    ) as demo:
+    )
+    with killed_at_last(started) as demo:
         assert demo.stdout is not None
         assert any("1/8" in line for line in demo.stdout)
         assert list(tmp_path.iterdir())

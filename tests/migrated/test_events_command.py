@@ -19,6 +19,7 @@ from migrated.commands.client import moment
 from migrated.control.messages import MISSED, EventReport
 from migrated.control.observations import Events
 from tests.migrated.control_fakes import EVENTS, RunningServer, running_server
+from tests.processes import killed_at_last
 
 LATER = EventReport(time=2e9, event="link-gone", fields={"monitor": "carrier", "text": "eth0 is gone"})
 
@@ -58,7 +59,7 @@ def test_json_has_an_object_in_each_line(running: RunningServer) -> None:
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_following_goes_on_with_what_comes(running: RunningServer, options: tuple[str, ...]) -> None:
-    with following("-n", "5", *options) as process:
+    with killed_at_last(following("-n", "5", *options)) as process:
         assert running.handler.watched.wait(10)
         running.publish(LATER)
         running.publish(EventReport(time=2e9, event=MISSED, fields={"count": 7}))
@@ -79,7 +80,8 @@ def test_following_ends_with_the_daemon(monkeypatch: pytest.MonkeyPatch, tmp_pat
     with running_server(tmp_path / "s", {}) as running:
         process = following()
         assert running.handler.watched.wait(10)
-    _, error = process.communicate(timeout=10)
+    with killed_at_last(process):
+        _, error = process.communicate(timeout=10)
     assert process.returncode == 2
     assert "the daemon closed the connection" in error
 

@@ -12,6 +12,7 @@ import pytest
 
 from migrated.kernel.errors import RebindError
 from migrated.kernel.ptrace import held_still
+from tests.processes import killed_at_last
 
 THREADS = """
 import threading, time
@@ -156,7 +157,7 @@ while sys.stdin.readline():
     )
     assert tracer.stdin is not None
     assert tracer.stdout is not None
-    with tracer:
+    with killed_at_last(tracer):
         assert tracer.stdout.readline() == "ready\n"
         process.kill()
         deadline = time.monotonic() + 5

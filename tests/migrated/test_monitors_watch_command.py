@@ -19,6 +19,7 @@ from rich.console import Console
 from migrated.commands.monitors_watch import changes, values_table
 from migrated.control.observations import FactList, FactReport
 from tests.migrated.control_fakes import RunningServer, running_server
+from tests.processes import killed_at_last
 
 HOUR = FactReport(fact="hour", value=7.0, measured_at=1.5e9)
 RTT = FactReport(fact="rtt", value=0.031, unit="s", interface="wlan0", peer="10.0.0.9", expires_at=4e9)
@@ -48,7 +49,7 @@ def watching(*options: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[s
 
 def lines_of(process: subprocess.Popen[str], count: int) -> list[str]:
     """Return the first lines, after which the command is told to end, and does so well."""
-    with process:
+    with killed_at_last(process):
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(count)]
         process.send_signal(signal.SIGINT)
@@ -94,7 +95,7 @@ def test_on_a_terminal_it_is_a_table_made_anew(
 ) -> None:
     master, terminal = pty.openpty()
     monkeypatch.setenv("TERM", "xterm")
-    with watching(stdout=terminal) as process:
+    with killed_at_last(watching(stdout=terminal)) as process:
         os.close(terminal)
         seen = b""
         while b"250 ms" not in seen:  # of the second reading
@@ -139,7 +140,7 @@ def test_a_terminal_that_can_not_draw_gets_lines(
 ) -> None:
     master, terminal = pty.openpty()
     monkeypatch.setenv("TERM", "dumb")
-    with watching(stdout=terminal) as process:
+    with killed_at_last(watching(stdout=terminal)) as process:
         os.close(terminal)
         seen = b""
         while b"250 ms" not in seen:

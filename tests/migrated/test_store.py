@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from migrated.store import SCHEMA_VERSION, Store, StoredSession, StoreError
 from sessionlayer.protocol.session import SessionRecord
 from sessionlayer.protocol.transitions import SessionState
 from sessionlayer.protocol.values import Connection, Role
+from tests.processes import killed_at_last
 
 Opener = Callable[[], Store]
 
@@ -272,10 +272,9 @@ def test_a_killed_daemon_loses_nothing_that_it_saved(opener: Opener, tmp_path: P
     for count in (1, 30, 77):
         command = [sys.executable, "-c", WRITER, str(tmp_path / "state")]
         root = Path(__file__).parents[2]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root) as writer:
+        with killed_at_last(subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root)) as writer:
             assert writer.stdout is not None
             saved = [int(writer.stdout.readline()) for _ in range(count)][-1]
-            writer.send_signal(signal.SIGKILL)
         found = opener().sessions()
         opener().close()
         assert max(session.record.moves for session in found) >= saved

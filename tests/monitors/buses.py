@@ -21,6 +21,7 @@ from monitors.logind import PATH as LOGIND_PATH
 from monitors.networkmanager import DEVICE
 from monitors.networkmanager import NAME as NETWORK_MANAGER
 from monitors.networkmanager import PATH as NETWORK_MANAGER_PATH
+from tests.processes import killed_at_last
 
 PROPERTIES = "org.freedesktop.DBus.Properties"
 
@@ -53,12 +54,10 @@ def bus_in(folder: Path) -> Iterator[str]:
         "--nopidfile",
         "--print-address=1",
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as daemon:
-        try:
-            assert daemon.stdout is not None
-            yield daemon.stdout.readline().strip()
-        finally:
-            daemon.terminate()
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    with killed_at_last(started) as daemon:
+        assert daemon.stdout is not None
+        yield daemon.stdout.readline().strip()
 
 
 class FakeService:

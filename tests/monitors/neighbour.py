@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.processes import killed_at_last
+
 _PROGRAM = """
 import socket, subprocess, sys
 listener = socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True, backlog=100)
@@ -46,8 +48,6 @@ class Neighbour:
 def neighbour() -> Iterator[Neighbour]:
     """Run a neighbour."""
     command = ["unshare", "--net", sys.executable, "-c", _PROGRAM]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield Neighbour(process)
-        finally:
-            process.kill()
+    started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with killed_at_last(started) as process:
+        yield Neighbour(process)

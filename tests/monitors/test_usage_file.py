@@ -12,6 +12,7 @@ import pytest
 
 from monitors.usage import LINKS_MAX, MONTHS_KEPT, Counted, Record
 from monitors.usage_file import FILE_NAME, SIZE_MAX, DamagedError, UsageFile
+from tests.processes import killed_at_last
 
 RECORD = Record(
     boot="a3317fbb-4aa9-4014-849e-1a3c3b40682f",
@@ -133,9 +134,9 @@ for number in itertools.count():
 
 
 def test_a_program_that_is_killed_leaves_a_whole_file(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(tmp_path)], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE
-    ) as writer:
+    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+    started = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE)
+    with killed_at_last(started) as writer:
         assert writer.stdout is not None
         for _ in range(20):
             last = int(writer.stdout.readline())

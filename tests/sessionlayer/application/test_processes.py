@@ -12,6 +12,7 @@ from sessionlayer.application.memory import write_memory
 from sessionlayer.application.messages import GetSession, Granted, RegisterHandler, Suspend
 from sessionlayer.continuations.codec import encode
 from sessionlayer.continuations.values import Kind
+from tests.processes import killed_at_last
 from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
 
 Ends = tuple[socket.socket, socket.socket]
@@ -49,7 +50,7 @@ def start(daemon: FakeDaemon, inherited: int, **variables: str) -> subprocess.Po
 
 def test_a_process_ends_and_another_goes_on(daemon: FakeDaemon, connection: Ends) -> None:
     program, client = connection
-    with start(daemon, program.fileno()) as first:
+    with killed_at_last(start(daemon, program.fileno())) as first:
         daemon.grant_session()
         daemon.grant(daemon.expect(RegisterHandler).number)
         daemon.say(Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=True))
@@ -61,7 +62,8 @@ def test_a_process_ends_and_another_goes_on(daemon: FakeDaemon, connection: Ends
     assert process.argv == (sys.executable, "-c", PROGRAM, str(program.fileno()))
     assert (process.directory, process.uid) == (str(ROOT), os.getuid())
     conversation = daemon.converse()
-    with start(daemon, conversation, MIGRATE_CONT=str(conversation), MIGRATE_PID=str(first.pid)) as second:
+    started = start(daemon, conversation, MIGRATE_CONT=str(conversation), MIGRATE_PID=str(first.pid))
+    with killed_at_last(started) as second:
         request = daemon.expect(GetSession)
         assert daemon.received == []
         memory = write_memory(encode(record))

@@ -35,6 +35,7 @@ from sessionlayer.application.messages import (
 )
 from sessionlayer.continuations.values import CONNECTION, Kind
 from sessionlayer.continuations.values import Continuation as Record
+from tests.processes import killed_at_last
 from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
 
 Ends = tuple[socket.socket, socket.socket]
@@ -274,14 +275,12 @@ def test_a_forked_process_has_a_conversation_of_its_own(daemon: FakeDaemon, conn
     )
     command = [sys.executable, "-W", "ignore", "-c", program]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    with subprocess.Popen(command, env=environment, pass_fds=[connection[0].fileno()]) as process:
-        try:
-            daemon.accept()  # the parent's
-            daemon.accept()
-            daemon.grant_session()
-            assert process.wait(20) == 0
-        finally:
-            process.kill()
+    started = subprocess.Popen(command, env=environment, pass_fds=[connection[0].fileno()])
+    with killed_at_last(started) as process:
+        daemon.accept()  # the parent's
+        daemon.accept()
+        daemon.grant_session()
+        assert process.wait(20) == 0
 
 
 def test_the_end_of_a_session_is_told(daemon: FakeDaemon, connection: Ends) -> None:

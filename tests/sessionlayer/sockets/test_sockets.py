@@ -16,6 +16,7 @@ import pytest
 from sessionlayer.aio import StreamOptions, StreamRefusedError, StreamSession, UntrustedPeerError
 from sessionlayer.sockets import create_connection, create_server
 from sessionlayer.sockets.background import background
+from tests.processes import killed_at_last
 from tests.sessionlayer.sockets.pairs import (
     CLIENT,
     SERVER,
@@ -137,7 +138,7 @@ connection.sendall(bytes(4_000_000))
 def test_what_was_written_arrives_though_the_program_ends() -> None:
     with listening() as listener:
         port = str(listener.getsockname()[1])
-        with subprocess.Popen([sys.executable, "-c", PROGRAM, port], cwd=ROOT) as program:
+        with killed_at_last(subprocess.Popen([sys.executable, "-c", PROGRAM, port], cwd=ROOT)) as program:
             listener.settimeout(20)
             served, _ = listener.accept()
             with served:
@@ -161,7 +162,8 @@ def test_a_forked_process_has_a_loop_of_its_own() -> None:
             "with pairs.create_connection(address, 10, identity=pairs.CLIENT, judge=pairs.trust) as s:\n"
             "    s.sendall(b'from the child')\n"
         )
-        with subprocess.Popen([sys.executable, "-W", "ignore", "-c", program], cwd=ROOT) as process:
+        command = [sys.executable, "-W", "ignore", "-c", program]
+        with killed_at_last(subprocess.Popen(command, cwd=ROOT)) as process:
             listener.settimeout(20)
             served, _ = listener.accept()
             with served, served.makefile("rb") as file:
