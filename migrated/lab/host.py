@@ -150,14 +150,22 @@ class Host:
                 f"host `{self.name}`: cannot set `{name}` to `{value}`: {error.strerror}"
             ) from error
 
-    def close(self) -> None:
-        """Kill the programs that were started here, and close their pipes."""
+    def end_programs(self) -> None:
+        """Kill the programs that were started here."""
         for program in self._programs:
             program.kill()
+            program.wait()
+
+    def close_pipes(self) -> None:
+        """Close the pipes of the programs that were started here.
+
+        A program may have handed its end of a pipe to another one, and a thread that reads from a pipe keeps
+        it from being closed; so this must wait until nothing in the namespace runs any more.
+        """
+        for program in self._programs:
             for stream in (program.stdin, program.stdout, program.stderr):
                 if stream is not None:
                     _close_quietly(stream)
-            program.wait()
 
 
 def _route(destination: str, via: str, dev: str | None, metric: int | None) -> str:

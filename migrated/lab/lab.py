@@ -34,6 +34,7 @@ class Lab:
         self._stack = ExitStack()
         self._keeper: Keeper | None = None
         self._wire: Host | None = None
+        self._hosts: list[Host] = []
         self._cables = 0
 
     def __enter__(self) -> Self:
@@ -45,6 +46,7 @@ class Lab:
         require_privilege()
         require("ip")
         with self._stack:  # what was begun is ended if something below fails
+            self._stack.callback(self._close_pipes)
             self._keeper = Keeper()
             self._stack.callback(self._keeper.close)
             self._wire = self.host("wire")
@@ -55,7 +57,7 @@ class Lab:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End everything in reverse order, and last the keeper with whatever still runs."""
+        """End everything in reverse order, then the keeper with whatever still runs, last the pipes."""
         self._stack.close()
         self._keeper = self._wire = None
 
@@ -108,8 +110,13 @@ class Lab:
         namespace = _open(self._keeper).new_namespace()
         self._stack.callback(namespace.close)
         host = kind(name, namespace)
-        self._stack.callback(host.close)
+        self._hosts.append(host)
+        self._stack.callback(host.end_programs)
         return host
+
+    def _close_pipes(self) -> None:
+        for host in self._hosts:
+            host.close_pipes()
 
 
 def _open(part: T | None) -> T:

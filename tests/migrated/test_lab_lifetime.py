@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -173,6 +174,21 @@ def test_a_lab_whose_keeper_died_says_so_and_still_ends() -> None:
         with pytest.raises(LabError, match="the keeper process has ended"):
             lab.host("b")
     assert children() == before
+
+
+@netns
+@privileged
+def test_who_reads_from_a_pipe_that_another_program_holds_keeps_nobody_waiting() -> None:
+    with Lab() as lab:
+        program = lab.host("a").popen(["sh", "-c", HIDING], stdout=subprocess.PIPE)
+        assert program.stdout is not None
+        assert program.stdout.readline() == b"started\n"
+        reader = threading.Thread(target=program.stdout.read, daemon=True)
+        reader.start()
+        program.kill()  # `sleep` goes on, and has its output
+    reader.join(END_LIMIT_S)
+    assert not reader.is_alive()
+    assert program.stdout.closed
 
 
 def interpreter_for(prefix: list[str]) -> str:
