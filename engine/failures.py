@@ -36,7 +36,7 @@ class Failures:
         pause = pauses.get(point)
         if pause is None:
             pauses[point] = _Pause(now + RETRY_S, RETRY_S)
-        elif not pause.barring:
+        elif not pause.barring or pause.until <= now:
             length_s = min(2 * pause.length_s, MAX_RETRY_S)
             pauses[point] = _Pause(now + length_s, length_s)
 

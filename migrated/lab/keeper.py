@@ -32,6 +32,8 @@ from migrated.lab.system import unshare_network
 
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 _IFREQ = "16sh22x"  # struct ifreq: name, flags, padding to 40 bytes
+_NEW = b"new\n"
+_REQUEST_MAX = 64  # bytes; a builder that was interrupted ends us without having read the answer before
 _SWEEP_PAUSE_S = 0.005
 _SWEEPS = (
     400  # two seconds: a program that a signal cannot end sits in the kernel and is not ours to wait for
@@ -52,7 +54,8 @@ def main() -> int:
     """Serve requests for namespaces until the builder is gone, then end all programs in them."""
     builder = os.pidfd_open(os.getppid())
     held: list[int] = []
-    while _readable(builder) and sys.stdin.buffer.readline() == b"new\n":
+    # Read without a buffer: a line in there would not be heard of, as `select` sees only what is in the pipe.
+    while _readable(builder) and os.read(sys.stdin.fileno(), _REQUEST_MAX) == _NEW:
         _answer(held)
     _sweep(held)
     return 0
@@ -60,7 +63,7 @@ def main() -> int:
 
 def _readable(builder: int) -> bool:
     """Wait for a request; return false if the builder died (a forked child may keep the pipe open)."""
-    ready, _, _ = select.select([sys.stdin.buffer, builder], [], [])
+    ready, _, _ = select.select([sys.stdin, builder], [], [])
     return builder not in ready
 
 

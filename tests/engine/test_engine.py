@@ -70,6 +70,16 @@ def test_a_failed_point_is_barred_for_5_s_doubling_to_300() -> None:
     assert pauses == [5, 10, 20, 40, 80, 160, 300, 300]
 
 
+def test_a_failure_after_the_time_is_another_one_though_no_timer_ran_in_between() -> None:
+    engine = _two_links()
+    engine.handle(link("eth0", carrier=False), 1.0)
+    engine.point_failed("s", key("ppp0"), 1.0)
+    engine.handle_timer(1.0)
+    engine.point_failed("s", key("ppp0"), 7.0)  # barred until 6
+    assert [type(d) for d in engine.handle_timer(7.0)] == [Suspend]
+    assert engine.next_deadline() == 17.0
+
+
 def test_sessions_that_fail_together_double_nothing() -> None:
     engine = _two_links()
     engine.add_session(session("t"), key("eth0"), 0.0)
