@@ -106,14 +106,6 @@ class Lab:
             cable.delay(rtt_s / 2)
         return cable
 
-    def _end(self) -> None:
-        # The keeper first, which ends the children of programs as well: while one of them holds a pipe,
-        # a thread that reads from it does not end, and closing the pipe would wait for that thread.
-        with self._stack:
-            if self._keeper is not None:
-                self._keeper.close()
-        self._keeper = self._wire = None
-
     def _add(self, kind: type[H], name: str) -> H:
         namespace = _open(self._keeper).new_namespace()
         self._stack.callback(namespace.close)
