@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import socket
 import sys
@@ -188,6 +189,23 @@ def test_a_monitor_that_does_not_end_is_caught(monkeypatch: pytest.MonkeyPatch) 
 def test_a_good_monitor_passes() -> None:
     recorder = asyncio.run(check_monitor(Good, run_s=0.01))
     assert recorder.events == [link()]
+
+
+class MeetsGarbage(Good):
+    """Make enough of it that it would be looked for, which somebody's steps would have to bear."""
+
+    async def run(self, report: Report) -> None:
+        self.looked: list[str] = []
+        gc.callbacks.append(lambda phase, _: self.looked.append(phase))
+        kept = [[number] for number in range(10 * gc.get_threshold()[0])]
+        gc.callbacks.pop()
+        assert not self.looked, len(kept)
+        await super().run(report)
+
+
+def test_no_garbage_is_looked_for_in_its_steps() -> None:
+    asyncio.run(check_monitor(MeetsGarbage, run_s=0.01))
+    assert gc.isenabled()
 
 
 class ReadsWhenMade(Good):
