@@ -18,6 +18,7 @@ from rich.console import Console
 
 from migrated.commands.monitors_watch import changes, values_table
 from migrated.control.observations import FactList, FactReport
+from tests.examples.openssh import Output
 from tests.migrated.control_fakes import RunningServer, running_server
 from tests.processes import killed_at_last
 
@@ -57,6 +58,22 @@ def lines_of(process: subprocess.Popen[str], count: int) -> list[str]:
     return lines
 
 
+def shown_on_a_terminal(until: bytes) -> bytes:
+    """Return all that the command shows, which is told to end when it has shown something.
+
+    It is read to its end: a program can't even end while it waits for room on a terminal that nobody reads.
+    """
+    master, terminal = pty.openpty()
+    with os.fdopen(master, "rb", buffering=0), killed_at_last(watching(stdout=terminal)) as process:
+        os.close(terminal)
+        output = Output(master)
+        seen = output.until(until)
+        process.send_signal(signal.SIGINT)
+        seen += output.rest()
+        assert process.wait(10) == 0
+    return seen
+
+
 def test_every_value_that_is_new_is_a_line(running: RunningServer) -> None:
     lines = lines_of(watching("rtt", "hour"), 4)
     assert [line.split("  ", 1)[1] for line in lines] == [
@@ -93,16 +110,8 @@ def test_what_found_no_place_is_not_taken_for_gone() -> None:
 def test_on_a_terminal_it_is_a_table_made_anew(
     running: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    master, terminal = pty.openpty()
     monkeypatch.setenv("TERM", "xterm")
-    with killed_at_last(watching(stdout=terminal)) as process:
-        os.close(terminal)
-        seen = b""
-        while b"250 ms" not in seen:  # of the second reading
-            seen += os.read(master, 4096)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
-    os.close(master)
+    seen = shown_on_a_terminal(b"250 ms")  # of the second reading
     assert seen.index(b"FACT") < seen.index(b"wlan0 -> 10.0.0.9")
 
 
@@ -138,16 +147,8 @@ def test_words_of_others_steer_no_terminal() -> None:
 def test_a_terminal_that_can_not_draw_gets_lines(
     running: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    master, terminal = pty.openpty()
     monkeypatch.setenv("TERM", "dumb")
-    with killed_at_last(watching(stdout=terminal)) as process:
-        os.close(terminal)
-        seen = b""
-        while b"250 ms" not in seen:
-            seen += os.read(master, 4096)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
-    os.close(master)
+    seen = shown_on_a_terminal(b"250 ms")
     assert b"  rtt wlan0 -> 10.0.0.9 = 31 ms" in seen
     assert b"FACT" not in seen
 
