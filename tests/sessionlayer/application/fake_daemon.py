@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -31,6 +33,7 @@ SESSION = bytes(range(16))
 PATIENCE_S = 10.0
 
 R = TypeVar("R", bound=Request)
+T = TypeVar("T")
 
 
 class FakeDaemon:
@@ -80,6 +83,18 @@ class FakeDaemon:
         self._program, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._program.settimeout(PATIENCE_S)
         return theirs.detach()
+
+    @contextmanager
+    def asked(self, call: Callable[[], T]) -> Iterator[Future[T]]:
+        """Make a call in another thread, to be answered in the block; if that fails, nobody is waited for."""
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(call)
+            try:
+                yield waiting
+            except BaseException:
+                if not waiting.done():
+                    self.stop()  # else the thread waits for an answer that nobody gives any more
+                raise
 
     def drop_received(self) -> None:
         close_all(self.received)

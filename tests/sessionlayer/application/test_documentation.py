@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import sessionlayer as migrate
-from sessionlayer.application import functions
+from sessionlayer.application import entry, functions
 from sessionlayer.application.messages import GetSession, Granted, KeepAlive, decode_request
 from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
 
@@ -69,26 +67,21 @@ def test_every_error_exists() -> None:
 
 
 def test_the_tour_runs(daemon: FakeDaemon, connection: tuple[socket.socket, socket.socket]) -> None:
-    def answer_all() -> None:
+    def tour() -> None:
+        example("def tour")["tour"](connection[0])
+        entry.forget_daemon()
+
+    with daemon.asked(tour) as waiting:
         daemon.accept()  # who only asks whether there is a daemon
         daemon.accept()
         assert daemon._program is not None
-        with suppress(OSError):
-            while data := daemon._program.recv(65_536):
-                request: Any = decode_request(data)
-                if isinstance(request, KeepAlive):
-                    continue  # nobody waits for an answer
-                session = SESSION if isinstance(request, GetSession) else b""
-                daemon.say(Granted(number=request.number, session=session, peer="192.0.2.1 port 80"))
-
-    thread = threading.Thread(target=answer_all)
-    thread.start()
-    example("def tour")["tour"](connection[0])
-    from sessionlayer.application import entry
-
-    entry.forget_daemon()
-    thread.join(10)
-    assert not thread.is_alive()
+        while data := daemon._program.recv(65_536):
+            request: Any = decode_request(data)
+            if isinstance(request, KeepAlive):
+                continue  # nobody waits for an answer
+            session = SESSION if isinstance(request, GetSession) else b""
+            daemon.say(Granted(number=request.number, session=session, peer="192.0.2.1 port 80"))
+        waiting.result(10)
 
 
 def test_the_counter_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -45,16 +44,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def session(daemon: FakeDaemon, connection: Ends) -> migrate.Session:
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(migrate.get_session, connection[0])
+    with daemon.asked(lambda: migrate.get_session(connection[0])) as waiting:
         daemon.grant_session()
         return waiting.result(10)
 
 
 def expect_nothing_more(daemon: FakeDaemon) -> None:
     """Check that the next thing that the daemon hears is what is said now."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(migrate.register_attach_handler, "radio", print)
+    with daemon.asked(lambda: migrate.register_attach_handler("radio", print)) as waiting:
         daemon.grant(daemon.expect(RegisterAttachHandler).number)
         waiting.result(10)
 
@@ -161,8 +158,7 @@ def test_nobody_is_told_where_there_is_no_daemon(daemon: FakeDaemon, connection:
 
 
 def test_a_session_in_name_only_says_it_when_it_is_one(daemon: FakeDaemon, connection: Ends) -> None:
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(migrate.get_session, connection[0], optional=True)
+    with daemon.asked(lambda: migrate.get_session(connection[0], optional=True)) as waiting:
         asked = daemon.expect(GetSession)
         daemon.say(Denied(number=asked.number, code="not-adopted", reason="not yet"))
         session = waiting.result(10)

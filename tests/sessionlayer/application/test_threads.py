@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -45,8 +44,7 @@ SUSPEND = Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, require
 
 def called(daemon: FakeDaemon, call: Any, kind: type[Any], **answer: Any) -> Any:
     """Run a call that waits for the daemon's answer to a request of this kind."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(call)
+    with daemon.asked(call) as waiting:
         request = daemon.expect(kind)
         daemon.say(Denied(number=request.number, **answer)) if answer else daemon.grant(request.number)
         waiting.result(10)
@@ -54,8 +52,7 @@ def called(daemon: FakeDaemon, call: Any, kind: type[Any], **answer: Any) -> Any
 
 
 def session_of(daemon: FakeDaemon, program: socket.socket, handler: Any = None) -> migrate.Session:
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(migrate.get_session, program)
+    with daemon.asked(lambda: migrate.get_session(program)) as waiting:
         daemon.grant_session()
         session = waiting.result(10)
     if handler is not None:
@@ -179,8 +176,7 @@ def test_a_denied_continuation_leaves_the_program_its_connection(
     daemon: FakeDaemon, connection: Ends, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = session_of(daemon, connection[0])
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(session.return_cont, migrate.system())
+    with daemon.asked(lambda: session.return_cont(migrate.system())) as waiting:
         daemon.deny_continuation()
     with pytest.raises(migrate.RefusedError, match="no room"):
         waiting.result(10)
@@ -222,8 +218,7 @@ def test_a_session_may_come_back_before_the_giving_thread_has_gone_on(
     monkeypatch.setattr(session.backend, "give_up", slowly)
     monkeypatch.setattr(session.giving, "settle", settled)
     outcome = session.resumed()
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(session.return_cont, migrate.system())
+    with daemon.asked(lambda: session.return_cont(migrate.system())) as waiting:
         daemon.invoke(*daemon.take_continuation())
         waiting.result(10)
     with outcome.result(10) as found:
@@ -322,8 +317,7 @@ def test_a_vector_needs_no_thread(daemon: FakeDaemon) -> None:
     before = threading.active_count()
     assert migrate.available()
     daemon.accept()
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(migrate.register_compat_vector, migrate.python_tag())
+    with daemon.asked(lambda: migrate.register_compat_vector(migrate.python_tag())) as waiting:
         daemon.accept()
         request = daemon.expect(RegisterCompatibility)
         daemon.say(Denied(number=request.number, code="store", reason="the disk is full"))
@@ -333,8 +327,7 @@ def test_a_vector_needs_no_thread(daemon: FakeDaemon) -> None:
 
 
 def test_an_optional_session_is_not_waited_for_and_comes_later(daemon: FakeDaemon, connection: Ends) -> None:
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(migrate.get_session, connection[0], optional=True)
+    with daemon.asked(lambda: migrate.get_session(connection[0], optional=True)) as waiting:
         request = daemon.expect(GetSession)
         assert request.wait_s == 0
         daemon.say(Denied(number=request.number, code="not-adopted", reason="not yet"))
@@ -354,8 +347,7 @@ def test_an_optional_session_is_not_waited_for_and_comes_later(daemon: FakeDaemo
 
 
 def test_an_optional_session_that_was_closed_does_not_come(daemon: FakeDaemon, connection: Ends) -> None:
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(migrate.get_session, connection[0], optional=True)
+    with daemon.asked(lambda: migrate.get_session(connection[0], optional=True)) as waiting:
         request = daemon.expect(GetSession)
         daemon.say(Denied(number=request.number, code="not-adopted", reason="not yet"))
         session = waiting.result(10)
