@@ -7,6 +7,10 @@ a monitor could neither look at the daemon's surroundings nor be an ordinary obj
 A loop that answers nothing is blocked, and one that stays so is interrupted. That helps against Python code
 that never waits; a call into C that never returns can't be ended from outside, so the monitor is named as
 blocked and left alone.
+
+Rule: no thread is interrupted in code that takes locks which others wait for, too. One that is raised out of
+``logging`` between taking the lock of a handler and the ``try`` that follows would keep it for ever, and with
+the next message the daemon would wait for ever.
 """
 
 from __future__ import annotations
@@ -41,6 +45,15 @@ SWITCH_INTERVAL_S = 0.0005
 With the default of 5 ms a plugin that never rests would delay every event by as much. One that waits often,
 but never for long, would even hold up everybody for 0.2 s: each of its pauses begins the 5 ms anew.
 """
+
+_WITH_LOCKS = frozenset(
+    {
+        logging.Handler.handle.__code__.co_filename,
+        threading.Condition.__enter__.__code__.co_filename,
+        "<frozen importlib._bootstrap>",
+    }
+)
+"""Files of the standard library whose Python code takes locks and is not safe from interruptions."""
 
 Body = Callable[[], Coroutine[Any, Any, None]]
 """Makes the coroutine of one run of a monitor; called where it shall run."""
@@ -170,7 +183,7 @@ class _Run:
         self._outcome: asyncio.Future[BaseException | None] = self._home.create_future()
         self._asked_at: float | None = None
         self._interrupt_at = 0.0
-        self._interruptions = 0  # in this step
+        self._warned = False  # of this step
         self._abandoned = False
         self._task: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._main, args=(body,), name=f"monitor {name}", daemon=True)
@@ -236,24 +249,25 @@ class _Run:
 
     def _ask(self) -> None:
         """Ask the loop for an answer, or see that it has not given one for too long."""
-        now = self._home.time()
+        now, asked_at = self._home.time(), self._asked_at
         if not self._thread.is_alive():
             # It told before it ended, unless an interruption hit it just then.
             self._home.call_soon(self._tell, StuckError())
             return
-        if self._asked_at is None:
-            self._asked_at, self._interrupt_at, self._interruptions = now, now + INTERRUPT_AFTER_S, 0
+        if asked_at is None:
+            self._asked_at, self._interrupt_at, self._warned = now, now + INTERRUPT_AFTER_S, False
             self._loop.call_soon_threadsafe(self._answer)
         elif now >= self._interrupt_at:
-            self._interrupt_at = now + INTERRUPT_AFTER_S
-            self._interrupt()
+            self._interrupt(now, blocked_s=now - asked_at)
         self._timer = self._home.call_later(ASK_EVERY_S, self._ask)
 
-    def _interrupt(self) -> None:
-        if self._interruptions == 1:  # the first was in vain, and the run may never end to tell
+    def _interrupt(self, now: float, *, blocked_s: float) -> None:
+        # By then the first was in vain, or there was none, and the run may never end to tell.
+        if blocked_s >= 2 * INTERRUPT_AFTER_S and not self._warned:
             _log.warning("monitor `%s` blocks its event loop, and can't be interrupted", self._name)
-        self._interruptions += 1
-        interrupt(self._thread)
+            self._warned = True
+        if interrupt(self._thread):  # else with the next look
+            self._interrupt_at = now + INTERRUPT_AFTER_S
 
 
 async def _called_there(body: Body) -> None:
@@ -272,14 +286,24 @@ def quick_turns() -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
-def interrupt(thread: threading.Thread) -> None:
-    """Raise `StuckError` in a thread at its next Python instruction.
+def interrupt(thread: threading.Thread) -> bool:
+    """Raise `StuckError` in a thread at its next Python instruction, unless locks of others may hang on that.
 
     Nothing else ends a loop of Python code: a thread can't be killed, and a cancellation is only seen by what
-    waits. It is done to threads of plugins alone: they share nothing with us but what `with` locks and frees.
+    waits. It is done to threads of plugins alone: they share nothing with us but what `with` locks and frees,
+    and what the standard library locks while it is at work (`_WITH_LOCKS`).
+
+    Returns:
+        Whether it will be raised; where not, try again later.
     """
-    if thread.ident is not None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(StuckError))
+    if thread.ident is None:
+        return False
+    ident, error = ctypes.c_ulong(thread.ident), ctypes.py_object(StuckError)
+    # From here on the thread must not go on: nothing takes long enough for another one to have its turn.
+    frame = sys._current_frames().get(thread.ident)  # noqa: SLF001 - it is documented
+    if frame is None or frame.f_code.co_filename in _WITH_LOCKS:
+        return False
+    return bool(ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, error))
 
 
 def _end_leftovers(loop: asyncio.AbstractEventLoop) -> None:
@@ -292,7 +316,10 @@ def _end_leftovers(loop: asyncio.AbstractEventLoop) -> None:
         for task in done:
             if not task.cancelled() and (error := task.exception()):
                 _log.debug("what %s left behind failed here", threading.current_thread().name, exc_info=error)
-    loop.run_until_complete(loop.shutdown_asyncgens())
+    # A generator that waits while it is closed would keep the next run from beginning.
+    closing = loop.create_task(loop.shutdown_asyncgens())
+    loop.run_until_complete(asyncio.wait({closing}, timeout=LEFTOVERS_LIMIT_S))
+    closing.cancel()
 
 
 def _raise_if_cancelled() -> None:

@@ -149,7 +149,11 @@ class Lane:
         finally:
             if not self._woken:  # the reader may have come while events were merged
                 self._woken = True
-                self._wake()
+                try:
+                    self._wake()
+                except BaseException:  # a plugin that never rests was interrupted here
+                    self._wake()
+                    raise
 
     def take(self) -> tuple[Reported, ...]:
         """Return some of the oldest events, in the reader's thread, unless they are being merged just now.

@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+from io import StringIO
 
 import pytest
 
@@ -19,6 +21,7 @@ from monitors.discovery import Discovery
 from monitors.events import FactMeasured
 from monitors.facts import Fact, FactType, Subject
 from monitors.host import MonitorHost
+from monitors.isolation import StuckError, interrupt
 from monitors.mailbox import MailboxFullError
 from monitors.origins import Kind, Origin
 from monitors.spec import NotAvailableError, Report
@@ -245,11 +248,12 @@ def test_a_plugin_that_hangs_in_an_await_is_harmless_and_named(monkeypatch: pyte
 def test_a_plugin_that_blocks_its_loop_is_named_once_and_holds_up_nobody(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    release = threading.Event()
+    release = threading.Lock()
+    release.acquire()
 
     async def body(report: Report) -> None:
-        release.wait()  # in C, as `time.sleep` is: it can't be interrupted
-        await waits(report)
+        with release:  # in C, as `time.sleep` is: it can't be interrupted
+            await waits(report)
 
     async def play() -> None:
         async with bench(body) as it:
@@ -260,11 +264,65 @@ def test_a_plugin_that_blocks_its_loop_is_named_once_and_holds_up_nobody(
             assert (it.bad.state, it.bad.restarts) == (MonitorState.BLOCKED, 0)
             assert it.bad.longest_step_s > isolation.INTERRUPT_AFTER_S
             assert it.good.late_s < LATE_S
-            release.set()
+            release.release()
             status = await it.until(lambda bad: bad.failures)
             assert status.last_error == "it blocked its event loop for more than 0.3 s"
 
     asyncio.run(play())
+
+
+def in_code_of(thread: threading.Thread, name: str) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is not None and frame.f_code.co_name == name
+
+
+def test_nobody_is_interrupted_who_may_keep_a_lock_of_all() -> None:
+    """Raised when the lock was just taken, the error would leave it taken for ever."""
+    everybodys, handler = threading.Condition(), logging.StreamHandler(StringIO())
+    assert handler.lock is not None
+    record = logging.makeLogRecord({"msg": "no"})
+
+    def taking() -> None:
+        with everybodys:
+            pass
+
+    for lock, take, where in (
+        (everybodys, taking, "__enter__"),
+        (handler.lock, partial(handler.handle, record), "acquire"),
+    ):
+        with lock:
+            thread = threading.Thread(target=take)
+            thread.start()
+            while not in_code_of(thread, where):
+                time.sleep(0.001)
+            assert not interrupt(thread)
+        thread.join(10.0)
+        assert lock.acquire(timeout=10.0)
+        lock.release()
+
+
+def test_one_who_never_rests_is_interrupted_though_it_takes_locks_all_the_time() -> None:
+    ended = threading.Event()
+
+    def burn() -> None:
+        logger = logging.getLogger("nobody hears")
+        logger.propagate = False
+        logger.addHandler(logging.StreamHandler(StringIO()))
+        try:
+            while True:
+                logger.warning("no")
+        except StuckError:
+            ended.set()
+
+    thread = threading.Thread(target=burn)
+    thread.start()
+    tries = 0
+    while not interrupt(thread):
+        tries += 1
+        assert tries < 10_000
+        time.sleep(0.001)
+    assert ended.wait(10.0)
+    thread.join(10.0)
 
 
 @pytest.mark.alone
