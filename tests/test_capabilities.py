@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tests.unit_file import PROGRAMS, capabilities, settings
 
 WORKER = Path(__file__).with_name("capability_worker.py")
 NOBODY = 65534
+PATIENCE_S = 30.0
 
 # A port below 1024 as an ssh server has it; dumpable again, as a program is that its own user started.
 BECOME_NOBODY = f"""
@@ -68,6 +70,9 @@ class Piped:
 
     def hear(self) -> str:
         assert self._process.stdout is not None
+        # What is sent over a connection that was moved to where it does not work is never answered.
+        ready, _, _ = select.select([self._process.stdout], [], [], PATIENCE_S)
+        assert ready, f"nothing from {self._process.args!r}"
         return self._process.stdout.readline()
 
     def say(self, line: str) -> str:

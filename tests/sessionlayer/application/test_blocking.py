@@ -52,7 +52,7 @@ class Road:
         self._listener.close()
 
     def _start(self, work: Callable[..., None], *args: Any) -> None:
-        thread = threading.Thread(target=work, args=args)
+        thread = threading.Thread(target=work, args=args, daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -69,7 +69,7 @@ class Road:
                 self._start(self._pass, near, far)
 
     def _pass(self, near: socket.socket, far: socket.socket) -> None:
-        back = threading.Thread(target=_copy, args=(far, near))
+        back = threading.Thread(target=_copy, args=(far, near), daemon=True)
         back.start()
         _copy(near, far)
         back.join()
@@ -103,6 +103,7 @@ class World:
         self.client = create_connection(self.road.address, 10, identity=CLIENT, judge=trust, options=OPTIONS)
         self.listener.settimeout(10)
         self.served, _ = self.listener.accept()
+        self.served.settimeout(10)  # as the client has: a stream that is not resumed lives for long
 
 
 @pytest.fixture
@@ -115,8 +116,10 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     found.client.close()
     found.served.close()
     found.listener.close()
-    wait_until_quiet()  # which it is for what was given up as well
-    found.road.close()
+    try:
+        wait_until_quiet()  # which it is for what was given up as well
+    finally:
+        found.road.close()
 
 
 Resumed = SimpleQueue[tuple[migrate.Session, StreamSocket]]

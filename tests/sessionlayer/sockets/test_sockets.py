@@ -141,6 +141,7 @@ def test_what_was_written_arrives_though_the_program_ends() -> None:
         with killed_at_last(subprocess.Popen([sys.executable, "-c", PROGRAM, port], cwd=ROOT)) as program:
             listener.settimeout(20)
             served, _ = listener.accept()
+            served.settimeout(20)  # a program that fails leaves a stream that waits for it to come back
             with served:
                 count = 0
                 while data := served.recv(1 << 20):
@@ -166,6 +167,7 @@ def test_a_forked_process_has_a_loop_of_its_own() -> None:
         with killed_at_last(subprocess.Popen(command, cwd=ROOT)) as process:
             listener.settimeout(20)
             served, _ = listener.accept()
+            served.settimeout(20)
             with served, served.makefile("rb") as file:
                 assert file.read() == b"from the child"
             assert process.wait(20) == 0
