@@ -28,6 +28,7 @@ from migrated.lab.topology import TwoLinks
 from tests.migrated.terminal.emulator import Emulator
 
 PATIENCE_S = 30.0
+LOOK_S = 1.0
 ROWS, COLUMNS = 24, 80
 MIGRATE = str(Path(sys.executable).with_name("migrate"))
 NO_PRIVILEGE = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--"]
@@ -67,8 +68,15 @@ class Window:
         return self._emulator.modes
 
     def look(self, for_s: float = 0.0) -> None:
+        """Take in what comes until nothing has come for so long.
+
+        A program that goes on writing may leave no such pause, least of all on a busy machine.
+        """
+        deadline = time.monotonic() + LOOK_S
         while select.select([self._master], [], [], for_s)[0]:
             self._emulator.feed(os.read(self._master, 65536))
+            if time.monotonic() > deadline:
+                return
 
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
