@@ -63,6 +63,9 @@ class Daemon:
         self._returned = returned
         self._numbers = count(1)
         self._lock = threading.Lock()
+        # Whoever sends a request has this too, and may wait for a daemon that is slow to read. Nobody waits
+        # with the other lock: what is mentioned, what is answered and `close` need that one alone.
+        self._sending = threading.Lock()
         self._pending: dict[int, Outcome[Reply]] = {}
         self._closed = threading.Event()
         self._connection: socket.socket | None = connection or connect()
@@ -118,10 +121,12 @@ class Daemon:
             self._reader.join()
 
     def _send(self, message: Request, descriptors: Sequence[int]) -> None:
-        with self._lock:
-            if self._connection is None:
+        with self._sending:
+            with self._lock:
+                connection = self._connection
+            if connection is None:
                 raise DaemonGoneError("the Migrate daemon is away; it is looked for")
-            send(self._connection, message, descriptors)
+            send(connection, message, descriptors)
 
     def _settle(self, number: int) -> Outcome[Reply]:
         """Take out what waits for an answer; a number that nobody waits for gives one that nobody hears."""
@@ -164,7 +169,9 @@ class Daemon:
             connection, self._connection = self._connection, None
             pending, self._pending = self._pending, {}
         if connection is not None:
-            connection.close()
+            _shut(connection)
+            with self._sending:
+                connection.close()
         for outcome in pending.values():
             outcome.fail(error)
 
@@ -184,7 +191,7 @@ class Daemon:
 
 
 def _shut(connection: socket.socket) -> None:
-    """Wake whoever reads from a connection."""
+    """Wake whoever reads from a connection, or waits to write to it."""
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:

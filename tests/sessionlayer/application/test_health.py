@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
 
 import sessionlayer as migrate
-from sessionlayer.application import health
+from sessionlayer.application import entry, health
 from sessionlayer.application.messages import (
     HEALTH_REASON_MAX,
     Denied,
@@ -119,6 +120,25 @@ def test_a_daemon_that_hears_nothing_holds_nobody_up(
     clock.now += health.PAUSE_S
     session.report_health(not last.healthy)
     assert daemon.expect(KeepAlive).healthy is not last.healthy
+
+
+def test_a_request_that_waits_for_such_a_daemon_holds_nobody_up_either(
+    daemon: FakeDaemon, session: migrate.Session
+) -> None:
+    for number in range(5000):
+        session.report_health(number % 2 == 0)
+    with daemon.asked(lambda: migrate.register_attach_handler("radio", print)) as waiting:
+        hub = entry.hub()
+        while not hub._daemon._sending.locked():
+            time.sleep(0.001)
+        thread = threading.Thread(target=session.report_health, args=(False, "no picture"), daemon=True)
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive()
+        assert not waiting.done()
+        daemon.stop()
+        with pytest.raises(migrate.DaemonGoneError):
+            waiting.result(10)
 
 
 def test_a_daemon_that_comes_back_is_told_again(daemon: FakeDaemon, session: migrate.Session) -> None:
