@@ -27,6 +27,7 @@ from monitors.supervisor import (
     LOOK_AGAIN_S,
     MonitorState,
 )
+from monitors.together import together
 from tests.monitors.samples import address, cut, link
 
 Body = Callable[[Report], Awaitable[None]]
@@ -311,6 +312,25 @@ def test_a_fault_of_the_host_itself_is_not_lost() -> None:
 
     with pytest.raises(RuntimeError, match="cannot sleep"):
         asyncio.run(play())
+
+
+def test_a_monitor_of_several_parts_is_started_again_when_one_fails() -> None:
+    async def parts(_report: Report) -> None:
+        async def failing() -> None:
+            await asyncio.sleep(0)
+            raise OSError("no")
+
+        await together(asyncio.Event().wait(), failing())  # type: ignore[arg-type]
+
+    async def play() -> None:
+        monitor = Scripted(parts)
+        async with running(FakeTime(), monitor) as host, asyncio.timeout(10.0):
+            await monitor.idle.wait()
+            (status,) = host.status().monitors
+        assert (status.state, status.failures) == (MonitorState.RUNNING, 1)
+        assert re.fullmatch(NO, str(status.last_error))
+
+    asyncio.run(play())
 
 
 def test_plugins_that_failed_to_load_are_in_the_status() -> None:
