@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,18 +20,19 @@ from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
 HEALTH = Path(__file__).parents[2] / "examples" / "health"
 WELL = KeepAlive(session=SESSION, healthy=True)
 UNWELL = KeepAlive(session=SESSION, healthy=False, reason="no number for 1 s")
+PATIENCE_S = 60.0
 
 
 def test_the_viewer_is_unwell_when_nothing_comes_and_well_again() -> None:
-    with TemporaryDirectory() as folder, FakeDaemon(Path(folder)) as daemon:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            viewer = subprocess.Popen(
-                [sys.executable, str(HEALTH / "viewer.py"), "127.0.0.1", str(listener.getsockname()[1])],
-                env={**os.environ, "MIGRATE_APPLICATION_SOCKET": daemon.path},
-                stdout=subprocess.PIPE,
-            )
-            counter, _ = listener.accept()
-        with killed_at_last(viewer), counter:
+    with (
+        TemporaryDirectory() as folder,
+        FakeDaemon(Path(folder)) as daemon,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        viewer_of(listener, daemon) as viewer,
+    ):
+        listener.settimeout(PATIENCE_S)
+        counter, _ = listener.accept()
+        with counter:
             daemon.grant_session()
             counter.sendall(b"1\n")
             assert daemon.expect(KeepAlive) == WELL
@@ -40,9 +42,17 @@ def test_the_viewer_is_unwell_when_nothing_comes_and_well_again() -> None:
                 pass
             assert said == WELL
             counter.shutdown(socket.SHUT_RDWR)
-            assert viewer.stdout is not None
-            assert viewer.stdout.read() == b"1\n2\n"
-            assert viewer.wait(10) == 0
+            assert viewer.communicate(timeout=PATIENCE_S)[0] == b"1\n2\n"
+            assert viewer.returncode == 0
+
+
+def viewer_of(listener: socket.socket, daemon: FakeDaemon) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    started = subprocess.Popen(
+        [sys.executable, str(HEALTH / "viewer.py"), "127.0.0.1", str(listener.getsockname()[1])],
+        env={**os.environ, "MIGRATE_APPLICATION_SOCKET": daemon.path},
+        stdout=subprocess.PIPE,
+    )
+    return killed_at_last(started)
 
 
 def test_its_policy_does_what_it_says() -> None:

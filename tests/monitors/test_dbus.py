@@ -254,7 +254,12 @@ def test_where_there_is_no_bus_nothing_is_imported_for_it(tmp_path: Path) -> Non
     )
     environment = {name: value for name, value in os.environ.items() if name != "DBUS_SYSTEM_BUS_ADDRESS"}
     said = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     assert said.stdout == "this host has no system bus False\n"
 
@@ -268,16 +273,26 @@ def test_one_descriptor_is_taken_and_no_other_kept(address: str) -> None:
         async with weather:
             taken = await take_descriptor(NAME, call)
             os.write(taken, b"through")
-            assert os.read(reading, 7) == b"through"
+            assert await read(reading, 7) == b"through"
             assert not os.get_inheritable(taken)
             os.close(taken)
-            assert os.read(reading, 1) == b""
+            assert await read(reading, 1) == b""
             os.close(reading)
 
     tell(story())
     before = descriptors()
     tell(story())
     assert descriptors() == before
+
+
+async def read(descriptor: int, count: int) -> bytes:
+    """Read as soon as something is there; a read that waits would keep `tell` from ending it."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    await ready.wait()
+    loop.remove_reader(descriptor)
+    return os.read(descriptor, count)
 
 
 def test_importing_monitors_does_not_import_the_library() -> None:
