@@ -37,6 +37,9 @@ REFRESH_S: Final = 1.0
 _REST: Final = 20.0
 """How much longer than an answer takes the daemon is left in peace afterwards."""
 
+_LONGEST_REST_S: Final = 10.0
+"""Seconds of peace at most: it may have been this program that stood still, stopped or on a busy machine."""
+
 _FRAME_LINES: Final = 3
 """Lines of the terminal that hold no row: the header, a note, and the one with the cursor."""
 
@@ -85,7 +88,7 @@ def _readings(talk: Callable[[Request], Answer], names: tuple[str, ...]) -> Iter
             raise CannotReachError("the daemon's answer is about something else; is it of another version?")
         yield answer
         # A daemon that has much to tell stands still meanwhile, which must remain a small part of its time.
-        time.sleep(max(REFRESH_S, _REST * took))
+        time.sleep(max(REFRESH_S, min(_REST * took, _LONGEST_REST_S)))
 
 
 def _tell_changes(readings: Iterator[FactList], *, as_json: bool) -> None:

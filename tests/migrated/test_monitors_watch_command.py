@@ -159,6 +159,7 @@ def test_it_ends_with_the_daemon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         process = watching()
         assert process.stdout is not None
         assert process.stdout.readline()
-    _, error = process.communicate(timeout=10)
+    with killed_at_last(process):
+        _, error = process.communicate(timeout=30)
     assert process.returncode == 2
     assert "the daemon closed the connection" in error
