@@ -333,12 +333,14 @@ def running_server(path: Path, owners: dict[str, int]) -> Iterator[RunningServer
     loop.set_exception_handler(lambda _, context: faults.append(context))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
     try:
+        asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
         yield RunningServer(path, handler, loop)
     finally:
-        asyncio.run_coroutine_threadsafe(server.close(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
+        try:
+            asyncio.run_coroutine_threadsafe(server.close(), loop).result(10)
+        finally:  # a thread that goes on would keep the tests' process from its end
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
     assert faults == [], faults

@@ -117,8 +117,11 @@ async def turns() -> None:
 
 
 def elsewhere(asked: Callable[[], Coroutine[Any, Any, T]]) -> Coroutine[Any, Any, T]:
-    """Run something in a thread and a loop of its own, as a plugin's monitor is run."""
-    return asyncio.to_thread(lambda: asyncio.run(asked()))
+    """Run something in a thread and a loop of its own, as a plugin's monitor is run.
+
+    It is given up by itself: a thread can't be cancelled, and `asyncio.run` waits for it.
+    """
+    return asyncio.to_thread(lambda: asyncio.run(asyncio.wait_for(asked(), 2 * PATIENCE_S)))
 
 
 def test_it_is_what_monitors_expect(tmp_path: Path) -> None:
