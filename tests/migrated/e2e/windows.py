@@ -27,7 +27,7 @@ from migrated.lab import Host, Lab, two_links
 from migrated.lab.topology import TwoLinks
 from tests.migrated.terminal.emulator import Emulator
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 LOOK_S = 1.0
 ROWS, COLUMNS = 24, 80
 MIGRATE = str(Path(sys.executable).with_name("migrate"))
