@@ -13,7 +13,7 @@ from monitors.isolation import StuckError, interrupt
 LOAD_LIMIT_S = 5.0
 """How long all plugins together may take to load, in seconds."""
 
-_TRIES = 10
+_INTERRUPT_LIMIT_S = 0.05
 _TRY_AGAIN_S = 0.001
 """A call that waits for a lock can't be interrupted just then; one that never rests can a moment later."""
 
@@ -55,12 +55,10 @@ class _Call(Generic[_T]):
     def outcome(self, deadline: float, limit_s: float) -> _T | BaseException:
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if not self._outcomes:
-            self._interrupt()
+            self._interrupt(deadline + _INTERRUPT_LIMIT_S)
             return LoadTimeoutError(f"it did not load within {limit_s:g} s")
         return self._outcomes[0]
 
-    def _interrupt(self) -> None:
-        for _ in range(_TRIES):
-            if interrupt(self._thread):
-                return
+    def _interrupt(self, until: float) -> None:
+        while not interrupt(self._thread) and time.monotonic() < until:
             self._thread.join(_TRY_AGAIN_S)

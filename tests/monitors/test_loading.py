@@ -4,8 +4,6 @@ import sys
 import threading
 import time
 
-import pytest
-
 from monitors.loading import LoadTimeoutError, call_all
 
 
@@ -63,11 +61,10 @@ def test_a_call_that_never_rests_is_interrupted() -> None:
     assert not threads[0].is_alive()
 
 
-@pytest.mark.parametrize("limit_s", [0.1, 0.2])
-def test_many_calls_that_hang_share_one_limit(limit_s: float) -> None:
+def test_many_calls_that_hang_share_one_limit() -> None:
     release = threading.Event()
     began = time.monotonic()
-    outcomes = call_all([lambda: release.wait(30.0)] * 20, limit_s=limit_s)
+    outcomes = call_all([lambda: release.wait(30.0)] * 20, limit_s=0.5)
     release.set()
     assert all(isinstance(outcome, LoadTimeoutError) for outcome in outcomes)
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 20 * 0.5 / 2
