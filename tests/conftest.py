@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,9 @@ from migrated.lab import LabError, ensure_privileged
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let every test that needs network namespaces have them, whoever runs the tests."""
+    """Let every test that needs network namespaces have them, whoever runs the tests, and however."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell begins what runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # the programs of tests are interrupted
     with suppress(LabError):
         ensure_privileged()
     # Both judge by the clock on the wall, which says how busy the machine is.

@@ -114,6 +114,8 @@ class Adoptions:
         """Take the peer's verdicts on our offers; what it took in for one that was given up is released."""
         commands: list[Command] = []
         for verdict in message.entries:
+            if verdict.adopted is not None and self._releases.untold(verdict.adopted):
+                continue  # it will end that one: the offer is repeated until it has
             connection = self._offers.pop(verdict.session, None)
             if connection is None:
                 if verdict.adopted is not None:

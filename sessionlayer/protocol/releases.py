@@ -37,6 +37,10 @@ class Releases:
         unknown = [session_id for session_id in session_ids if session_id not in self._sessions]
         return tuple(command for session_id in unknown for command in self._tell(session_id, now))
 
+    def untold(self, session_id: bytes) -> bool:
+        """Return whether the peer may still believe in a session that is none here."""
+        return session_id in self._untold
+
     def _tell(self, session_id: bytes, now: float) -> tuple[Command, ...]:
         self._untold[session_id] = None
         if len(self._untold) > RELEASES_MAX:

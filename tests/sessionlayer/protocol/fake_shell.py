@@ -239,7 +239,10 @@ class Shell:
         if local[0] not in self.network.alive:
             local = (self.random.choice(self.addresses), self._port())
         window = order.in_place and local == end.local
-        end.restore(local, (order.address, order.port), order.received, window=window)
+        if window and end.remote == (order.address, order.port):
+            end.thaw()  # followed before our daemon crashed: the connection has gone on since
+        else:
+            end.restore(local, (order.address, order.port), order.received, window=window)
         self._in_place(order.session_id)
         if window:
             end.probe()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from sessionlayer.protocol.commands import (
     AdoptionRefused,
     CheckAdoption,
+    PeerHeard,
     PeerSilent,
     SessionAdopted,
     SessionReleased,
@@ -88,6 +89,24 @@ def test_a_peer_whose_answer_was_lost_is_told_when_the_offer_is_given_up() -> No
     only(play.wait(10.1, side=0), AdoptionRefused)
     assert SessionReleased(session_id=proposal.session_id) in play.deliver()[1]
     assert play.sides[0].records() == play.sides[1].records() == ()
+
+
+def test_a_session_that_the_peer_has_yet_to_end_is_not_taken_for_that_of_the_next_offer() -> None:
+    play = Playbook()
+    play.take(0, play.sides[0].adopt([CONNECTION], play.now))
+    (proposal,) = only(play.deliver()[1], CheckAdoption).proposals
+    play.take(1, play.sides[1].adoption_checked([Checked(session_id=proposal.session_id, reason=None)]))
+    only(play.wait(10.1, side=0), AdoptionRefused)
+    play.lose()
+    play.take(0, play.sides[0].adopt([CONNECTION], play.now))
+    assert play.deliver()[0] == [PeerHeard()]  # with which session it has
+    play.wait(1.0, side=0)
+    ended, check = play.deliver()[1]
+    assert ended == SessionReleased(session_id=proposal.session_id)
+    assert isinstance(check, CheckAdoption)
+    (anew,) = check.proposals
+    play.take(1, play.sides[1].adoption_checked([Checked(session_id=anew.session_id, reason=None)]))
+    assert only(play.deliver()[0], SessionAdopted).session_id == anew.session_id != proposal.session_id
 
 
 def test_a_known_connection_keeps_its_session() -> None:
