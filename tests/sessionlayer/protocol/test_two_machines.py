@@ -154,6 +154,9 @@ class World:
             )
         )
         shell.peer.carry_out(shell.peer.association.renew(its, self._home_path(shell.peer), now))
+        taken = [end.connection for end in shell.ends.values()]
+        others = [connection for connection in shell.by_connection if connection not in taken]
+        shell.carry_out(shell.association.adopt(others, now))  # as a daemon does with what it finds
 
     def calm(self) -> None:
         self.network.cut.clear()
