@@ -155,11 +155,12 @@ class Daemon:
         """Run until SIGTERM or SIGINT. Connections stay as they are, frozen or live, when this ends.
 
         Raises:
-            OSError: the control port can't be had.
-            ControlError: the control socket can't be had.
+            ControlError: the control port or the control socket can't be had.
+            OSError: nobody can be listened to at the control port.
         """
         if not self._no_kernel:
             await prepare_frozen_route()
+            self._datagrams.open()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, stop.set)

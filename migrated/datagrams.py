@@ -7,9 +7,11 @@ import logging
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import ExitStack
 from ipaddress import ip_address
 from typing import Final
 
+from migrated.control.socketfile import ControlError
 from sessionlayer.protocol.limits import DATAGRAM_MAX
 from sessionlayer.protocol.values import Path
 
@@ -39,9 +41,23 @@ class DatagramPort:
     def __init__(
         self, port: int, deliver: Callable[[bytes, Path], None], interface_of: Callable[[str], int]
     ) -> None:
+        self._port = port
         self._deliver = deliver
         self._interface_of = interface_of
-        self._sockets = dict(_bound(port))
+        self._sockets: dict[int, socket.socket] = {}
+
+    def open(self) -> None:
+        """Take the port.
+
+        Raises:
+            ControlError: it can't be had.
+        """
+        try:
+            self._sockets = _bound(self._port)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            message = f"cannot open UDP port {self._port}: {reason}; is another `migrated` running?"
+            raise ControlError(f"{message} See `control_port`") from error
 
     def start(self) -> None:
         """Begin to read, in the running loop."""
@@ -92,22 +108,24 @@ class DatagramPort:
             )
 
 
-def _bound(port: int) -> list[tuple[int, socket.socket]]:
-    sockets = []
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            sock = socket.socket(family, socket.SOCK_DGRAM)
-        except OSError:
-            continue  # a kernel without this family
-        sock.setblocking(False)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-            sock.bind(("::", port))
-        else:
-            sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-            sock.bind(("0.0.0.0", port))  # noqa: S104 - every attachment point, also those to come
-        sockets.append((int(family), sock))
+def _bound(port: int) -> dict[int, socket.socket]:
+    sockets: dict[int, socket.socket] = {}
+    with ExitStack() as stack:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            try:
+                sock = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+            except OSError:
+                continue  # a kernel without this family
+            sock.setblocking(False)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+                sock.bind(("::", port))
+            else:
+                sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+                sock.bind(("0.0.0.0", port))  # noqa: S104 - every attachment point, also those to come
+            sockets[int(family)] = sock
+        stack.pop_all()
     return sockets
 
 

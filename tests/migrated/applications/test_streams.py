@@ -210,6 +210,17 @@ class Program:
             os.close(memory)
 
 
+def test_two_daemons_without_the_kernel_are_in_nobodys_way(host: Host, tmp_path: Path) -> None:
+    host.start_daemon()
+    folder = tmp_path / "other"
+    folder.mkdir()
+    other = Host(folder)
+    try:
+        other.start_daemon()
+    finally:
+        other.end()
+
+
 def test_what_is_no_continuation_of_a_stream_is_refused(host: Host) -> None:
     host.start_daemon()
     process = this_process()

@@ -17,6 +17,8 @@ import threading
 import time
 from typing import Any
 
+from talker import reached  # type: ignore[import-not-found]
+
 import sessionlayer as migrate
 
 PERIOD_S = 0.01
@@ -35,21 +37,13 @@ def words(session: migrate.Session) -> str:
 
 def connected(role: str, address: str, port: str) -> socket.socket:
     if role == "connect":
-        return reached(address, int(port))
+        there: socket.socket = reached(address, int(port))
+        return there
     listener = socket.create_server((address, int(port)))
     say("listening")
     sock, _ = listener.accept()
     listeners.append(listener)  # the daemon tells by it which end opened the connection
     return sock
-
-
-def reached(address: str, port: int) -> socket.socket:
-    for _ in range(100):  # neighbours may have to be found again after the test before
-        try:
-            return socket.create_connection((address, port), 5.0)
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit("there is no way to the server")
 
 
 def suspended(session: migrate.Session) -> Any:

@@ -213,9 +213,19 @@ STYLES: dict[str, Callable[[socket.socket, Outgoing, Incoming], None]] = {
 }
 
 
+def reached(address: str, port: int) -> socket.socket:
+    """Return a connection; neighbours may have to be found again after the test before."""
+    for _ in range(100):
+        try:
+            return socket.create_connection((address, port))
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit("there is no way to the server")
+
+
 def _connection(role: str, address: str, port: int) -> socket.socket:
     if role == "connect":
-        return socket.create_connection((address, port))
+        return reached(address, port)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.create_server((address, port), family=family, dualstack_ipv6=address == "::")
     say(f"listening {listener.getsockname()[1]}")
