@@ -18,8 +18,8 @@ CARRIED = {"internal": 1, "complete": 1, "shell": 3, "audio": 1}
 """Descriptors in a continuation: the connection, and of a shell its terminal and what tells its end."""
 
 COUNTER_BYTES_MAX = 1024
-DAEMON_DESCRIPTORS_MAX = 20
-"""Those of a daemon that has clients and continuations at all, such as its store's; 100 sessions have none"""
+DAEMON_DESCRIPTORS_MAX = 10
+"""Those of a daemon that has clients and continuations at all, such as its store's: none is a session's."""
 
 pytestmark = [
     pytest.mark.slow,
