@@ -135,6 +135,8 @@ def duplicate(holder: Holder) -> socket.socket:
     except ProcessLookupError as error:
         raise SocketGoneError(f"process {holder.pid} is gone") from error
     except OSError as error:
+        if error.errno == errno.EINVAL:  # gone as well, to older kernels, while its session or group goes on
+            raise SocketGoneError(f"process {holder.pid} is gone") from error
         raise RebindError(f"process {holder.pid} can't be reached: {error.strerror}") from error
     try:
         descriptor = _libc.syscall(_PIDFD_GETFD, pidfd, holder.descriptor, 0)

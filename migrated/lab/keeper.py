@@ -119,7 +119,7 @@ def _kill(pid: int, namespaces: set[tuple[int, int]]) -> bool:
     """Kill one process unless its number has just passed to another; return whether it was there."""
     try:
         process = os.pidfd_open(pid)
-    except ProcessLookupError:
+    except OSError:  # it has ended; of one whose session goes on, older kernels say EINVAL
         return False
     try:
         if _network_of(pid) not in namespaces:

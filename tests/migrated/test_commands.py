@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from migrated.commands.client import SHORTEST_ID, age, duration, short_ids
 from migrated.control.messages import EventReport, Move
 from tests.migrated import control_fakes
 from tests.migrated.control_fakes import LINKS, POLICY, STATUS, RunningServer, running_server
-from tests.processes import killed_at_last
+from tests.processes import interrupted, killed_at_last
 
 FIRST = "aa11" + "0" * 28
 SECOND = "ab22" + "0" * 28
@@ -167,8 +166,7 @@ def test_watch(running: RunningServer) -> None:
             running.publish(event)
             assert process.stdout is not None
             line = process.stdout.readline()
-            process.send_signal(signal.SIGINT)
-            assert process.wait(10) == 0
+            assert interrupted(process) == 0
         if options:
             assert json.loads(line)["fields"] == event.fields
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from migrated.commands.client import moment
 from migrated.control.messages import MISSED, EventReport
 from migrated.control.observations import Events
 from tests.migrated.control_fakes import EVENTS, RunningServer, running_server
-from tests.processes import killed_at_last
+from tests.processes import interrupted, killed_at_last
 
 LATER = EventReport(time=2e9, event="link-gone", fields={"monitor": "carrier", "text": "eth0 is gone"})
 
@@ -65,8 +64,7 @@ def test_following_goes_on_with_what_comes(running: RunningServer, options: tupl
         running.publish(EventReport(time=2e9, event=MISSED, fields={"count": 7}))
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(4)]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert interrupted(process) == 0
     assert running.handler.events_asked == [Events(count=5, follow=True)]
     if options:
         assert json.loads(lines[2])["fields"] == LATER.fields

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -36,11 +36,11 @@ with Lab() as lab:
     hosts = (net.client, net.router, net.server)
     print(*(host.call(lambda: os.stat("/proc/thread-self/ns/net").st_ino) for host in hosts))
     print(Path(f"/proc/self/task/{{os.getpid()}}/children").read_text())
-    if "fork" in sys.argv and os.fork() == 0:
-        time.sleep(600)
-    print(sys.argv[1:], flush=True)
-    if "stay" in sys.argv:
-        time.sleep(600)
+    forked = "fork" in sys.argv and os.fork() == 0
+    if not forked:
+        print(sys.argv[1:], flush=True)
+    while forked or "stay" in sys.argv:
+        time.sleep(0.1)  # a signal that comes just before a sleep is heard after it
 """
 
 # Without any right: a user namespace in which we are nobody special, and an account that is nobody at all.
@@ -60,6 +60,19 @@ def network(pid: int | str) -> int | None:
 def inside(namespaces: set[int]) -> list[str]:
     """Return the processes that are in any of the namespaces."""
     return [entry.name for entry in Path("/proc").glob("[0-9]*") if network(entry.name) in namespaces]
+
+
+@contextmanager
+def held(namespaces: set[int]) -> Iterator[set[int]]:
+    """Keep the namespaces in which something runs, and yield their numbers: nobody else is given those."""
+    with ExitStack() as stack:
+        kept = set()
+        for pid in inside(namespaces):
+            with suppress(FileNotFoundError):  # it has ended meanwhile
+                namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+                stack.callback(os.close, namespace)
+                kept.add(os.fstat(namespace).st_ino)
+        yield kept
 
 
 def children() -> set[str]:
@@ -112,27 +125,27 @@ def alive(processes: set[str]) -> set[str]:
 @pytest.mark.parametrize("failure", [None, ValueError, KeyboardInterrupt])
 def test_nothing_is_left_however_the_block_ends(failure: type[BaseException] | None) -> None:
     before = children()
-    seen: set[int] = set()
+    kept: set[int] = set()
     programs: list[subprocess.Popen[bytes]] = []
+    holding = ExitStack()
 
     def work() -> None:
         with Lab() as lab:
             net = two_links(lab, rtt_s=0.002)
-            for host in (net.client, net.router, net.server):
-                seen.add(host.call(lambda: Path("/proc/thread-self/ns/net").stat().st_ino))
+            hosts = (net.client, net.router, net.server)
+            seen = {host.call(lambda: Path("/proc/thread-self/ns/net").stat().st_ino) for host in hosts}
             programs.append(net.server.popen(["sh", "-c", HIDING], stdout=subprocess.PIPE))
             assert programs[0].stdout is not None
             programs[0].stdout.readline()
             assert len(inside(seen)) >= 4
+            kept.update(holding.enter_context(held(seen)))
             if failure is not None:
                 raise failure
 
-    if failure is None:
-        work()
-    else:
-        with pytest.raises(failure):
+    with holding:
+        with nullcontext() if failure is None else pytest.raises(failure):
             work()
-    assert inside(seen) == []
+        assert inside(kept) == []
     assert children() == before
     assert programs[0].returncode == -signal.SIGKILL
 
@@ -156,8 +169,9 @@ def test_nothing_is_left_when_the_builder_is_killed(end: signal.Signals, argumen
         assert len(namespaces) == 3
         assert len(inside(namespaces)) >= 4
         assert len(processes) >= 4  # the keeper, two delay lines, the program
-        builder.send_signal(end)
-        assert comes_true(lambda: not inside(namespaces))
+        with held(namespaces) as kept:
+            builder.send_signal(end)
+            assert comes_true(lambda: not inside(kept))
         assert comes_true(lambda: not alive(processes))
         builder.wait(END_LIMIT_S)
 
@@ -209,10 +223,11 @@ def test_an_ordinary_user_has_a_lab_too(user: str, arguments: list[str]) -> None
         namespaces, processes, said = report(builder)
         assert len(namespaces) == 3
         assert said == str(arguments)
-        if "stay" in arguments:
-            builder.kill()
-        assert builder.wait(END_LIMIT_S) == (-signal.SIGKILL if "stay" in arguments else 0)
-        assert comes_true(lambda: not inside(namespaces))
+        with held(namespaces) as kept:
+            if "stay" in arguments:
+                builder.kill()
+            assert builder.wait(END_LIMIT_S) == (-signal.SIGKILL if "stay" in arguments else 0)
+            assert comes_true(lambda: not inside(kept))
         assert comes_true(lambda: not alive(processes))
 
 

@@ -20,7 +20,7 @@ from migrated.commands.monitors_watch import changes, values_table
 from migrated.control.observations import FactList, FactReport
 from tests.examples.openssh import Output
 from tests.migrated.control_fakes import RunningServer, running_server
-from tests.processes import killed_at_last
+from tests.processes import interrupted, killed_at_last
 
 HOUR = FactReport(fact="hour", value=7.0, measured_at=1.5e9)
 RTT = FactReport(fact="rtt", value=0.031, unit="s", interface="wlan0", peer="10.0.0.9", expires_at=4e9)
@@ -53,8 +53,7 @@ def lines_of(process: subprocess.Popen[str], count: int) -> list[str]:
     with killed_at_last(process):
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(count)]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert interrupted(process) == 0
     return lines
 
 
