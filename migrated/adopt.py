@@ -26,7 +26,7 @@ from migrated.restore import Restorer, written
 from migrated.sessions import ManagedSession, SocketState
 from policylang import DEFAULT_POLICY_FILE
 from sessionlayer.protocol.commands import AdoptionRefused, CheckAdoption, SessionAdopted
-from sessionlayer.protocol.values import Checked, Role
+from sessionlayer.protocol.values import Checked, Proposal, Role
 from sessionlayer.protocol.values import Connection as SessionConnection
 
 _log = logging.getLogger(__name__)
@@ -36,6 +36,10 @@ ASK_AGAIN_S: Final = 30.0
 
 TOGETHER_S: Final = 10.0
 """Seconds for which one may wait, so that others can be offered with it: it takes a look at all processes."""
+
+ACCEPT_S: Final = 8.0
+"""Seconds for which the peer's offer of a connection waits that no program here has: the peer is through with
+TCP's handshake first, and a busy program accepts later still. Its daemon waits for longer than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,15 @@ class Candidate:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What a peer offers, and until when its connection may come to a program; monotonic seconds."""
+
+    peer: Peer
+    proposal: Proposal
+    until: float
+
+
 class Adopter:
     """Reads the kernel's table from time to time and makes sessions of what policy says.
 
@@ -88,6 +101,7 @@ class Adopter:
         self._wanted: set[int] = set()
         self._offered: dict[SessionConnection, Candidate] = {}
         self._checked: dict[bytes, Candidate] = {}
+        self._early: list[_Offer] = []  # an association has no more than `ADOPTIONS_PENDING_MAX`
         self._tasks: set[asyncio.Task[None]] = set()
         self._names = HostNames(core.journal, remote_hosts, self._judge_anew)
 
@@ -112,6 +126,7 @@ class Adopter:
 
     def scan(self) -> None:
         """Compare the kernel's table with the sessions: some have ended, others may begin."""
+        self._check_early_ones()
         now = self._core.now()
         rows = self._table.read(now, self._core.sessions.version)
         occasion = (self._core.sessions.version, self._core.engine.points())
@@ -223,20 +238,34 @@ class Adopter:
 
     def on_check(self, peer: Peer, command: CheckAdoption) -> None:
         """Answer whether connections that the peer offers are ours, and may be sessions."""
-        rows = list(established().values())
+        until = self._core.now() + ACCEPT_S
+        self._check(peer, [_Offer(peer, proposal, until) for proposal in command.proposals])
+
+    def _check_early_ones(self) -> None:
+        early, self._early = self._early, []
+        for key in {offer.peer.key for offer in early}:
+            offers = [offer for offer in early if offer.peer.key == key]
+            self._check(offers[0].peer, offers)
+
+    def _check(self, peer: Peer, offers: Sequence[_Offer]) -> None:
+        now, rows = self._core.now(), list(established().values())
         asked = [
-            (proposal, next((r for r in rows if _is(proposal.connection, r.local, r.remote)), None))
-            for proposal in command.proposals
+            (offer, next((r for r in rows if _is(offer.proposal.connection, r.local, r.remote)), None))
+            for offer in offers
         ]
         holders = find_holders([row.inode for _, row in asked if row is not None])
         results = []
-        for proposal, row in asked:
-            known = self._core.sessions.of_id(proposal.session_id) is not None
+        for offer, row in asked:
+            if now < offer.until and (row is None or row.inode not in holders):
+                self._early.append(offer)
+                continue
+            session_id = offer.proposal.session_id
+            known = self._core.sessions.of_id(session_id) is not None
             result = "the session id is in use" if known else self._judge_proposal(peer, row, holders)
             if isinstance(result, Candidate):
-                self._checked[proposal.session_id] = result
+                self._checked[session_id] = result
             reason = result if isinstance(result, str) else None
-            results.append(Checked(session_id=proposal.session_id, reason=reason))
+            results.append(Checked(session_id=session_id, reason=reason))
         self._core.perform(peer, peer.association.adoption_checked(results))
 
     def _judge_proposal(
