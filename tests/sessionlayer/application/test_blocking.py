@@ -19,7 +19,10 @@ from sessionlayer.sockets import StreamListener, StreamSocket, create_connection
 from sessionlayer.sockets.background import background
 from tests.sessionlayer.sockets.pairs import CLIENT, SERVER, trust, wait_until_quiet
 
-OPTIONS = StreamOptions(heartbeat_s=0.02, silence_s=0.1, expire_s=60)
+OPTIONS = StreamOptions(silence_s=60, expire_s=600)
+"""Whoever is not let run by a busy machine for a while is silent, too: nothing is suspended for that."""
+
+PATIENCE_S = 60.0
 
 
 class Road:
@@ -49,7 +52,7 @@ class Road:
         _shutdown(self._listener)
         self.shut()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE_S)
         self._listener.close()
 
     def _start(self, work: Callable[..., None], *args: Any) -> None:
@@ -101,10 +104,12 @@ class World:
             ("127.0.0.1", 0), identity=SERVER, judge=trust, options=OPTIONS
         )
         self.road = Road(self.listener.getsockname()[1])
-        self.client = create_connection(self.road.address, 10, identity=CLIENT, judge=trust, options=OPTIONS)
-        self.listener.settimeout(10)
+        self.client = create_connection(
+            self.road.address, PATIENCE_S, identity=CLIENT, judge=trust, options=OPTIONS
+        )
+        self.listener.settimeout(PATIENCE_S)
         self.served, _ = self.listener.accept()
-        self.served.settimeout(10)  # as the client has: a stream that is not resumed lives for long
+        self.served.settimeout(PATIENCE_S)  # as the client has: a stream that is not resumed lives for long
 
 
 @pytest.fixture
@@ -112,6 +117,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(functions, "_functions", {})
     monkeypatch.setattr(functions, "_attached", {})
     monkeypatch.setenv("MIGRATE_APPLICATION_SOCKET", "/nowhere")
+    monkeypatch.setattr("sessionlayer.streams.liveness.SUSPEND_S", 0.1)  # a shut road is noticed soon
     found = World()
     yield found
     found.client.close()
@@ -173,19 +179,20 @@ def test_a_handler_gives_up_and_a_function_goes_on_with_another_socket(world: Wo
         assert read(before, 5) == b"read,"
         before.sendall(b"written")
         world.road.shut()
-        assert read_to_the_end(before) in (b"", b"unread")
-        assert threads.get(timeout=10) == "migrate-handlers"
+        taken = read_to_the_end(before)
+        assert taken in (b"", b"unread")  # nothing, where the thread was slower than the handler
+        assert threads.get(timeout=PATIENCE_S) == "migrate-handlers"
         world.client.sendall(b",later")
         world.road.open()
-        found, after = called.get(timeout=10)
+        found, after = called.get(timeout=PATIENCE_S)
         assert found is session
         assert (session.suspended, session.continued) == (False, True)
         assert session.retrieve("count") == b"%d" % count
         assert before.fileno() == -1
-        after.settimeout(10)
+        after.settimeout(PATIENCE_S)
         before = after
-        # What the thread above has read is not read again; here it took what was unread before the end.
-        assert read(after, 6)[-5:] == b"later"
+        rest = b"unread,later"[len(taken) :]  # what the thread above has read is not read again
+        assert read(after, len(rest)) == rest
         assert read(world.client, 7) == b"written"
     before.close()
 
@@ -205,21 +212,21 @@ def test_what_is_unread_or_unsent_at_a_quiescent_point_is_kept(world: World) -> 
     world.served.shutdown(socket.SHUT_WR)
     assert read(world.served, 1000) == up[:1000]
     world.road.shut()
-    assert suspended.wait(10)
+    assert suspended.wait(PATIENCE_S)
     session.return_cont(migrate.internal("sockets-quiet"))
     assert world.served.fileno() == -1
     with pytest.raises(migrate.MigrateError, match="given up"):
         session.return_cont(migrate.internal("sockets-quiet"))
     world.road.open()
-    _, after = called.get(timeout=10)
+    _, after = called.get(timeout=PATIENCE_S)
     with after:
-        after.settimeout(10)
+        after.settimeout(PATIENCE_S)
         assert read(after, len(up) - 1000) == up[1000:]
         with pytest.raises(BrokenPipeError):
             after.sendall(b"more")  # its end was said before
         assert read(world.client, len(down)) == down
         assert world.client.recv(1) == b""
-        sender.join(10)
+        sender.join(PATIENCE_S)
 
 
 def test_a_client_gives_its_session_up_as_well(world: World) -> None:
@@ -235,14 +242,14 @@ def test_a_client_gives_its_session_up_as_well(world: World) -> None:
     waiting = session.resumed()
     world.served.sendall(b"two")
     world.road.open()
-    with waiting.result(10) as after:
-        after.settimeout(10)
+    with waiting.result(PATIENCE_S) as after:
+        after.settimeout(PATIENCE_S)
         assert read(after, 3) == b"two"
         after.sendall(b"three")
         assert read(world.served, 5) == b"three"
     assert world.served.recv(1) == b""
     world.served.close()
-    found = ended.get(timeout=10)
+    found = ended.get(timeout=PATIENCE_S)
     assert found is not None
     assert found.code == "closed"
 
@@ -262,9 +269,9 @@ def test_an_attach_handler_takes_up_what_nobody_waits_for(world: World) -> None:
         world.served.recv(1)
     world.client.sendall(b"hello")
     world.road.open()
-    found, after = called.get(timeout=10)
+    found, after = called.get(timeout=PATIENCE_S)
     with after:
-        after.settimeout(10)
+        after.settimeout(PATIENCE_S)
         assert found is session
         assert read(after, 5) == b"hello"
 
@@ -279,14 +286,15 @@ def test_exports_reach_the_peer_and_a_program_that_runs_on_is_told(world: World)
     there.register_handler(lambda session: told.put("suspended"))
     there.on_resume(lambda session: told.put("resumed"))
     world.road.shut()
-    assert told.get(timeout=10) == "suspended"
+    assert told.get(timeout=PATIENCE_S) == "suspended"
     world.road.open()
-    assert told.get(timeout=10) == "resumed"
+    assert told.get(timeout=PATIENCE_S) == "resumed"
     world.client.sendall(b"still")
     assert read(world.served, 5) == b"still"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while there.imported != {"colour": b"green"}:  # it comes soon after the resumption
         assert time.monotonic() < deadline, there.imported
+        time.sleep(0.001)
 
 
 def test_what_can_not_be_had_is_refused_and_changes_nothing(world: World) -> None:
@@ -298,7 +306,7 @@ def test_what_can_not_be_had_is_refused_and_changes_nothing(world: World) -> Non
     with pytest.raises(migrate.RefusedError, match="do not depend"):
         child.depend_on(session)
     world.road.shut()
-    assert suspended.wait(10)
+    assert suspended.wait(PATIENCE_S)
     with pytest.raises(migrate.RefusedError, match="without a daemon nobody"):
         session.return_cont(migrate.system(descriptors={"log": 1}))
     with pytest.raises(migrate.RefusedError, match="can't end with its session"):
@@ -310,7 +318,7 @@ def test_what_can_not_be_had_is_refused_and_changes_nothing(world: World) -> Non
     world.client.sendall(b"hello")
     world.road.open()
     with taken:
-        taken.settimeout(10)
+        taken.settimeout(PATIENCE_S)
         assert read(taken, 5) == b"hello"
 
 
@@ -324,18 +332,18 @@ def test_all_connections_of_a_session_go_on(world: World) -> None:
     suspended = threading.Event()
     session.register_handler(lambda session: suspended.set())
     world.road.shut()
-    assert suspended.wait(10)
+    assert suspended.wait(PATIENCE_S)
     with pytest.raises(migrate.RefusedError, match="2 connections"):
         session.return_cont(migrate.system())
     session.return_cont(migrate.internal("sockets-both"))
     world.road.open()
     for _ in streams:
-        found, after = called.get(timeout=10)
+        found, after = called.get(timeout=PATIENCE_S)
         assert found is session
         with after:
             after.sendall(b"connection " + after.purpose)
-    ends = [background.run(reader.read(), 10) for reader, _ in streams]
+    ends = [background.run(reader.read(), PATIENCE_S) for reader, _ in streams]
     assert ends == [b"connection 0", b"connection 1"]
     with world.listener.accept()[0] as dead, pytest.raises(ConnectionResetError, match="given up"):
         dead.recv(1)
-    background.run(peer.close(), 10)
+    background.run(peer.close(), PATIENCE_S)
