@@ -1,4 +1,7 @@
-"""An event loop whose clock only moves when nothing else can: waiting for 30 days takes no time."""
+"""An event loop whose clock only moves when nothing else can: waiting for 30 days takes no time.
+
+Nor does a busy machine: while a process is not let run, its clock stands.
+"""
 
 from __future__ import annotations
 
@@ -12,27 +15,29 @@ ResultT = TypeVar("ResultT")
 PATIENCE_S = 0.02
 """Real seconds that the network may take before the clock jumps to the next timer."""
 
+GRAIN_S = 0.001
+"""How far it jumps at least, as epoll(7) waits: timers that are close to each other are due together."""
+
 
 class _Selector(selectors.DefaultSelector):
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
         super().__init__()
-        self.skipped = 0.0
+        self.now = now
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        patience = PATIENCE_S if timeout is None else min(timeout, PATIENCE_S)
-        ready = super().select(patience)
-        if not ready and timeout is not None:
-            self.skipped += max(0.0, timeout - patience)
+        ready = super().select(PATIENCE_S if timeout is None else min(timeout, PATIENCE_S))
+        if not ready and timeout:
+            self.now += max(GRAIN_S, timeout)
         return ready
 
 
 class FakeClockLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
-        self._fake = _Selector()
+        self._fake = _Selector(super().time())
         super().__init__(self._fake)
 
     def time(self) -> float:
-        return super().time() + self._fake.skipped
+        return self._fake.now
 
 
 def run(work: Coroutine[Any, Any, ResultT]) -> ResultT:

@@ -287,10 +287,10 @@ def test_a_hint_moves_transports_to_another_address_of_this_host(
             assert await reader.readexactly(4) == b"back"
             async with asyncio.timeout(5):
                 while both.session.core.phase is not SessionPhase.CONNECTED:  # noqa: ASYNC110 - nobody tells
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(0.01)
             assert both.relay.passed == before + new_transports
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_the_routing_table_tells_our_address() -> None:

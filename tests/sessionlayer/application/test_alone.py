@@ -16,7 +16,14 @@ from sessionlayer.application.messages import CreateSession
 from tests.sessionlayer.application.fake_daemon import FakeDaemon
 
 SERVER, CLIENT = HostKey.generate(os.urandom), HostKey.generate(os.urandom)
-OPTIONS = StreamOptions(heartbeat_s=0.02, silence_s=0.1, expire_s=60)
+OPTIONS = StreamOptions(silence_s=60, expire_s=600)
+"""Whoever is not let run by a busy machine for a while is silent, too: nothing is suspended for that."""
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Suspend soon what has lost its transports, which only a shut door does."""
+    monkeypatch.setattr("sessionlayer.streams.liveness.SUSPEND_S", 0.1)
 
 
 def trust(key: bytes) -> str:
@@ -31,6 +38,7 @@ class Door:
         self._pipes: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
         self._open = True
+        self._shuts = 0
 
     async def start(self) -> int:
         self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
@@ -38,6 +46,7 @@ class Door:
 
     def shut(self) -> None:
         self._open = False
+        self._shuts += 1
         for writer in self._writers:
             writer.transport.abort()
         self._writers.clear()
@@ -54,7 +63,12 @@ class Door:
         if not self._open:
             writer.transport.abort()
             return
+        shuts = self._shuts
         there = await asyncio.open_connection("127.0.0.1", self._port)
+        if self._shuts != shuts:  # meanwhile
+            writer.transport.abort()
+            there[1].transport.abort()
+            return
         self._writers += [writer, there[1]]
         for source, sink in ((reader, there[1]), (there[0], writer)):
             task = asyncio.create_task(_copy(source, sink))
@@ -102,7 +116,7 @@ class World:
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await test()
 
     asyncio.run(bounded())
