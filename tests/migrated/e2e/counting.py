@@ -58,11 +58,11 @@ class Counting:
             counter = [sys.executable, str(PROGRAMS / "counter.py"), style, port, path]
             self.server = Program(arena.net.server, counter)
             self.server.line("listening", PATIENCE_S)
-        mark = arena.there.mark()
         self.client = Program(arena.net.client, [sys.executable, "-c", READER, SERVER_V4, port])
         self.client.line("connected", PATIENCE_S)
-        adopted = arena.there.await_event("adopted", since=mark, timeout_s=PATIENCE_S)
+        adopted = arena.here.await_event("adopted", peer=f"{SERVER_V4}:{port}", timeout_s=PATIENCE_S)
         self.session = str(adopted.fields["session"])
+        arena.there.await_event("adopted", session=self.session, timeout_s=PATIENCE_S)
         if style != "example":
             self.server.line(f"session {self.session}", PATIENCE_S)
         self.progresses()

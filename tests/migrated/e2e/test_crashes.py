@@ -56,7 +56,7 @@ def test_a_move_without_the_peers_daemon_waits_for_it(arena: Arena) -> None:
     arena.link(link).cut()
     arena.here.await_event("moving", "suspended", since=mark, session=talk.session)
     arena.there.start()
-    arena.here.await_event("moved", "resumed", since=mark, session=talk.session, to=to, timeout_s=30)
+    arena.here.await_event("moved", "resumed", since=mark, session=talk.session, to=to)
     talk.await_progress()
     talk.finish()
 
@@ -75,6 +75,6 @@ def test_a_daemon_killed_while_a_session_is_suspended(arena: Arena, victim: str)
     daemon.await_event("restored", since=mark, session=talk.session)
     for link in arena.links:
         link.plug()
-    arena.here.await_event("resumed", since=mark_here, session=talk.session, timeout_s=30)
+    arena.here.await_event("resumed", since=mark_here, session=talk.session)
     talk.await_progress()
     talk.finish()

@@ -4,8 +4,9 @@ Usage: counter.py STYLE PORT SOCKET [OPTION...]
 
 STYLE is what its handler does: `keep` runs on, `internal` and `complete` return such a continuation,
 `newer` one of a version to come, `picky` one that needs the program as it is now, `telling` a complete one
-that keeps its standard output and wants to clean up, `cleaning` such an internal one; `lazy` an internal one,
-only when it is demanded; `raise` fails, `hang` never answers. `quiet` runs on and counts to ten until it was
+that keeps its standard output and wants to clean up, `cleaning` such an internal one; `late` a complete one,
+whose process asks for its session once there is a file `go-on` beside SOCKET; `lazy` an internal one, only
+when it is demanded; `raise` fails, `hang` never answers. `quiet` runs on and counts to ten until it was
 resumed. It says `listening`, `session ID`, `suspended`, `granted`, `denied CODE`, `resumed`, `invoked INDEX`,
 `continued INDEX`, `cleaned-up INDEX`, `waiting REASON`, `ended CODE`. It speaks the daemon's own messages,
 not the library's calls, so that it can also say what the library never would.
@@ -19,6 +20,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from sessionlayer.application.capture import this_process
 from sessionlayer.application.memory import read_memory, write_memory
@@ -52,7 +54,8 @@ from sessionlayer.continuations.values import CONNECTION, Continuation, Tag
 PERIOD_S = 0.02
 QUIET_FROM = 10
 TAGS = (Tag("lib", "libcount", "1.0"),)
-WAIT_S = 20.0
+WAIT_S = 60.0
+ANEW = ("complete", "telling", "late")
 
 
 def say(*words: object) -> None:
@@ -158,7 +161,7 @@ class Counter:
                 assert self.sock is not None
                 self.sock.close()
                 self.sock, self.giving_up = None, False
-                if self.style in ("complete", "telling"):
+                if self.style in ANEW:
                     return False
             case Denied():
                 say("denied", answer.code)
@@ -212,7 +215,7 @@ class Counter:
     def give_up(self) -> None:
         assert self.daemon is not None
         assert self.sock is not None
-        anew, telling = self.style in ("complete", "telling"), self.style == "telling"
+        anew, telling = self.style in ANEW, self.style == "telling"
         continuation = Continuation(
             descriptors=(CONNECTION, "stdout") if telling else (CONNECTION,),
             attributes={"index": str(self.index).encode()},
@@ -246,6 +249,8 @@ class Counter:
 
 def continued(style: str, path: str) -> Counter:
     """Go on where another process has stopped."""
+    if style == "late":
+        wait_for(Path(path).with_name("go-on"))
     daemon = Daemon(socket.socket(fileno=int(os.environ["MIGRATE_CONT"])))
     answer, descriptors = daemon.ask(GetSession(number=1))
     assert isinstance(answer, Granted), answer
@@ -256,6 +261,12 @@ def continued(style: str, path: str) -> Counter:
         say("continued", counter.index)
         counter.registered(answer.session)
     return counter
+
+
+def wait_for(file: Path) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def main() -> None:
