@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
 import pytest
@@ -20,7 +20,10 @@ from migrated.lab.link import Cable
 netns = pytest.mark.netns
 privileged = pytest.mark.skipif(not is_privileged(), reason="run as root or under `unshare -Ur`")
 
+PATIENCE_S = 60.0
 RTT_S = 0.040
+ON_THE_WAY_S = 0.5
+AGAIN_S = 5.0
 TOLERANCE_S = 0.010
 BULK_BYTES = 100_000_000
 BUFFERS = "4096 131072 67108864"  # more than rate times round trip
@@ -86,9 +89,9 @@ def connection(pair: Pair, address: str) -> tuple[socket.socket, socket.socket]:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with pair.b.call(lambda: socket.create_server((address, 0), family=family)) as listener:
         target = listener.getsockname()[:2]
-        client = pair.a.call(lambda: socket.create_connection(target, timeout=30))
+        client = pair.a.call(lambda: socket.create_connection(target, timeout=PATIENCE_S))
         server, _ = listener.accept()
-    server.settimeout(30)
+    server.settimeout(PATIENCE_S)
     return client, server
 
 
@@ -97,17 +100,16 @@ def connection(pair: Pair, address: str) -> tuple[socket.socket, socket.socket]:
 @pytest.mark.parametrize("address", ["10.0.0.2", "fd00::2"])
 def test_a_round_trip_takes_as_long_as_said(pair: Pair, address: str) -> None:
     client, server = connection(pair, address)
-    times_s = []
+    times_s: list[float] = []
     with client, server:
-        for _ in range(10):
+        while len(times_s) < 10 or (len(times_s) < 200 and min(times_s) >= RTT_S + TOLERANCE_S):
             start = time.monotonic()
             client.sendall(b"?")
             server.sendall(server.recv(1))
             client.recv(1)
             times_s.append(time.monotonic() - start)
-    assert (
-        RTT_S <= min(times_s) < RTT_S + TOLERANCE_S
-    )  # the smallest: the machine may be busy with something else
+    # The smallest: the machine may be busy with something else.
+    assert RTT_S <= min(times_s) < RTT_S + TOLERANCE_S
 
 
 @netns
@@ -134,24 +136,44 @@ def test_bulk_data_arrives_whole(pair: Pair, address: str, capsys: pytest.Captur
     assert received.digest() == hashlib.sha256(block * (BULK_BYTES // len(block))).digest()
 
 
+def until(word: bytes, sender: socket.socket, receiver: socket.socket) -> list[bytes]:
+    """Say a word until it is heard, and return what was heard before it.
+
+    A delay line that did not run in time may hear of a cut after what was sent since, which is lost as well.
+    """
+    heard: list[bytes] = []
+    for _ in range(int(PATIENCE_S / AGAIN_S)):
+        sender.send(word)
+        with suppress(TimeoutError):
+            while (found := receiver.recv(9)) != word:
+                heard.append(found)
+            return heard
+    raise AssertionError(f"{word!r} was not heard after {heard}")
+
+
 @netns
 @privileged
 def test_a_cut_loses_what_is_under_way_and_only_that() -> None:
     def datagrams() -> socket.socket:
-        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        made.settimeout(5)
-        return made
+        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
     with ExitStack() as stack:
-        pair = stack.enter_context(paired(rtt_s=1.0))  # it takes a busy machine a while to cut
+        pair = stack.enter_context(paired(rtt_s=2 * ON_THE_WAY_S))
         sender, receiver = (stack.enter_context(host.call(datagrams)) for host in (pair.a, pair.b))
         receiver.bind(("10.0.0.2", 0))
-        sender.sendto(b"first", receiver.getsockname())  # the neighbours know each other after this one
-        assert receiver.recv(9) == b"first"
-        sender.sendto(b"lost", receiver.getsockname())
-        pair.cable.cut()
-        assert not pair.a.carrier("eth0")
-        assert not pair.b.carrier("eth0")
-        pair.cable.plug()
-        sender.sendto(b"last", receiver.getsockname())
-        assert receiver.recv(9) == b"last"
+        receiver.settimeout(AGAIN_S)
+        sender.connect(receiver.getsockname())
+        assert until(b"first", sender, receiver) == []  # the neighbours know each other after this one
+        for number in range(10):
+            sent_at = time.monotonic()
+            sender.send(b"lost")
+            pair.cable.cut()
+            in_time = time.monotonic() < sent_at + ON_THE_WAY_S
+            assert not pair.a.carrier("eth0")
+            assert not pair.b.carrier("eth0")
+            pair.cable.plug()
+            heard = until(b"last %d" % number, sender, receiver)
+            if in_time:  # a busy machine may take longer to cut than a frame is on its way
+                break
+        assert in_time
+        assert b"lost" not in heard

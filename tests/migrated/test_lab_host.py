@@ -14,6 +14,8 @@ pytestmark = [
     pytest.mark.skipif(not is_privileged(), reason="run as root or under `unshare -Ur`"),
 ]
 
+PATIENCE_S = 60.0
+
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[Host]:
@@ -53,11 +55,13 @@ def test_what_a_called_function_raises_is_passed_on(host: Host) -> None:
 
 
 def test_the_loopback_interface_is_up(host: Host) -> None:
-    with host.call(lambda: socket.create_server(("127.0.0.1", 0))) as server:
-        with host.call(lambda: socket.create_connection(server.getsockname(), timeout=5)):
-            pass
-        with pytest.raises(OSError, match=r"refused|unreachable"):  # not the loopback of this process
-            socket.create_connection(server.getsockname(), timeout=5)
+    with socket.socket() as outside:
+        outside.bind(("127.0.0.1", 0))  # so that nobody else listens there
+        with host.call(lambda: socket.create_server(outside.getsockname())) as server:
+            with host.call(lambda: socket.create_connection(server.getsockname(), timeout=PATIENCE_S)):
+                pass
+            with pytest.raises(OSError, match=r"refused|unreachable"):  # not the loopback of this process
+                socket.create_connection(server.getsockname(), timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("address", ["10.9.0.1/24", "fd09::1/64"])

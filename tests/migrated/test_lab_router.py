@@ -22,6 +22,7 @@ pytestmark = [
     pytest.mark.skipif(not is_privileged(), reason="run as root or under `unshare -Ur`"),
 ]
 
+PATIENCE_S = 60.0
 ROUTER_OUTSIDE = {SERVER_V4: "18.31.0.1", SERVER_V6: "fd03::1"}
 
 
@@ -36,7 +37,7 @@ def listen(host: Host, address: str) -> socket.socket:
     return host.call(lambda: socket.create_server((address, 0), family=family))
 
 
-def connect(host: Host, listener: socket.socket, timeout_s: float = 5) -> socket.socket:
+def connect(host: Host, listener: socket.socket, timeout_s: float = PATIENCE_S) -> socket.socket:
     target = listener.getsockname()[:2]
     return host.call(lambda: socket.create_connection(target, timeout=timeout_s))
 
@@ -69,7 +70,7 @@ def test_strict_nat_drops_segments_of_connections_that_it_does_not_know(net: Two
             end.settimeout(0.3)
             with pytest.raises(TimeoutError):
                 end.recv(7)
-            end.settimeout(5)
+            end.settimeout(PATIENCE_S)
         net.router.plain_routing()  # the same segments, sent again, now pass
         assert server.recv(7) == b"request"
         assert client.recv(6) == b"answer"
