@@ -87,7 +87,7 @@ def vim(*options: str) -> Callable[[Path, str], None]:
             ["ex", "-u", "NONE", "-s", *commands, "-c", f"1s#.*#{text.strip()}#", "-c", "wq", str(file)],
             check=True,
             stdin=subprocess.DEVNULL,
-            timeout=10,
+            timeout=60,
         )
 
     return save
@@ -95,7 +95,7 @@ def vim(*options: str) -> Callable[[Path, str], None]:
 
 def sed(file: Path, text: str) -> None:
     """Save with `sed -i`."""
-    subprocess.run(["sed", "-i", f"1s/.*/{text.strip()}/", str(file)], check=True, timeout=10)
+    subprocess.run(["sed", "-i", f"1s/.*/{text.strip()}/", str(file)], check=True, timeout=60)
 
 
 class ConfigMap:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import queue
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from migrated.watching.folders import FolderWatch, Hint
 from migrated.watching.survey import survey
 
-HEARD_S = 5.0
+HEARD_S = 60.0
 SILENCE_S = 0.2
 
 
@@ -73,11 +74,19 @@ def test_names_that_do_not_count_and_reading_are_not_told_of(tmp_path: Path) -> 
 
 
 def test_a_rename_is_told_of_at_once(tmp_path: Path) -> None:
-    file = tmp_path / "a.policy"
-    file.write_text("x")
+    """Not half a second later, as by who waits for the other half of a move."""
+    took_s = []
     with hearing(f"{tmp_path}/*.policy") as heard:
-        file.rename(tmp_path / "aside")
-        assert heard.hints.get(timeout=0.4) == Hint(path=str(file))
+        for number in range(5):
+            file = tmp_path / f"{number}.policy"
+            (tmp_path / "new").write_text("x")
+            (tmp_path / "new").rename(file)
+            heard.until(Hint(path=str(file)))
+            begun = time.monotonic()
+            file.rename(tmp_path / "aside")
+            assert heard.next() == Hint(path=str(file))
+            took_s.append(time.monotonic() - begun)
+    assert min(took_s) < 0.4  # the smallest: the machine may be busy with something else
 
 
 def test_a_folder_that_is_made_again_is_listened_to_again(tmp_path: Path) -> None:
