@@ -19,7 +19,7 @@ from tests.migrated.terminal.emulator import Emulator
 
 T = TypeVar("T")
 ROWS, COLUMNS = 10, 60
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 ENVIRONMENT = {"PATH": os.defpath, "HOME": "/", "SHELL": "/bin/sh", "PS1": "$ ", "TERM": "xterm", "ENV": ""}
 
 

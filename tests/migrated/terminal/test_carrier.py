@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from migrated.terminal import carrier as carrier_module
+from migrated.terminal import child as child_module
 from migrated.terminal.bootstrap import BootstrapError, Far
 from migrated.terminal.carrier import IN_VAIN_S, SPACING_MAX_S, Carrier
 from migrated.terminal.relay import RelayError, relay
 from migrated.terminal.requests import List, Open, Ready, TerminalList, encode
-from tests.migrated.terminal.rig import clock, run, until
+from tests.migrated.terminal.rig import PATIENCE_S, clock, run, until
 
 REQUEST = Open(client_key=bytes(32))
 RELAY = f'{sys.executable} -c "from migrated.terminal.relay import relay; relay($port)"'
@@ -65,7 +67,16 @@ class Ssh:
 @pytest.fixture
 def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ssh:
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    # A busy machine takes its time to start a program.
+    monkeypatch.setattr(carrier_module, "SHARED_S", PATIENCE_S)
+    monkeypatch.setattr(carrier_module, "LOGIN_S", PATIENCE_S)
     return Ssh(tmp_path)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for the end of each ssh, which ends by itself, however busy the machine is."""
+    monkeypatch.setattr(child_module, "GRACE_S", PATIENCE_S)
 
 
 @asynccontextmanager
@@ -129,6 +140,7 @@ def test_a_login_carries_the_first_transport_and_others_share_it(
     assert capfd.readouterr().err == "Warning: a banner\n"
 
 
+@pytest.mark.usefixtures("patient")
 def test_whoever_only_asks_leaves_no_login(ssh: Ssh) -> None:
     ssh.does("""read request; echo 'migrate-terminal {"type": "terminal-list", "terminals": []}'; cat""")
     with Carrier(Far(host="h")) as carrier:
@@ -144,6 +156,7 @@ def test_silence_is_explained(ssh: Ssh, script: str, words: str) -> None:
         carrier.ask(REQUEST)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_denied_login_is_told_and_not_repeated_at_once(ssh: Ssh) -> None:
     async def story() -> None:
         ssh.does("echo 'h: Permission denied (publickey,password).' >&2; exit 255")
@@ -187,6 +200,7 @@ def test_logins_that_do_not_help_are_spaced(ssh: Ssh) -> None:
     run(story)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_holder_that_is_gone_is_told(ssh: Ssh) -> None:
     async def story() -> None:
         ssh.does("echo 'Error: the process is \a gone' >&2; exit 1")
@@ -204,7 +218,7 @@ def test_a_login_that_takes_too_long_is_given_up(ssh: Ssh) -> None:
         with Carrier(Far(host="h")) as carrier:
             dialling = asyncio.create_task(carrier.dial())
             await until(lambda: len(carrier._children) == 1)
-            clock().skip(60.0)
+            clock().skip(PATIENCE_S)
             with pytest.raises(TimeoutError):
                 await dialling
             (child,) = carrier._children
@@ -242,7 +256,8 @@ def test_a_relay_joins_both_directions_and_ends_with_the_holder() -> None:
 
 
 def test_a_relay_to_nobody_says_so() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen there, nor does anybody else
         port = taken.getsockname()[1]
-    with pytest.raises(RelayError, match=f"is gone: port {port} is closed"):
-        relay(port)
+        with pytest.raises(RelayError, match=f"is gone: port {port} is closed"):
+            relay(port)

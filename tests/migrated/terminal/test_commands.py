@@ -14,7 +14,7 @@ from migrated.commands import cli
 from migrated.commands.ssh import Words, is_quiet, take_apart
 from migrated.terminal.advice import again
 from migrated.terminal.requests import TerminalList, TerminalReport
-from tests.migrated.terminal.rig import Rig, run
+from tests.migrated.terminal.rig import PATIENCE_S, Rig, run
 
 OURS = {"--name", "--attach"}
 
@@ -142,6 +142,7 @@ def test_names_of_terminals_are_completed(tmp_path: Path, monkeypatch: pytest.Mo
         async with Rig(tmp_path) as rig:
             monkeypatch.setenv("MIGRATE_TERMINALS", str(rig.place.folder))
             monkeypatch.setattr("socket.gethostname", lambda: rig.place.host)
+            monkeypatch.setattr("migrated.commands.terminals._COMPLETION_TIMEOUT_S", PATIENCE_S)
             for name in ("otter", "owl"):
                 await (await rig.person(name=name, command="echo '#'; cat")).prompted()
             for words in (

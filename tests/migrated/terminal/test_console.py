@@ -31,7 +31,7 @@ def test_a_terminal_that_may_not_be_opened_by_name_is_used(mode: int) -> None:
             stdin=theirs,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
     finally:

@@ -29,6 +29,11 @@ from tests.migrated.terminal.rig import Rig, clock, run, until
 HOUR_S = 3600.0
 COUNT = "i=0; while [ $i -lt {0} ]; do echo number $i; i=$((i+1)); sleep {1}; done; echo done; read x; exit 7"
 
+COUNT_WITH_A_REST = (
+    "i=0; while [ $i -lt 200 ]; do echo number $i; i=$((i+1)); sleep 0.01;"
+    "[ $i -eq 100 ] && until [ -e {} ]; do sleep 0.01; done; done; echo done; read x; exit 7"
+)
+
 
 def numbers(lines: list[str]) -> list[int]:
     return [int(line[7:]) for line in lines if re.fullmatch(r"number \d+", line)]
@@ -72,9 +77,10 @@ def test_a_shell_runs_and_its_status_comes_back(tmp_path: Path) -> None:
 def test_an_hour_without_a_network_loses_nothing(tmp_path: Path) -> None:
     async def story() -> None:
         async with Rig(tmp_path) as rig:
-            person = await rig.person(command=COUNT.format(200, 0.01))
+            person = await rig.person(command=COUNT_WITH_A_REST.format(tmp_path / "go"))
             await person.sees("number 10")
             rig.wire.cut()
+            (tmp_path / "go").touch()
             clock().skip(HOUR_S)
             await reaches(rig, "suspended")
             await until(lambda: b"suspended for " in person.raw)
