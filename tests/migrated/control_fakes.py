@@ -59,6 +59,9 @@ from migrated.control.observations import (
 from migrated.control.permission import Credentials, choose_session, may_access
 from migrated.control.server import ControlServer
 
+PATIENCE_S = 60.0
+"""How long tests wait for what must come; a program takes seconds to start on a busy machine."""
+
 MONITORS = MonitorList(
     monitors=(
         MonitorReport(
@@ -334,11 +337,11 @@ def running_server(path: Path, owners: dict[str, int]) -> Iterator[RunningServer
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(server.start(), loop).result(PATIENCE_S)
         yield RunningServer(path, handler, loop)
     finally:
         try:
-            asyncio.run_coroutine_threadsafe(server.close(), loop).result(10)
+            asyncio.run_coroutine_threadsafe(server.close(), loop).result(PATIENCE_S)
         finally:  # a thread that goes on would keep the tests' process from its end
             loop.call_soon_threadsafe(loop.stop)
             thread.join()

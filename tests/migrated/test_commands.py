@@ -20,7 +20,7 @@ from migrated.commands import cli
 from migrated.commands.client import SHORTEST_ID, age, duration, short_ids
 from migrated.control.messages import EventReport, Move
 from tests.migrated import control_fakes
-from tests.migrated.control_fakes import LINKS, POLICY, STATUS, RunningServer, running_server
+from tests.migrated.control_fakes import LINKS, PATIENCE_S, POLICY, STATUS, RunningServer, running_server
 from tests.processes import interrupted, killed_at_last
 
 FIRST = "aa11" + "0" * 28
@@ -40,6 +40,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningServer]:
     with tempfile.TemporaryDirectory(prefix="mig") as folder:
         path = Path(folder) / "control.sock"
         monkeypatch.setenv("MIGRATE_SOCKET", str(path))
+        monkeypatch.setattr("migrated.commands.client._COMPLETION_TIMEOUT_S", PATIENCE_S)
         with running_server(path, {FIRST: os.getuid(), SECOND: os.getuid()}) as server:
             yield server
 
@@ -162,7 +163,7 @@ def test_watch(running: RunningServer) -> None:
     for options in ((), ("--json",)):
         running.handler.watched.clear()
         with killed_at_last(watching(*options)) as process:
-            assert running.handler.watched.wait(10)
+            assert running.handler.watched.wait(PATIENCE_S)
             running.publish(event)
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -178,8 +179,9 @@ def test_watch_says_so_when_the_daemon_ends(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("MIGRATE_SOCKET", str(path))
     with running_server(path, {}) as running:
         process = watching()
-        assert running.handler.watched.wait(10)
-    _, error = process.communicate(timeout=10)
+        assert running.handler.watched.wait(PATIENCE_S)
+    with killed_at_last(process):
+        _, error = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
     assert "the daemon closed the connection" in error
 

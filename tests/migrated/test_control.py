@@ -37,7 +37,15 @@ from migrated.control.messages import (
 )
 from migrated.control.permission import Credentials
 from migrated.control.server import MAX_CLIENTS_PER_USER, ControlError, ControlServer
-from tests.migrated.control_fakes import LINKS, POLICY, STATUS, FakeHandler, RunningServer, running_server
+from tests.migrated.control_fakes import (
+    LINKS,
+    PATIENCE_S,
+    POLICY,
+    STATUS,
+    FakeHandler,
+    RunningServer,
+    running_server,
+)
 
 A_USER = 12345
 
@@ -59,7 +67,7 @@ def running(folder: Path) -> Iterator[RunningServer]:
 
 def connected(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(10)
+    sock.settimeout(PATIENCE_S)
     sock.connect(str(path))
     return sock
 
@@ -117,7 +125,7 @@ def test_watching(running: RunningServer) -> None:
     thread.start()
     assert [next(events) for _ in published] == published
     events.close()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert request(running.path, Status()) == STATUS
 
 
@@ -212,7 +220,7 @@ def test_watchers_that_end_are_forgotten(running: RunningServer) -> None:
     for _ in range(2 * MAX_CLIENTS_PER_USER):
         with connected(running.path) as sock:
             sock.sendall(encode(Watch()))
-            assert running.handler.watched.wait(10)
+            assert running.handler.watched.wait(PATIENCE_S)
             running.handler.watched.clear()
             sock.shutdown(socket.SHUT_WR)
             assert everything_from(sock) == b""

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,13 @@ def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*MIGRATE, *arguments], capture_output=True, text=True, cwd=ROOT, timeout=RUN_LIMIT_S, **options
     )
+
+
+def commands() -> Iterator[bytes]:
+    """Yield the command lines of all programs that run, but for those that end meanwhile."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            yield path.read_bytes()
 
 
 @netns
@@ -71,8 +80,7 @@ def test_nothing_is_left_of_one_that_was_interrupted(
     assert demo.returncode == 2
     assert said == "migrate demo: interrupted\n"
     assert list(tmp_path.iterdir()) == []
-    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert not [command for command in commands if str(tmp_path).encode() in command]
+    assert not [command for command in commands() if str(tmp_path).encode() in command]
 
 
 @netns

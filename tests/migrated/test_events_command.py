@@ -17,7 +17,7 @@ from migrated.commands import cli
 from migrated.commands.client import moment
 from migrated.control.messages import MISSED, EventReport
 from migrated.control.observations import Events
-from tests.migrated.control_fakes import EVENTS, RunningServer, running_server
+from tests.migrated.control_fakes import EVENTS, PATIENCE_S, RunningServer, running_server
 from tests.processes import interrupted, killed_at_last
 
 LATER = EventReport(time=2e9, event="link-gone", fields={"monitor": "carrier", "text": "eth0 is gone"})
@@ -26,6 +26,7 @@ LATER = EventReport(time=2e9, event="link-gone", fields={"monitor": "carrier", "
 @pytest.fixture
 def running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[RunningServer]:
     monkeypatch.setenv("MIGRATE_SOCKET", str(tmp_path / "s"))
+    monkeypatch.setattr("migrated.commands.client._COMPLETION_TIMEOUT_S", PATIENCE_S)
     with running_server(tmp_path / "s", {"aa11": os.getuid()}) as server:
         yield server
 
@@ -59,7 +60,7 @@ def test_json_has_an_object_in_each_line(running: RunningServer) -> None:
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_following_goes_on_with_what_comes(running: RunningServer, options: tuple[str, ...]) -> None:
     with killed_at_last(following("-n", "5", *options)) as process:
-        assert running.handler.watched.wait(10)
+        assert running.handler.watched.wait(PATIENCE_S)
         running.publish(LATER)
         running.publish(EventReport(time=2e9, event=MISSED, fields={"count": 7}))
         assert process.stdout is not None
@@ -77,9 +78,9 @@ def test_following_ends_with_the_daemon(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("MIGRATE_SOCKET", str(tmp_path / "s"))
     with running_server(tmp_path / "s", {}) as running:
         process = following()
-        assert running.handler.watched.wait(10)
+        assert running.handler.watched.wait(PATIENCE_S)
     with killed_at_last(process):
-        _, error = process.communicate(timeout=10)
+        _, error = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
     assert "the daemon closed the connection" in error
 

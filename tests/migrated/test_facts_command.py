@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,8 @@ def test_json_tells_all_of_a_fact() -> None:
     }
 
 
-def test_values_are_those_of_the_daemon(tmp_path: Path) -> None:
+def test_values_are_those_of_the_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1.8e9)
     with running_server(tmp_path / "s", {}):
         asked = ("--values", "--socket", str(tmp_path / "s"))
         lines = [line.split() for line in migrate(*asked).output.splitlines()]

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from migrated.commands import cli
 from migrated.control.messages import KeepAlive
-from tests.migrated.control_fakes import RunningServer, running_server
+from tests.migrated.control_fakes import PATIENCE_S, RunningServer, running_server
 
 FIRST = "aa11" + "0" * 28
 SECOND = "ab22" + "0" * 28
@@ -22,6 +22,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningServer]:
     with tempfile.TemporaryDirectory(prefix="mig") as folder:
         path = Path(folder) / "control.sock"
         monkeypatch.setenv("MIGRATE_SOCKET", str(path))
+        monkeypatch.setattr("migrated.commands.client._COMPLETION_TIMEOUT_S", PATIENCE_S)
         with running_server(path, {FIRST: os.getuid(), SECOND: os.getuid() + 1}) as server:
             yield server
 

@@ -18,6 +18,7 @@ from migrated.hosts import HostNames, names_in, read_hosts, resolve
 from policylang import parse_policy
 from policylang.ast import Policy
 
+PATIENCE_S = 60.0
 NOBODY_KNOWS = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 GONE = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -80,7 +81,7 @@ async def followed(folder: Path, **answers: set[str] | OSError) -> AsyncIterator
     bench = Bench(folder, answers)
     following = asyncio.create_task(bench.names.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await bench.look()
             yield bench
     finally:
@@ -195,7 +196,7 @@ def test_a_resolver_that_does_not_answer_keeps_few_threads_and_nobody_waiting(
 
     async def run() -> None:
         bench = Bench(tmp_path, {name: {"10.0.0.1"} for name in "abcde"})
-        bench.before_answers = lambda: stuck.wait(20)
+        bench.before_answers = lambda: stuck.wait(PATIENCE_S)
         following = asyncio.create_task(bench.names.run())
         await bench.look()
         assert resolving() == 2
@@ -206,7 +207,7 @@ def test_a_resolver_that_does_not_answer_keeps_few_threads_and_nobody_waiting(
             await bench.look()
         following.cancel()
 
-    asyncio.run(asyncio.wait_for(run(), 20))
+    asyncio.run(asyncio.wait_for(run(), PATIENCE_S))
 
 
 def test_a_policy_with_too_many_names_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,8 @@ from migrated.kernel.errors import RebindError
 from migrated.kernel.ptrace import held_still
 from tests.processes import killed_at_last
 
+PATIENCE_S = 60.0
+
 THREADS = """
 import threading, time
 def spin():
@@ -58,7 +60,7 @@ def states(pid: int) -> set[str]:
 
 
 def wait_for_running(pid: int) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_S
     while "t" in states(pid):
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -160,7 +162,7 @@ while sys.stdin.readline():
     with killed_at_last(tracer):
         assert tracer.stdout.readline() == "ready\n"
         process.kill()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE_S
         while states(process.pid) != {"Z"}:
             assert time.monotonic() < deadline
         while process.poll() is None:

@@ -33,7 +33,7 @@ from migrated.kernel.rebind import (
 )
 from migrated.kernel.repair import check_supported, set_repair
 from migrated.kernel.routing import prepare_frozen_route
-from migrated.kernel.tcp import tcp_info
+from migrated.kernel.tcp import queue_length, tcp_info
 from migrated.lab import Host, Lab, is_privileged
 
 pytestmark = [
@@ -187,6 +187,9 @@ def test_a_connection_moves_to_and_fro(two: Two, family: str, dual_stack: bool) 
 def test_unread_data_go_along_and_lost_data_are_sent_again(two: Two) -> None:
     client, server = two.connect()
     assert client.say("send unread") == "sent"
+    with borrowed(server.connection.holders[0]) as sock:
+        while queue_length(sock, options.SIOCINQ) < len("unread"):
+            pass
     park_connection(client.connection)  # from now on nothing that is sent arrives
     own = check_own(client)
     assert client.say("send lost") == "sent"

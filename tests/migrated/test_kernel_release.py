@@ -80,7 +80,7 @@ def sockets_of(host: Host, port: int) -> str:
 
 
 def receive(sock: socket.socket, length: int) -> bytes:
-    sock.settimeout(10)
+    sock.settimeout(60)  # what was lost is sent again, ever later
     data = b""
     while len(data) < length:
         data += sock.recv(length - len(data))
@@ -243,7 +243,7 @@ class InProcess:
 
     def check(self) -> None:
         for end, sock in enumerate(self.sockets):
-            sock.settimeout(20)
+            sock.settimeout(60)
             other = self.written[1 - end]
             while len(self.heard[end]) < len(other):
                 self.read(1 - end, 1_000_000)

@@ -149,8 +149,11 @@ def test_a_plugin_that_does_not_load_is_told_why(tmp_path: Path, text: str, mess
 def test_a_plugin_that_blocks_is_ended_and_the_check_is_named(tmp_path: Path, text: str, check: str) -> None:
     file = plugin(tmp_path, "time.sleep(60)")
     file.write_text(text + "\n" + file.read_text())
-    found = faults(outcomes(file, "--timeout", "3", status=1))
-    assert found == {check: "it was not done within 3 s and was ended; wait only with `await`"}
+    for limit_s in (3, 12, 48):  # a busy machine takes longer to come as far as that
+        found = faults(outcomes(file, "--timeout", limit_s, status=1))
+        if list(found) == [check]:
+            break
+    assert found == {check: f"it was not done within {limit_s} s and was ended; wait only with `await`"}
 
 
 DEAF = """while True:

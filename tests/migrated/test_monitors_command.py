@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from msgspec.structs import replace
 
 from migrated.commands import cli
 from migrated.commands.client import age
-from tests.migrated.control_fakes import MONITORS, RunningServer, running_server
+from tests.migrated.control_fakes import MONITORS, PATIENCE_S, RunningServer, running_server
 
 
 @pytest.fixture
 def running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[RunningServer]:
     monkeypatch.setenv("MIGRATE_SOCKET", str(tmp_path / "s"))
+    monkeypatch.setattr("migrated.commands.client._COMPLETION_TIMEOUT_S", PATIENCE_S)
     with running_server(tmp_path / "s", {"aa11": os.getuid()}) as server:
         yield server
 
@@ -58,7 +60,10 @@ def test_the_exit_status_says_whether_one_is_in_trouble(running: RunningServer) 
     assert migrate().exit_code == 0
 
 
-def test_verbose_tells_of_origin_cost_and_errors(running: RunningServer) -> None:
+def test_verbose_tells_of_origin_cost_and_errors(
+    running: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1.8e9)
     first, *lines, _ = migrate("-v", "carrier", "weather").output.splitlines()
     assert first == "carrier (built-in)"
     assert lines[:7] == [

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from migrated.commands import cli
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 
 
 def new(*arguments: str) -> Result:

@@ -18,8 +18,9 @@ from rich.console import Console
 
 from migrated.commands.monitors_watch import changes, values_table
 from migrated.control.observations import FactList, FactReport
+from tests.examples import openssh
 from tests.examples.openssh import Output
-from tests.migrated.control_fakes import RunningServer, running_server
+from tests.migrated.control_fakes import PATIENCE_S, RunningServer, running_server
 from tests.processes import interrupted, killed_at_last
 
 HOUR = FactReport(fact="hour", value=7.0, measured_at=1.5e9)
@@ -30,6 +31,7 @@ SLOWER = replace(RTT, value=0.25)
 @pytest.fixture
 def running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[RunningServer]:
     monkeypatch.setenv("MIGRATE_SOCKET", str(tmp_path / "s"))
+    monkeypatch.setattr(openssh, "PATIENCE_S", PATIENCE_S)
     with running_server(tmp_path / "s", {"aa11": os.getuid()}) as server:
         server.handler.readings = [
             FactList(facts=(HOUR, RTT)),
@@ -41,7 +43,7 @@ def running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Running
 
 def watching(*options: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
     program = (
-        "import migrated.commands.monitors_watch as m; m.REFRESH_S = 0.01;"
+        "import migrated.commands.monitors_watch as m; m.REFRESH_S = m._LONGEST_REST_S = 0.01;"
         "from migrated.commands import main; main()"
     )
     command = [sys.executable, "-c", program, "monitors", "watch", *options]
@@ -69,7 +71,7 @@ def shown_on_a_terminal(until: bytes) -> bytes:
         seen = output.until(until)
         process.send_signal(signal.SIGINT)
         seen += output.rest()
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE_S) == 0
     return seen
 
 
@@ -159,6 +161,6 @@ def test_it_ends_with_the_daemon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         assert process.stdout is not None
         assert process.stdout.readline()
     with killed_at_last(process):
-        _, error = process.communicate(timeout=30)
+        _, error = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
     assert "the daemon closed the connection" in error

@@ -87,8 +87,9 @@ class Editor:
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         self._server.stdin.close()
-        self._server.stdout.close()
-        return self._server.wait(20)
+        status = self._server.wait(60)
+        self._server.stdout.close()  # not before: what was still to be said would be a failure of the server
+        return status
 
     def _send(self, message: dict[str, Any]) -> None:
         body = json.dumps(message).encode()

@@ -26,7 +26,7 @@ from tests.migrated.test_watched import ETH, OTHER, PEER, WIFI, move, point, ses
 from tests.sessionlayer.protocol.pairs import UDP_PORT, host_keys, shake_hands
 
 T = TypeVar("T")
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 OVER_ETH = WatchedPath(interface="eth0", local_address=ETH[1], peer=PEER, in_use=True)
 
 

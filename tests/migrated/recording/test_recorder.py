@@ -30,6 +30,7 @@ from migrated.recording.recorder import Recorder
 from monitors.events import AddressPresent, FactMeasured, LinkState, OperState
 from policylang.loader import PolicyFile, standard_facts
 
+PATIENCE_S = 60.0
 SMALL = Recording(files=3, file_size=1 << 16)
 POLICY = "monitor-policy { score-interface eth* 5 settle 0s }"
 
@@ -279,10 +280,11 @@ def test_too_much_for_the_disk_is_lost_and_then_known(
 
 def test_it_writes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def play(log: Log) -> None:
+        monkeypatch.setattr(module, "FLUSH_S", 2 * PATIENCE_S)
         running = asyncio.create_task(log.recorder.run())
         for index in range(module.FLUSH_ENTRIES):
             log.recorder.event(link("eth0", index), 0.0)
-        async with asyncio.timeout(module.FLUSH_S / 2):  # at once, because there is much
+        async with asyncio.timeout(PATIENCE_S):  # at once, because there is much
             while log.recorder._waiting or not log.recorder._begun:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         assert len(log.read(log.files()[0])) == module.FLUSH_ENTRIES + 2
@@ -309,7 +311,7 @@ def test_little_is_written_soon_and_again_after_a_failure(
     async def play(log: Log) -> None:
         running = asyncio.create_task(log.recorder.run())
         log.recorder.event(link("eth0", 2), 0.0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while failures or not log.recorder._begun:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         running.cancel()
