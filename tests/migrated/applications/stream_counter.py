@@ -13,7 +13,7 @@ from pathlib import Path
 import sessionlayer as migrate
 from sessionlayer.aio import HostKey, StreamOptions, StreamSession
 
-OPTIONS = StreamOptions(heartbeat_s=0.05, silence_s=0.3, expire_s=60)
+OPTIONS = StreamOptions(silence_s=60, expire_s=600)  # nobody counts as away who is only slow
 
 
 async def serve(stream: StreamSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

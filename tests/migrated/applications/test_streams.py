@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,10 @@ from sessionlayer.continuations.values import Continuation
 from tests.sessionlayer.application.test_alone import Door
 
 SERVER, CLIENT = HostKey.generate(os.urandom), HostKey.generate(os.urandom)
-OPTIONS = StreamOptions(heartbeat_s=0.05, silence_s=0.3, expire_s=60)
+OPTIONS = StreamOptions(silence_s=60, expire_s=600)  # nobody counts as away who is only slow
 PROGRAM = Path(__file__).with_name("stream_counter.py")
 SESSION = bytes(range(16))
-START_S = 20.0
+START_S = 60.0
 
 
 class Host:
@@ -80,8 +81,9 @@ class Host:
             process.kill()
             process.wait()
         for pid in self.pids()[1:] if (self.folder / "pids").exists() else ():
-            if is_running(pid):
-                os.kill(pid, signal.SIGKILL)
+            if is_ours(pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def program_has_ended(self) -> bool:
         return self._running[1].poll() == 0
@@ -101,7 +103,18 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def is_running(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def is_ours(pid: int) -> bool:
+    """Return whether a process is one of the program, and not another that has its number now."""
+    try:
+        return PROGRAM.name in Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 @pytest.fixture

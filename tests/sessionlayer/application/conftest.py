@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from sessionlayer.application import entry
-from tests.sessionlayer.application.fake_daemon import FakeDaemon
+from tests.sessionlayer.application.fake_daemon import PATIENCE_S, FakeDaemon
 
 
 @pytest.fixture
@@ -27,6 +27,6 @@ def connection() -> Iterator[tuple[socket.socket, socket.socket]]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         client = socket.create_connection(server.getsockname())
         program, _ = server.accept()
-    client.settimeout(10)
+    client.settimeout(PATIENCE_S)
     with client, program:
         yield program, client

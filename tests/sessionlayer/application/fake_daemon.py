@@ -30,7 +30,8 @@ from sessionlayer.continuations.codec import encode as encode_continuation
 from sessionlayer.continuations.values import Continuation
 
 SESSION = bytes(range(16))
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
+"""How long a program may take to say something, which may have to be started first."""
 
 R = TypeVar("R", bound=Request)
 T = TypeVar("T")
@@ -63,7 +64,8 @@ class FakeDaemon:
         self._listener.settimeout(PATIENCE_S)
 
     def stop(self) -> None:
-        for end in (self._program, self._listener, *self._earlier):
+        # The listener first: a program that is let down looks for another daemon at once.
+        for end in (self._listener, self._program, *self._earlier):
             if end is not None:
                 end.close()
         self._program = self._listener = None

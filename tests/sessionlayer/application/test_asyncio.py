@@ -27,7 +27,7 @@ from sessionlayer.application.messages import (
 from sessionlayer.application.streams import connect_protocol
 from sessionlayer.continuations.values import CONNECTION, Kind
 from sessionlayer.continuations.values import Continuation as Record
-from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
+from tests.sessionlayer.application.fake_daemon import PATIENCE_S, SESSION, FakeDaemon
 
 Ends = tuple[socket.socket, socket.socket]
 SUSPEND = Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=True)
@@ -77,7 +77,7 @@ class Program:
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await test()
 
     asyncio.run(bounded())

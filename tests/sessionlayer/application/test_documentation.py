@@ -13,7 +13,7 @@ import pytest
 import sessionlayer as migrate
 from sessionlayer.application import entry, functions
 from sessionlayer.application.messages import GetSession, Granted, KeepAlive, decode_request
-from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
+from tests.sessionlayer.application.fake_daemon import PATIENCE_S, SESSION, FakeDaemon
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "applications.md").read_text()
@@ -81,7 +81,7 @@ def test_the_tour_runs(daemon: FakeDaemon, connection: tuple[socket.socket, sock
                 continue  # nobody waits for an answer
             session = SESSION if isinstance(request, GetSession) else b""
             daemon.say(Granted(number=request.number, session=session, peer="192.0.2.1 port 80"))
-        waiting.result(10)
+        waiting.result(PATIENCE_S)
 
 
 def test_the_counter_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from sessionlayer.application.messages import (
     KeepAlive,
     RegisterAttachHandler,
 )
-from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
+from tests.sessionlayer.application.fake_daemon import PATIENCE_S, SESSION, FakeDaemon
 from tests.sessionlayer.sockets.pairs import streams
 
 Ends = tuple[socket.socket, socket.socket]
@@ -47,14 +47,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def session(daemon: FakeDaemon, connection: Ends) -> migrate.Session:
     with daemon.asked(lambda: migrate.get_session(connection[0])) as waiting:
         daemon.grant_session()
-        return waiting.result(10)
+        return waiting.result(PATIENCE_S)
 
 
 def expect_nothing_more(daemon: FakeDaemon) -> None:
     """Check that the next thing that the daemon hears is what is said now."""
     with daemon.asked(lambda: migrate.register_attach_handler("radio", print)) as waiting:
         daemon.grant(daemon.expect(RegisterAttachHandler).number)
-        waiting.result(10)
+        waiting.result(PATIENCE_S)
 
 
 @pytest.mark.usefixtures("clock")
@@ -104,7 +104,7 @@ def test_a_daemon_that_hears_nothing_holds_nobody_up(
 
     thread = threading.Thread(target=say_much, daemon=True)
     thread.start()
-    thread.join(20)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
     heard = 0
     last = UNWELL
@@ -115,7 +115,7 @@ def test_a_daemon_that_hears_nothing_holds_nobody_up(
             last = daemon.expect(KeepAlive)
             heard += 1
     except TimeoutError:
-        daemon._program.settimeout(10)
+        daemon._program.settimeout(PATIENCE_S)
     assert 0 < heard < 5000
     clock.now += health.PAUSE_S
     session.report_health(not last.healthy)
@@ -133,12 +133,12 @@ def test_a_request_that_waits_for_such_a_daemon_holds_nobody_up_either(
             time.sleep(0.001)
         thread = threading.Thread(target=session.report_health, args=(False, "no picture"), daemon=True)
         thread.start()
-        thread.join(10)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
         assert not waiting.done()
         daemon.stop()
         with pytest.raises(migrate.DaemonGoneError):
-            waiting.result(10)
+            waiting.result(PATIENCE_S)
 
 
 def test_a_daemon_that_comes_back_is_told_again(daemon: FakeDaemon, session: migrate.Session) -> None:
@@ -165,7 +165,7 @@ def test_a_session_that_has_ended_says_nothing(daemon: FakeDaemon, session: migr
     ended = threading.Event()
     session.on_end(lambda session: ended.set())
     daemon.say(Ended(session=SESSION, code="lost", reason="it is gone"))
-    assert ended.wait(10)
+    assert ended.wait(PATIENCE_S)
     session.keep_alive()
     expect_nothing_more(daemon)
 
@@ -181,7 +181,7 @@ def test_a_session_in_name_only_says_it_when_it_is_one(daemon: FakeDaemon, conne
     with daemon.asked(lambda: migrate.get_session(connection[0], optional=True)) as waiting:
         asked = daemon.expect(GetSession)
         daemon.say(Denied(number=asked.number, code="not-adopted", reason="not yet"))
-        session = waiting.result(10)
+        session = waiting.result(PATIENCE_S)
     session.report_health(False, "no picture")
     daemon.grant_session()
     assert daemon.expect(KeepAlive) == KeepAlive(session=SESSION, healthy=False, reason="no picture")

@@ -17,7 +17,7 @@ from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
 
 Ends = tuple[socket.socket, socket.socket]
 ROOT = Path(__file__).parents[3]
-WAIT_S = 20
+WAIT_S = 60
 
 PROGRAM = """
 import atexit, os, socket, sys
