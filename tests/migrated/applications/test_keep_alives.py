@@ -176,7 +176,7 @@ WELL = Message(session=SESSION, healthy=True)
 
 
 async def known(bench: Bench) -> tuple[KeepAlive, ...]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (found := bench.applications.keep_alives.all()):  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0)
     return found

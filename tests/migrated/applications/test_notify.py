@@ -98,7 +98,7 @@ async def attached(folder: Path, policy: str, *, lazy: bool = False) -> AsyncIte
     bench = Bench(folder, policy)
     bench.applications.start((), guarded=False)
     try:
-        async with program(folder) as someone, asyncio.timeout(10):
+        async with program(folder) as someone, asyncio.timeout(60):
             someone.say(RegisterHandler(number=1, session=SESSION, lazy=lazy))
             assert await someone.hear() == Granted(number=1)
             yield bench, someone

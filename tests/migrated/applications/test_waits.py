@@ -99,7 +99,7 @@ def test_a_file_system_that_does_not_answer_stops_its_user_alone(
 
     def close(number: int) -> None:
         if threading.current_thread().name == "close":
-            answer.wait(20)
+            answer.wait(60)
             closed.append(number)
         real(number)
 
@@ -130,7 +130,7 @@ def test_a_file_system_that_does_not_answer_stops_its_user_alone(
 def wait_for_closings() -> None:
     for thread in threading.enumerate():
         if thread.name == "close":
-            thread.join(10)
+            thread.join(60)
 
 
 def test_what_cannot_be_flushed_is_closed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

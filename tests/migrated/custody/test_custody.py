@@ -30,6 +30,14 @@ PATIENCE_S = 60.0
 """Nothing is measured by it: it ends a test that would wait for ever."""
 
 
+@pytest.fixture(autouse=True, scope="module")
+def patient() -> Iterator[None]:
+    """Wait longer than daemons do for a custodian that has just been started and is not let run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(custody, "ANSWER_S", PATIENCE_S)
+        yield
+
+
 class Daemon:
     """What a daemon has of it: a custody, the pipes that it keeps, and what it was told to be amiss."""
 
@@ -102,7 +110,10 @@ def descriptors_of(pid: int) -> list[str]:
     """Return what a custodian has open, once it has begun to hold things."""
     if Path(f"/proc/{pid}/comm").read_text() != "migrate-custody\n":
         return []
-    return sorted(str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir())
+    try:
+        return sorted(str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir())
+    except FileNotFoundError:  # one was closed meanwhile
+        return []
 
 
 def reaped(daemon: Daemon, pid: int) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 MIGRATE = [sys.executable, "-c", "from migrated.commands import main; main()"]
 ORDINARY = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--no-new-privs", "--"]
 """Take every capability from a program of root's."""

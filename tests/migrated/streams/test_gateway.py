@@ -75,7 +75,7 @@ async def staged(folder: Path) -> AsyncIterator[Scene]:
 def perform(tmp_path: Path) -> Callable[[Callable[[Scene], Awaitable[None]]], None]:
     def run(play: Callable[[Scene], Awaitable[None]]) -> None:
         async def whole() -> None:
-            async with asyncio.timeout(30), staged(tmp_path) as scene:
+            async with asyncio.timeout(120), staged(tmp_path) as scene:
                 await play(scene)
 
         asyncio.run(whole())

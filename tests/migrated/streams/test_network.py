@@ -19,7 +19,7 @@ def test_a_change_of_the_network_is_heard(change: str) -> None:
         with network_changes(heard.set):
             ip = await asyncio.create_subprocess_exec("ip", *change.split())
             assert await ip.wait() == 0
-            await asyncio.wait_for(heard.wait(), 10)
+            await asyncio.wait_for(heard.wait(), 60)
 
     with Lab() as lab:
         lab.host("h").call(lambda: asyncio.run(listen()))

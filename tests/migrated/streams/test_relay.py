@@ -23,7 +23,7 @@ def perform(play: Play) -> None:
         other = await asyncio.open_connection(sock=far_end)
         task = asyncio.create_task(relay(one, other))
         with near, far:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 await play(near, far, task)
                 await asyncio.wait({task})
 

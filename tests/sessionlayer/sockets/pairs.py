@@ -13,6 +13,9 @@ from sessionlayer.sockets import StreamListener, StreamSocket, create_connection
 from sessionlayer.sockets.background import background
 from sessionlayer.testing import Pair
 
+PATIENCE_S = 60.0
+"""How long something may take that must come; nothing is measured by it."""
+
 SERVER, CLIENT = HostKey.generate(os.urandom), HostKey.generate(os.urandom)
 
 
@@ -24,7 +27,9 @@ def listening() -> StreamListener:
     return create_server(("127.0.0.1", 0), identity=SERVER, judge=trust)
 
 
-def connect_to(listener: StreamListener, timeout: float | None = 10.0, purpose: bytes = b"") -> StreamSocket:
+def connect_to(
+    listener: StreamListener, timeout: float | None = PATIENCE_S, purpose: bytes = b""
+) -> StreamSocket:
     address = listener.getsockname()
     return create_connection(address[:2], timeout, identity=CLIENT, judge=trust, purpose=purpose)
 
@@ -32,7 +37,7 @@ def connect_to(listener: StreamListener, timeout: float | None = 10.0, purpose: 
 def streams() -> Pair:
     with listening() as listener:
         client = connect_to(listener)
-        listener.settimeout(10)
+        listener.settimeout(PATIENCE_S)
         served, _ = listener.accept()
     return client, served
 
@@ -59,7 +64,7 @@ def wait_until_quiet() -> None:
         while len(asyncio.all_tasks()) > 1 or sockets_in_loop() > 1:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
-    background.run(quiet(), 10)
+    background.run(quiet(), PATIENCE_S)
 
 
 def sockets_in_loop() -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from sessionlayer.sockets import StreamListener, StreamSocket
-from tests.sessionlayer.sockets.pairs import connect_to, listening
+from tests.sessionlayer.sockets.pairs import PATIENCE_S, connect_to, listening
 
 HANDLER = Callable[[StreamSocket, Any, socketserver.BaseServer], socketserver.BaseRequestHandler]
 
@@ -112,7 +112,7 @@ def test_smtplib_sends_a_mail() -> None:
             def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
                 return connect_to(listener, timeout)
 
-        with Client("localhost", timeout=10) as client:
+        with Client("localhost", timeout=PATIENCE_S) as client:
             assert client.sendmail("a@example.org", ["b@example.org"], "Subject: hello\n\nworld\n") == {}
 
 
@@ -153,5 +153,5 @@ def test_tls_runs_over_a_stream(certificate: Path) -> None:
             while len(received) < 60_000:
                 received += client.recv(65_536)
             assert bytes(received) == b"secret" * 10_000
-        thread.join(10)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
