@@ -9,18 +9,23 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 from migrated.lab import SERVER_V4, Access, Host, Lab, TwoLinks, two_links
-from tests.migrated.e2e.daemons import POLICY, Daemon
+from tests.migrated.e2e.daemons import POLICY, PROGRAM, Daemon
 
 PROGRAMS = Path(__file__).parent / "programs"
 LINKS = ("eth0", "ppp0")
 PROGRESS_S = _END_S = 60.0
 """Nothing is measured by these, either."""
+
+ATTEMPTS = 5
+BUSY = ("does not answer over this link", "did not stop within")
+"""Why a move is refused on a machine where an end is not scheduled for a while."""
 
 
 class Program:
@@ -110,11 +115,18 @@ class Arena:
     """The two-link network of the lab, with a daemon on the client and one on the server."""
 
     def __init__(
-        self, folder: Path, *, rtt_s: float = 0.0, policy: str = POLICY, peer_has_daemon: bool = True
+        self,
+        folder: Path,
+        *,
+        rtt_s: float = 0.0,
+        policy: str = POLICY,
+        peer_has_daemon: bool = True,
+        program: Sequence[str] = PROGRAM,
     ) -> None:
         self._folder = folder
         self._rtt_s = rtt_s
         self._policy = policy
+        self._program = program
         self._peer_has_daemon = peer_has_daemon
         self._ports = count(2001)
         self._lab = Lab()
@@ -123,8 +135,8 @@ class Arena:
         self._lab.__enter__()
         try:
             self.net = two_links(self._lab, names=LINKS, rtt_s=self._rtt_s)
-            self.here = Daemon(self.net.client, self._folder / "client", self._policy)
-            self.there = Daemon(self.net.server, self._folder / "server", self._policy)
+            self.here = Daemon(self.net.client, self._folder / "client", self._policy, self._program)
+            self.there = Daemon(self.net.server, self._folder / "server", self._policy, self._program)
             for daemon in (self.there, self.here) if self._peer_has_daemon else (self.here,):
                 daemon.start()
         except BaseException:
@@ -184,16 +196,33 @@ class Arena:
 
     def move(self, conversation: Conversation, link: str) -> None:
         """Move a conversation by hand, and wait until it has moved and carries data."""
-        mark, mark_there = self.here.mark(), self.there.mark()
-        self.here.move(conversation.session, link)
-        self.here.await_event("moved", "resumed", since=mark, session=conversation.session, to=link)
+        mark_there = self.there.mark()
+        self.move_session(conversation.session, link)
         self.there.await_event("followed", since=mark_there, session=conversation.session)
         conversation.await_progress()
 
+    def move_session(self, session: str, link: str) -> None:
+        """Move a session by hand, and wait until it has moved; what was too busy for it is asked again."""
+        for _ in range(ATTEMPTS):
+            mark = self.here.mark()
+            self.here.move(session, link)
+            told = self.here.await_event("moved", "resumed", "refused", since=mark, session=session)
+            if told.name != "refused" and told.fields["to"] == link:
+                return
+            assert told.name != "refused" or any(word in told.fields["reason"] for word in BUSY), told
+        raise AssertionError(
+            f"session {session} did not move to {link} although it was asked to {ATTEMPTS} times"
+        )
+
+    def other_link(self, conversation: Conversation) -> str:
+        """Return the link where a conversation is not."""
+        here = self.here.session(conversation.session).link
+        return next(name for name in LINKS if name != here)
+
     def move_around(self, conversation: Conversation, times: int) -> None:
         """Move a conversation to and fro."""
-        for number in range(times):
-            self.move(conversation, LINKS[(number + 1) % 2])
+        for _ in range(times):
+            self.move(conversation, self.other_link(conversation))
 
     def heal(self) -> None:
         """Leave the links whole, whatever was done to them."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import socket
 import struct
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -12,6 +14,9 @@ from typing import Self
 from migrated.lab import Host
 
 _EVERYTHING = 0x0003
+_SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33  # asm-generic/socket.h
+_BUFFER_BYTES = 64 << 20
+_NOTHING = struct.pack("=HBBI", 0x06, 0, 0, 0)  # BPF_RET with a length of 0; linux/bpf_common.h
 _ETHERNET_BYTES = 14
 _IPV4 = 0x0800
 _PROTOCOL_AT = 9
@@ -38,6 +43,9 @@ class Capture:
         self._sock = host.call(
             lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_EVERYTHING))
         )
+        # A reader that is not scheduled for a while is to miss nothing.
+        with suppress(PermissionError):
+            self._sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
         self._sock.bind((interface, 0))
         self._sock.settimeout(0.1)
         self._ending = threading.Event()
@@ -50,6 +58,7 @@ class Capture:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _take_no_more(self._sock)
         self._ending.set()
         self._reader.join()
         self._sock.close()
@@ -63,14 +72,22 @@ class Capture:
         ]
 
     def _read(self) -> None:
-        while not self._ending.is_set():
+        while True:
             try:
                 frame = self._sock.recv(1 << 16)
             except TimeoutError:
+                if self._ending.is_set():  # and all that has come was read
+                    return
                 continue
             packet = _packet(frame)
             if packet is not None:
                 self.packets.append(packet)
+
+
+def _take_no_more(sock: socket.socket) -> None:
+    """Let nothing more in; what has come can still be read."""
+    program = ctypes.create_string_buffer(_NOTHING, len(_NOTHING))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HL", 1, ctypes.addressof(program)))
 
 
 def _packet(frame: bytes) -> Packet | None:

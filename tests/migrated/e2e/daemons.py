@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,7 @@ monitor-policy {
 """
 """All links are worth the same, so that a session stays where a test has moved it."""
 
+PROGRAM = ("-m", "migrated")
 LOG_LEVEL = "info"
 START_S = EVENT_S = END_S = 60.0
 """Nothing is measured by these: they end a test that would wait for ever, on a busy machine too."""
@@ -58,13 +59,16 @@ class Event:
 class Daemon:
     """One host's daemon. What it reports is read from its log, which misses nothing."""
 
-    def __init__(self, host: Host, folder: Path, policy: str = POLICY) -> None:
+    def __init__(
+        self, host: Host, folder: Path, policy: str = POLICY, program: Sequence[str] = PROGRAM
+    ) -> None:
         self.host = host
         self.folder = folder
         self.socket = folder / "run" / SOCKET_NAME
         self.events: list[Event] = []
         self.lines: list[str] = []
         self._changed = threading.Condition()
+        self._program = program
         self._process: subprocess.Popen[str] | None = None
         folder.mkdir()
         (folder / "test.policy").write_text(policy)
@@ -88,7 +92,7 @@ class Daemon:
             *options,
         ]
         self._process = self.host.popen(
-            [sys.executable, "-m", "migrated", *arguments],
+            [sys.executable, *self._program, *arguments],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

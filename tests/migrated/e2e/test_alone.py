@@ -13,6 +13,7 @@ from migrated.lab import NAT_OUTSIDE, SERVER_V4
 from tests.migrated.e2e.arena import Arena
 from tests.migrated.e2e.capture import Capture
 
+ABSENT = f"no association with {SERVER_V4}"
 SCANS_S = 1.5
 """Time for the daemon to look at its connections a few times."""
 
@@ -26,6 +27,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
 def test_a_peer_without_a_daemon(arena: Arena) -> None:
     with Capture(arena.net.router, NAT_OUTSIDE) as capture:
         talks = [arena.talk() for _ in range(3)]
+        arena.here.await_line(ABSENT, since=0)
         time.sleep(SCANS_S)
         talks.append(arena.talk())
         time.sleep(SCANS_S)
@@ -36,10 +38,7 @@ def test_a_peer_without_a_daemon(arena: Arena) -> None:
     }
     assert len(attempts) == 1
     assert arena.here.sessions() == ()
-    told = [
-        event.name for event in arena.here.events if event.name.startswith(f"no association with {SERVER_V4}")
-    ]
-    assert len(told) == 1
+    assert len([event for event in arena.here.events if event.name.startswith(ABSENT)]) == 1
     for talk in talks:
         talk.await_progress()
         talk.finish()

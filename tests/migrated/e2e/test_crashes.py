@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.migrated.e2e.arena import LINKS, Arena, Conversation
+from tests.migrated.e2e.arena import Arena
 
 BYTES_PER_S = 5e6
 
@@ -19,11 +19,6 @@ def whole(arena: Arena) -> Iterator[None]:
     for daemon in (arena.there, arena.here):
         if not daemon.running:
             daemon.start()
-
-
-def other_link(arena: Arena, talk: Conversation) -> str:
-    here = arena.here.session(talk.session).link
-    return next(name for name in LINKS if name != here)
 
 
 @pytest.mark.parametrize("victim", ["here", "there", "both"])
@@ -41,7 +36,7 @@ def test_a_daemon_killed_in_mid_transfer(arena: Arena, victim: str) -> None:
         daemon.await_event("associated", since=mark)
     talk.await_progress()
     for _ in range(2):
-        arena.move(talk, other_link(arena, talk))
+        arena.move(talk, arena.other_link(talk))
     talk.finish()
 
 
@@ -49,7 +44,7 @@ def test_a_move_without_the_peers_daemon_waits_for_it(arena: Arena) -> None:
     talk = arena.session_of(bytes_per_s=BYTES_PER_S)
     arena.there.kill()
     mark = arena.here.mark()
-    link, to = arena.here.session(talk.session).link, other_link(arena, talk)
+    link, to = arena.here.session(talk.session).link, arena.other_link(talk)
     arena.here.move(talk.session, to)
     arena.here.await_event("refused", since=mark, session=talk.session)
     talk.await_progress()

@@ -15,7 +15,14 @@ from sessionlayer.application.messages import SOCKET_NAME
 from tests.migrated.e2e.arena import PROGRAMS, Arena, Program
 from tests.migrated.e2e.daemons import Daemon
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
+_PATIENT = """
+import migrated.applications.exports, migrated.daemon
+migrated.applications.exports.WAIT_S = 10.0
+migrated.daemon.main()
+"""
+PATIENT = ("-c", _PATIENT)
+"""A daemon that waits for what its peer has announced however busy that one is, not for 50 ms."""
 
 _ports = count(3951)
 
@@ -28,7 +35,7 @@ class Exporting:
         self.gives_up = server_style in ("internal", "complete")
         port = str(next(_ports))
         self.server = _program(arena.there, server_style, "listen", port)
-        self.server.line("listening")
+        self.server.line("listening", PATIENCE_S)
         self.client = _program(arena.here, client_style, "connect", port)
         self.session = self.client.line(r"session (\w+)", PATIENCE_S)[1]
         self.server.line(f"session {self.session}", PATIENCE_S)
@@ -54,6 +61,14 @@ def _program(daemon: Daemon, style: str, role: str, port: str) -> Program:
     path = daemon.folder / "run" / SOCKET_NAME
     exporter = [sys.executable, str(PROGRAMS / "exporter.py"), style, role, SERVER_V4, port]
     return Program(daemon.host, ["env", f"MIGRATE_APPLICATION_SOCKET={path}", *exporter])
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    with Arena(tmp_path_factory.mktemp("arena"), program=PATIENT) as arena:
+        yield arena
+    for daemon in (arena.here, arena.there):
+        assert daemon.complaints() == []
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -121,7 +136,7 @@ def test_a_daemon_that_was_killed_meanwhile_hears_again_from_programs(
     ends = exporting("keep", "keep")
     ends.cut()
     restart(arena)
-    ends.server.line("suspended", PATIENCE_S)  # the new daemon asks the handler again
+    said(ends.server, "suspended")  # the new daemon asks the handler again
     ends.plug()
     goes_on(ends.client, "resumed", "times=2")
     goes_on(ends.server, "resumed", "times=1")
@@ -140,6 +155,6 @@ def test_a_daemon_that_was_killed_meanwhile_finds_it_in_continuations(
 
 def test_a_program_without_a_handler_sees_what_changes(arena: Arena, exporting: Starts) -> None:
     ends = exporting("watch", "watch")
-    arena.here.move(ends.session, "ppp0")
+    arena.move_session(ends.session, "ppp0")
     goes_on(ends.client, "imported", "times=1")
     goes_on(ends.server, "imported", "times=1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -13,7 +14,7 @@ from migrated.config import CONTROL_PORT
 from migrated.lab import NAT_OUTSIDE, SERVER_V4, Host
 from tests.migrated.e2e.arena import Arena, Conversation
 from tests.migrated.e2e.capture import Capture
-from tests.migrated.e2e.daemons import Daemon
+from tests.migrated.e2e.daemons import EVENT_S, Daemon
 
 SEED = 20_261_122
 DATAGRAMS = 500
@@ -28,6 +29,8 @@ def talk(arena: Arena) -> Iterator[Conversation]:
     yield talk
     arena.move_around(talk, 2)
     talk.finish()
+    for daemon in (arena.here, arena.there):  # or it might be noticed during the next test
+        daemon.await_event("ended", session=talk.session)
 
 
 def nothing_moves(arena: Arena, marks: tuple[int, int], talk: Conversation) -> None:
@@ -57,7 +60,7 @@ def send_datagrams(host: Host, address: str, datagrams: list[bytes]) -> None:
 
 def send_stream(host: Host, address: str, data: bytes) -> bytes:
     """Send bytes to the TCP control port and return what comes back, if the daemon takes us at all."""
-    sock = host.call(lambda: socket.create_connection((address, CONTROL_PORT), timeout=10))
+    sock = host.call(lambda: socket.create_connection((address, CONTROL_PORT), timeout=60))
     with sock, suppress(OSError):
         sock.sendall(data)
         sock.shutdown(socket.SHUT_WR)
@@ -86,10 +89,10 @@ def test_random_streams(arena: Arena, talk: Conversation) -> None:
 def test_recorded_datagrams_replayed_cut_and_changed(arena: Arena, talk: Conversation) -> None:
     with Capture(arena.net.router, NAT_OUTSIDE) as capture:
         arena.move_around(talk, 2)
-        to_server = [packet.payload for packet in capture.udp(to=SERVER_V4, port=CONTROL_PORT)]
-        to_client = [
-            packet.payload for link in arena.links for packet in capture.udp(to=link.v4, port=CONTROL_PORT)
-        ]
+    to_server = [packet.payload for packet in capture.udp(to=SERVER_V4, port=CONTROL_PORT)]
+    to_client = [
+        packet.payload for link in arena.links for packet in capture.udp(to=link.v4, port=CONTROL_PORT)
+    ]
     assert len(to_server) >= 4, "requests and confirmations of two moves"
     assert len(to_client) >= 4, "answers and acknowledgements of two moves"
     chance, before = random.Random(SEED), marks(arena)
@@ -100,8 +103,16 @@ def test_recorded_datagrams_replayed_cut_and_changed(arena: Arena, talk: Convers
         send_datagrams(host, address, [*recorded, *reversed(recorded), *cut, *changed, *longer])
     nothing_moves(arena, before, talk)
     for daemon in (arena.here, arena.there):
-        assert sum(peer.dropped for peer in daemon.peers()) >= 4, "`migrate status` counts them"
+        await_dropped(daemon, 4)
         assert not any(peer.malformed for peer in daemon.peers())
+
+
+def await_dropped(daemon: Daemon, number: int) -> None:
+    """Wait until `migrate status` has counted so many; it may be answered before they are read."""
+    deadline = time.monotonic() + EVENT_S
+    while sum(peer.dropped for peer in daemon.peers()) < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_handshake_cut_short_and_left_open(arena: Arena, talk: Conversation) -> None:
@@ -126,8 +137,8 @@ def test_a_changed_host_key(tmp_path_factory: pytest.TempPathFactory) -> None:
         arena.session_of().finish()
         arena.here.stop()
         _forget_identity(arena.there)
-        arena.here.start()
         mark = arena.here.mark()
+        arena.here.start()
         talk = arena.talk()
         told = arena.here.await_line(f"no association with {SERVER_V4}", since=mark)
         assert "has changed from SHA256:" in told

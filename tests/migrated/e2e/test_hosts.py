@@ -27,6 +27,12 @@ monitor-policy {{
 """
 
 
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that is not named after the test: a socket's path has 107 bytes at most."""
+    return tmp_path_factory.mktemp("arena")
+
+
 def ranked(daemon: Daemon, question: Servers) -> list[tuple[str, bool]]:
     answer = daemon.ask(question)
     assert isinstance(answer, ServerList)
@@ -41,8 +47,8 @@ def explained(daemon: Daemon, session: str, candidates: tuple[str, ...]) -> list
     return [row["name"] for row in json.loads(result.output)["servers"]]
 
 
-def test_a_connection_is_adopted_by_the_name_of_its_host(tmp_path: Path) -> None:
-    with Arena(tmp_path, policy=POLICY) as arena:
+def test_a_connection_is_adopted_by_the_name_of_its_host(folder: Path) -> None:
+    with Arena(folder, policy=POLICY) as arena:
         talk = arena.adopted(arena.talk())
         told = arena.here.await_event("hosts-unknown").fields
         assert told["hosts"] == ["c.invalid", "nowhere.invalid"]
@@ -61,8 +67,8 @@ def test_a_connection_is_adopted_by_the_name_of_its_host(tmp_path: Path) -> None
         talk.finish()
 
 
-def test_what_servers_are_wanted_for_must_be_said(tmp_path: Path) -> None:
-    with Arena(tmp_path, policy=POLICY, peer_has_daemon=False) as arena:
+def test_what_servers_are_wanted_for_must_be_said(folder: Path) -> None:
+    with Arena(folder, policy=POLICY, peer_has_daemon=False) as arena:
         for question, message in (
             (Servers(candidates=("a",)), "name a session, or destinations"),
             (Servers(candidates=("a",), destinations=("nonsense",)), "`nonsense` has no port"),

@@ -18,7 +18,7 @@ import time
 import sessionlayer as migrate
 
 PERIOD_S = 0.2
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Mood:
@@ -26,6 +26,7 @@ class Mood:
 
     def __init__(self) -> None:
         self.session: migrate.Session | None = None
+        self.heard = 0
         self.talks = True
 
     def begin(self, session: migrate.Session) -> None:
@@ -33,14 +34,17 @@ class Mood:
         sys.stdout.write(f"session {session.id.hex()[:8]}\n")
         sys.stdout.flush()
 
-    def turn(self, number: int, _: object) -> None:
-        assert self.session is not None
-        self.talks = number == signal.SIGHUP
-        if number == signal.SIGUSR1:
-            self.session.report_health(False, "no picture")
+    def hear(self, number: int, _: object) -> None:
+        # It is not acted upon here: this may be in the middle of a call of the library.
+        self.heard = number
 
     def say(self) -> None:
         assert self.session is not None
+        number, self.heard = self.heard, 0
+        if number:
+            self.talks = number == signal.SIGHUP
+        if number == signal.SIGUSR1:
+            self.session.report_health(False, "no picture")
         if self.talks:
             self.session.keep_alive()
 
@@ -72,7 +76,7 @@ def main() -> None:
     address, port, style = sys.argv[1:]
     mood = Mood()
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
-        signal.signal(number, mood.turn)
+        signal.signal(number, mood.hear)
     if style == "asyncio":
         asyncio.run(with_asyncio(address, port, mood))
     else:
