@@ -51,7 +51,7 @@ class Recorder:
             self.events.append(event)
 
     async def wait_for(
-        self, wanted: Callable[[Event], bool], *, start: int = 0, timeout_s: float = 5.0
+        self, wanted: Callable[[Event], bool], *, start: int = 0, timeout_s: float = 30.0
     ) -> Event:
         """Return the first event, already recorded or still to come, for which ``wanted`` is true.
 

@@ -7,14 +7,14 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final
 
 from monitors.metering import Meter, Metered
 
-_SCHEDSTAT: Final = Path("/proc/thread-self/schedstat")
+_THREADS: Final = Path("/proc/self/task")
 
 _meter: ContextVar[Meter | None] = ContextVar("meter", default=None)
 
@@ -28,22 +28,27 @@ class FairMeter(Meter):
     @contextmanager
     def step(self) -> Iterator[None]:
         """Count what is done inside as one step."""
-        modules, began, queued_s = len(sys.modules), time.monotonic(), _queued_s()
+        modules, before_s, began = len(sys.modules), starved_s(), time.monotonic()
         try:
             yield
         finally:
-            lasted_s = time.monotonic() - began - (_queued_s() - queued_s)
+            lasted_s = time.monotonic() - began
+            lasted_s -= max(0.0, starved_s() - before_s)
             if len(sys.modules) == modules:
                 self.longest_step_s = max(self.longest_step_s, lasted_s)
             self.steps += 1
 
 
-def _queued_s() -> float:
-    """Return for how long this thread was ready and had no processor; 0 where the kernel does not tell."""
-    try:
-        return int(_SCHEDSTAT.read_bytes().split()[1]) / 1e9
-    except OSError:
-        return 0.0
+def starved_s() -> float:
+    """Return for how long the threads of this process were ready and had no processor; 0 if nobody tells.
+
+    All of them count, since the one that waits for a processor may keep the interpreter from the others.
+    """
+    starved_ns = 0
+    for schedule in _THREADS.glob("*/schedstat"):
+        with suppress(OSError):  # the thread has ended
+            starved_ns += int(schedule.read_bytes().split()[1])
+    return starved_ns / 1e9
 
 
 @contextmanager

@@ -12,6 +12,9 @@ from monitors.testing.steps import begin
 CANCEL_LIMIT_S = 1.0
 """How long a monitor may take to end after it was cancelled."""
 
+_SLICES = 10
+"""In so many parts a run is waited for: a process that is not let run for a while loses one of them only."""
+
 
 class Trial:
     """A run of a monitor, from its beginning to its cancellation. ``meter`` counts its steps."""
@@ -40,7 +43,8 @@ class Trial:
 
     async def wait(self, seconds: float) -> None:
         """Let it go on for so many seconds, or until it ends."""
-        await asyncio.wait({self._task}, timeout=seconds)
+        for _ in range(_SLICES):
+            await asyncio.wait({self._task}, timeout=seconds / _SLICES)
 
     def failure(self) -> BaseException | None:
         """Return what it raised, once it has ended.
@@ -61,6 +65,6 @@ class Trial:
             ConformanceError: it does not end, or as if nobody had cancelled it.
         """
         self._task.cancel()
-        await asyncio.wait({self._task}, timeout=CANCEL_LIMIT_S)
+        await self.wait(CANCEL_LIMIT_S)
         expect(self._task.done(), f"run() did not end within {CANCEL_LIMIT_S:g} s of being cancelled")
         expect(self._task.cancelled(), "run() swallowed its cancellation; let `CancelledError` through")

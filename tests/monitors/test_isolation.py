@@ -26,6 +26,7 @@ from monitors.mailbox import MailboxFullError
 from monitors.origins import Kind, Origin
 from monitors.spec import NotAvailableError, Report
 from monitors.supervisor import MonitorState, MonitorStatus
+from monitors.testing.steps import starved_s
 from tests.monitors.samples import link
 
 TICK_S = 0.01
@@ -52,7 +53,10 @@ class Bad:
 
 
 class Good:
-    """A built-in monitor that reports all the time, and says how late its loop ever was."""
+    """A built-in monitor that reports all the time, and says how late others ever made its loop.
+
+    What a busy machine makes of it is not counted.
+    """
 
     name = "good"
     facts: tuple[Fact, ...] = ()
@@ -63,9 +67,10 @@ class Good:
     async def run(self, report: Report) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + TICK_S
+            starved, due = starved_s(), loop.time() + TICK_S
             await asyncio.sleep(TICK_S)
-            self.late_s = max(self.late_s, loop.time() - due)
+            late_s = loop.time() - due
+            self.late_s = max(self.late_s, late_s - max(0.0, starved_s() - starved))
             report(link())
 
 
@@ -81,11 +86,11 @@ class Bench:
     def bad(self) -> MonitorStatus:
         return self.host.status().monitors[0]
 
-    async def until(self, holds: Callable[[MonitorStatus], object], limit_s: float = 20.0) -> MonitorStatus:
+    async def until(self, holds: Callable[[MonitorStatus], object], limit_s: float = 60.0) -> MonitorStatus:
         async with asyncio.timeout(limit_s):
-            while not holds(self.bad):  # noqa: ASYNC110 - nobody tells of a monitor's state
+            while not holds(status := self.bad):  # noqa: ASYNC110 - nobody tells of a monitor's state
                 await asyncio.sleep(TICK_S)
-        return self.bad
+        return status
 
     async def consume(self) -> None:
         async for events in self.host:
@@ -110,17 +115,24 @@ async def bench(
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Ask more often and give up sooner, and leave no thread behind."""
-    monkeypatch.setattr(isolation, "ASK_EVERY_S", 0.05)
-    monkeypatch.setattr(isolation, "INTERRUPT_AFTER_S", 0.3)
-    monkeypatch.setattr(supervisor, "BLOCKED_AFTER_S", 0.1)
+def _no_thread_stays() -> Iterator[None]:
     yield
     for thread in threading.enumerate():
         if thread.name.startswith("monitor "):
-            thread.join(10.0)
+            thread.join(60.0)
             assert not thread.is_alive()
     gc.collect()  # an event loop that nobody closed fails the test that left it
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask more often and give up sooner. On a busy machine those seem to block, too, that do not."""
+    monkeypatch.setattr(isolation, "ASK_EVERY_S", 0.05)
+    monkeypatch.setattr(isolation, "INTERRUPT_AFTER_S", 0.3)
+    monkeypatch.setattr(supervisor, "BLOCKED_AFTER_S", 0.1)
+
+
+impatient = pytest.mark.usefixtures("_impatient")
 
 
 async def waits(_report: Report) -> None:
@@ -244,6 +256,7 @@ def test_a_plugin_that_hangs_in_an_await_is_harmless_and_named(monkeypatch: pyte
     asyncio.run(play())
 
 
+@impatient
 @pytest.mark.alone
 def test_a_plugin_that_blocks_its_loop_is_named_once_and_holds_up_nobody(
     caplog: pytest.LogCaptureFixture,
@@ -296,8 +309,8 @@ def test_nobody_is_interrupted_who_may_keep_a_lock_of_all() -> None:
             while not in_code_of(thread, *where):
                 time.sleep(0.001)
             assert not interrupt(thread)
-        thread.join(10.0)
-        assert lock.acquire(timeout=10.0)
+        thread.join(60.0)
+        assert lock.acquire(timeout=60.0)
         lock.release()
 
 
@@ -321,28 +334,41 @@ def test_one_who_never_rests_is_interrupted_though_it_takes_locks_all_the_time()
         tries += 1
         assert tries < 10_000
         time.sleep(0.001)
-    assert ended.wait(10.0)
-    thread.join(10.0)
+    assert ended.wait(60.0)
+    thread.join(60.0)
 
 
+@impatient
 @pytest.mark.alone
 def test_a_plugin_that_burns_a_core_is_interrupted_and_holds_up_nobody() -> None:
+    spent_s: list[float] = []
+
     async def body(_report: Report) -> None:
+        run, began = len(spent_s), time.thread_time()
+        spent_s.append(0.0)
         while True:
             with suppress(Exception):  # it hides all that it may
                 sum(range(1000))
+                spent_s[run] = time.thread_time() - began
 
     async def play() -> None:
         async with bench(body) as it:
             status = await it.until(lambda bad: bad.restarts)
             assert status.last_error == "it blocked its event loop for more than 0.3 s"
-            assert status.cost_s > 0.1
+            assert 0.0 < spent_s[0] <= status.cost_s
             assert it.good.late_s < LATE_S
 
     asyncio.run(play())
 
 
-def test_a_callback_that_never_returns_is_interrupted(caplog: pytest.LogCaptureFixture) -> None:
+@impatient
+def test_a_callback_that_never_returns_is_interrupted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = threading.Event()
+    # Not before it was seen to block, however rarely this test is let look.
+    monkeypatch.setattr(isolation, "interrupt", lambda thread: seen.is_set() and interrupt(thread))
+
     def burn() -> None:
         while True:
             sum(range(1000))
@@ -360,6 +386,7 @@ def test_a_callback_that_never_returns_is_interrupted(caplog: pytest.LogCaptureF
     async def play() -> None:
         async with bench(body) as it:
             await it.until(lambda bad: bad.state is MonitorState.BLOCKED)
+            seen.set()
             await it.until(lambda bad: bad.events)
             await it.until(lambda bad: bad.state is MonitorState.RUNNING)
 
@@ -465,7 +492,8 @@ def test_a_plugin_waits_for_its_thread_when_there_can_be_no_more(monkeypatch: py
     asyncio.run(play())
 
 
-def test_leaving_cancels_a_plugin_and_waits_for_it() -> None:
+def test_leaving_cancels_a_plugin_and_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_module, "STOP_LIMIT_S", 60.0)
     ended = threading.Event()
 
     async def body(_report: Report) -> None:

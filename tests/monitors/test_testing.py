@@ -191,6 +191,21 @@ def test_a_good_monitor_passes() -> None:
     assert recorder.events == [link()]
 
 
+class IsHeldUp(Good):
+    """Be in a process that is not let run for longer than the whole run shall last."""
+
+    async def run(self, report: Report) -> None:
+        asyncio.get_running_loop().call_soon(time.sleep, 0.2)
+        for _ in range(3):
+            await asyncio.sleep(0.001)
+        await super().run(report)
+
+
+def test_a_run_on_a_busy_machine_is_waited_for_all_the_same() -> None:
+    recorder = asyncio.run(check_monitor(IsHeldUp, run_s=0.1))
+    assert recorder.events == [link()]
+
+
 class MeetsGarbage(Good):
     """Make enough of it that it would be looked for, which somebody's steps would have to bear."""
 
