@@ -37,7 +37,7 @@ def kernel(*answers: bytes) -> Iterator[tuple[socket.socket, socket.socket]]:
     """Give a socket that gets these answers, one datagram each, and its other end, for the requests."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with ours, theirs:
-        ours.settimeout(5.0)
+        ours.settimeout(60.0)
         for answer in answers:
             theirs.send(answer)
         yield ours, theirs

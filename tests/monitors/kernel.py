@@ -14,7 +14,7 @@ from typing import Any
 
 from monitors.events import AddressGone, AddressPresent, Event, LinkGone, LinkState
 from monitors.spec import Monitor
-from monitors.testing import Recorder
+from monitors.testing import Recorder, check_monitor, examination
 
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
 
@@ -52,7 +52,7 @@ class Watch:
         """Do something and return the first event from then on that is ``wanted``."""
         start = len(self.recorder.events)
         action()
-        return await self.recorder.wait_for(wanted, start=start, timeout_s=10.0)
+        return await self.recorder.wait_for(wanted, start=start)
 
     def addresses(self) -> set[AddressPresent]:
         """Return the addresses that exist according to all reports so far."""
@@ -85,6 +85,18 @@ async def watching(monitor: Monitor) -> AsyncIterator[Watch]:
         task.cancel()
         await asyncio.wait({task})
     assert task.cancelled(), "the monitor failed"
+
+
+async def check_on_this_kernel(make: Callable[[], Monitor], *, run_s: float) -> Recorder:
+    """Check that a monitor keeps the contract, and let it wait for the kernel.
+
+    It has one lock for the links of all namespaces, and other tests make and remove some meanwhile.
+    """
+    usual, examination.STEP_LIMIT_S = examination.STEP_LIMIT_S, 0.5  # type: ignore[misc]
+    try:
+        return await check_monitor(make, run_s=run_s)
+    finally:
+        examination.STEP_LIMIT_S = usual  # type: ignore[misc]
 
 
 def eth0(event: Event, *, usable: bool) -> bool:

@@ -18,11 +18,21 @@ from itertools import pairwise
 from monitors.address import AddressMonitor
 from monitors.carrier import CarrierMonitor
 from monitors.discovery import discover
-from monitors.events import AddressPresent, Event, FactMeasured, LinkGone, LinkState, OperState
+from monitors.events import AddressGone, AddressPresent, Event, FactMeasured, LinkGone, LinkState, OperState
 from monitors.host import MonitorHost
 from monitors.netlink import Feed, read_addresses, read_links
-from monitors.testing import check_monitor
-from tests.monitors.kernel import Watch, asked, eth0, gone, ip, pair, present, switch, watching
+from tests.monitors.kernel import (
+    Watch,
+    asked,
+    check_on_this_kernel,
+    eth0,
+    gone,
+    ip,
+    pair,
+    present,
+    switch,
+    watching,
+)
 
 CUTS = 20
 LONGEST_S = 0.005
@@ -123,7 +133,7 @@ async def overrun() -> None:
         made = [f"link add new{n} type bridge" for n in range(LINKS)]
         ip(*storm, *made, *taken, "link del gone0", *(f"link set new{n} up" for n in range(LINKS)))
         ip("addr del 10.200.0.1/24 dev eth0", *(f"link del new{n}" for n in range(0, LINKS, 2)))
-        await of_addresses.recorder.wait_for(partial(gone, address="10.200.0.1"), timeout_s=20.0)
+        await of_addresses.recorder.wait_for(partial(gone, address="10.200.0.1"), timeout_s=60.0)
         await of_links.recorder.wait_for(lambda e: isinstance(e, LinkGone) and e.interface == "gone0")
         assert addresses.overruns > 0
         assert links.overruns > 0
@@ -132,7 +142,7 @@ async def overrun() -> None:
         await of_addresses.after(last, partial(present, address="10.200.0.2"))
         cut = partial(switch, "far", up=False)
         await of_links.after(cut, partial(eth0, usable=False))
-        async with asyncio.timeout(10.0):  # IPv6 addresses become usable after a while
+        async with asyncio.timeout(60.0):  # IPv6 addresses become usable after a while
             while not await same_as_the_kernel(of_links, of_addresses):  # noqa: ASYNC110 - the kernel sets no event
                 await asyncio.sleep(0.1)
 
@@ -159,12 +169,15 @@ async def renewal() -> None:
     async with watching(AddressMonitor()) as watch:
         start = partial(ip, *(lease.format(one, 600, 300) for one in both))
         await watch.after(start, partial(present, address="fd00::1"))
-        before = list(watch.recorder.events)
+        before = len(watch.recorder.events)
         ip(*(lease.format(one, seconds, seconds // 2) for seconds in (500, 3600) for one in both))
         # Whatever a renewal said would have been told before this.
         mark = partial(present, address="10.0.0.9")
         await watch.after(partial(ip, "addr add 10.0.0.9/32 dev eth0"), mark)
-        assert [e for e in watch.recorder.events[len(before) :] if not mark(e)] == []
+        # The kernel goes on meanwhile to find the links' own addresses usable.
+        renewed = {one.split("/")[0] for one in both}
+        later = [e for e in watch.recorder.events[before:] if isinstance(e, AddressPresent | AddressGone)]
+        assert [e for e in later if e.address in renewed] == []
         for one in both:
             address = one.split("/")[0]
             for preferred, usable in ((0, False), (300, True)):
@@ -203,7 +216,7 @@ async def contract() -> None:
     """The built-in monitors keep the contract on a real kernel."""
     ip("link set lo up")
     for make in (CarrierMonitor, AddressMonitor):
-        recorder = await check_monitor(make, run_s=0.5)
+        recorder = await check_on_this_kernel(make, run_s=0.5)
         assert recorder.events
 
 
@@ -214,7 +227,7 @@ async def host() -> None:
     seen: list[Event] = []
 
     async def until(wanted: Iterable[Callable[[Event], bool]]) -> None:
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(60.0):
             async for events in running:
                 seen.extend(events)
                 if all(any(want(event) for event in seen) for want in wanted):

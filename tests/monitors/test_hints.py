@@ -18,7 +18,7 @@ def ends() -> Iterator[Ends]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with ours, theirs:
         ours.setblocking(False)
-        theirs.settimeout(5.0)
+        theirs.settimeout(60.0)
         yield ours, theirs
 
 
@@ -56,7 +56,7 @@ def test_a_flood_stops_nobody(ends: Ends) -> None:
                 await asyncio.sleep(0)
 
         task = asyncio.create_task(other())
-        assert not await await_hint(ends[0], is_b, 0.05)
+        assert not await await_hint(ends[0], is_b, 0.5)
         assert turns > 10
         task.cancel()
 

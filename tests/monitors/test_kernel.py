@@ -28,6 +28,6 @@ def namespaces_work() -> bool:
 )
 def test_scenario(module: str, scenario: str) -> None:
     command = [*NAMESPACE, sys.executable, "-W", "error", "-m", module, scenario]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
     sys.stdout.write(result.stdout)
     assert result.returncode == 0, result.stderr

@@ -103,6 +103,7 @@ def play(
         async def with_kernel() -> None:
             kernel = FakeKernel()
             monkeypatch.setattr(netlink, "_open", kernel.open)
+            monkeypatch.setattr(netlink, "DRAIN_LIMIT_S", 60.0)  # all that waits is read, however slowly
             await scene(kernel)
             assert all(socket.closed for socket in kernel.sockets)
 

@@ -106,12 +106,12 @@ def test_a_battery_that_is_taken_out_is_unknown(laptop: Path) -> None:
 
 def test_what_is_not_known_is_not_said(tmp_path: Path) -> None:
     supply(tmp_path, "BAT0", type="Battery", capacity=50)
-    recorder = asyncio.run(check_monitor(lambda: PowerMonitor(tmp_path, lambda: None), run_s=0.1))
+    recorder = asyncio.run(check_monitor(lambda: PowerMonitor(tmp_path, lambda: None), run_s=0.3))
     assert recorder.events == [battery(50.0)]
 
 
 def test_it_keeps_the_contract(laptop: Path) -> None:
-    recorder = asyncio.run(check_monitor(lambda: PowerMonitor(laptop), run_s=0.1))
+    recorder = asyncio.run(check_monitor(lambda: PowerMonitor(laptop), run_s=0.3))
     assert recorder.events == [on_battery(False), battery(64.0)]
 
 

@@ -162,6 +162,9 @@ def test_without_a_network_it_waits_for_news() -> None:
     async def scene() -> None:
         radio = FakeRadio(link(None, None))
         task = asyncio.create_task(WifiMonitor(lambda: radio, poll_s=0.0).run(Recorder()))
+        async with asyncio.timeout(60.0):
+            while not radio.looks:  # noqa: ASYNC110 - it looks in another thread
+                await asyncio.sleep(0.001)
         await asyncio.wait({task}, timeout=0.1)
         assert radio.looks == 1
         task.cancel()
@@ -192,7 +195,7 @@ def test_wifi_that_goes_is_not_available_and_its_facts_are_unknown() -> None:
 def test_it_keeps_the_contract() -> None:
     radio = FakeRadio(link())
     with closing(radio):
-        recorder = asyncio.run(check_monitor(lambda: WifiMonitor(lambda: radio), run_s=0.1))
+        recorder = asyncio.run(check_monitor(lambda: WifiMonitor(lambda: radio), run_s=0.3))
     assert recorder.events == [ssid("home"), signal(-70.0)]
 
 
