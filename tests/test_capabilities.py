@@ -20,7 +20,7 @@ from tests.unit_file import PROGRAMS, capabilities, settings
 
 WORKER = Path(__file__).with_name("capability_worker.py")
 NOBODY = 65534
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 # A port below 1024 as an ssh server has it; dumpable again, as a program is that its own user started.
 BECOME_NOBODY = f"""

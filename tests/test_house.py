@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import re
 import shlex
 import tomllib
@@ -25,11 +26,15 @@ PACKAGES = ("grammar", "policylang", "engine", "monitors", "sessionlayer", "migr
 
 
 def project_files() -> Iterator[Path]:
-    """Yield what is the project's own: neither git's, nor the environment's, nor something built."""
-    for entry in ROOT.iterdir():
-        if entry.is_file() or entry.name == ".ci" or not entry.name.startswith((".", "build", "dist")):
-            found = [entry] if entry.is_file() else entry.rglob("*")
-            yield from (path for path in found if path.is_file() and path.suffix != ".pyc")
+    """Yield what is the project's own: neither git's, nor the environment's, nor something built.
+
+    Other tests make Python write its `__pycache__` meanwhile, by files that are renamed when they are whole.
+    """
+    for folder, folders, files in os.walk(ROOT):
+        if Path(folder) == ROOT:
+            folders[:] = [n for n in folders if n == ".ci" or not n.startswith((".", "build", "dist"))]
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        yield from (path for name in files if (path := Path(folder, name)).is_file())
 
 
 def modules() -> Iterator[Path]:

@@ -42,5 +42,5 @@ def test_nothing_runs_beside_a_test_that_runs_alone(tmp_path: Path) -> None:
     shutil.copy(CONFTEST, tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    alone\nfilterwarnings = error\n")
     command = [sys.executable, "-m", "pytest", "-v", "-n", "3", "--dist", "worksteal", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=240)
     assert (done.returncode, done.stdout.count("PASSED")) == (0, PASSING), done.stdout + done.stderr
