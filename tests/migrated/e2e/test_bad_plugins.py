@@ -83,7 +83,7 @@ HANGS = "it has reported nothing since it began, "
 
 BUILT_IN = ("carrier", "address", "route", "clock")
 _MIGRATE = "from migrated.commands import main; main()"
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0
 USUALLY_S = 1.0
 """What a move takes at most where nothing disturbs it: some 20 ms, on a machine that runs other tests."""
 
@@ -109,9 +109,12 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
 
 @pytest.fixture
 def here(arena: Arena) -> Daemon:
-    """Have it run with all of them."""
+    """Have it run with all of them, and know its links."""
     if not arena.here.running:
+        mark = arena.here.mark()
         arena.here.start()
+        for link in arena.links:
+            arena.here.await_event("link-up", since=mark, link=link.interface)
     return arena.here
 
 
@@ -134,10 +137,17 @@ def test_each_is_named_with_what_is_wrong(here: Daemon) -> None:
 
 
 def test_nobody_else_is_disturbed(here: Daemon) -> None:
-    others = {monitor.name: monitor for monitor in monitors_of(here, 1) if monitor.name not in WRONG}
+    others: dict[str, MonitorReport] = {}
+
+    def all_do_well() -> bool:
+        """Return whether they do now; on a busy machine the loop of one may be late for a moment."""
+        others.update((m.name, m) for m in monitors_of(here, 1) if m.name not in WRONG)
+        running = all(others[name].state == "running" for name in ("good", *BUILT_IN))
+        return running and not any(monitor.troubled for monitor in others.values())
+
+    wait_for(all_do_well)
     assert others.keys() >= {"good", "hangs", "pools", "deaf", *BUILT_IN}
-    assert [monitor for monitor in others.values() if monitor.troubled or monitor.failures] == []
-    assert all(others[name].state == "running" for name in ("good", *BUILT_IN))
+    assert [monitor for monitor in others.values() if monitor.failures] == []
 
 
 def test_the_fact_of_the_good_one_goes_on(here: Daemon) -> None:
@@ -145,6 +155,7 @@ def test_the_fact_of_the_good_one_goes_on(here: Daemon) -> None:
     wait_for(lambda: number(here, "good.level") > before + 20)
 
 
+@pytest.mark.alone
 def test_links_and_addresses_are_followed(arena: Arena, here: Daemon) -> None:
     link = arena.link("ppp0")
     mark = here.mark()
@@ -161,6 +172,7 @@ def test_links_and_addresses_are_followed(arena: Arena, here: Daemon) -> None:
     wait_for(lambda: number(here, "addresses", "ppp0") == before)
 
 
+@pytest.mark.alone
 def test_a_session_moves_as_quickly_as_ever(arena: Arena, here: Daemon) -> None:
     talk = arena.session_of()
     for link, other in (("eth0", "ppp0"), ("ppp0", "eth0"), ("eth0", "ppp0")):
@@ -175,6 +187,7 @@ def test_a_session_moves_as_quickly_as_ever(arena: Arena, here: Daemon) -> None:
     talk.finish()
 
 
+@pytest.mark.alone
 def test_the_daemon_ends_at_once_and_starts_without_them(here: Daemon) -> None:
     mark = here.mark()
     begun = time.monotonic()

@@ -107,7 +107,7 @@ def ssh(stage: Stage) -> list[str]:
         server = stage.net.server.popen(
             openssh.server_command(), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
         )
-    await_listener(stage.net.server, PORT, server, log, 10.0)
+    await_listener(stage.net.server, PORT, server, log, 60.0)
     proxy = shlex.join([*MIGRATE, "connect", "-q", "%h", "%p"])
     return [*ORDINARY, *openssh.client_command(SERVER_V4)[:-1], "-o", f"ProxyCommand={proxy}", SERVER_V4]
 
@@ -138,7 +138,7 @@ class Echo:
 
     def end(self) -> tuple[int, bytes]:
         """Close the input, and return the exit status and what else came."""
-        rest, complaints = self._process.communicate(timeout=30)
+        rest, complaints = self._process.communicate(timeout=60)
         assert complaints == b""
         return self._process.returncode, rest
 
@@ -148,6 +148,7 @@ class Echo:
         self._process.stdin.flush()
 
 
+@pytest.mark.alone  # the links change within the 2 s after which somebody would wait
 def test_openssh_goes_on_over_another_link(stage: Stage, ssh: list[str]) -> None:
     echo = Echo(stage, ssh)
     for blow in (stage.change_links, stage.be_offline):
@@ -160,13 +161,14 @@ def test_openssh_goes_on_over_another_link(stage: Stage, ssh: list[str]) -> None
     assert echo.end() == (0, b"")
 
 
+@pytest.mark.alone  # as above
 def test_a_download_through_a_forwarded_port(stage: Stage, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(os.urandom(DOWNLOAD_BYTES))
     expected = hashlib.sha256((tmp_path / "file").read_bytes()).hexdigest()
     web = [sys.executable, "-m", "http.server", "--directory", str(tmp_path), str(WEB_PORT)]
     with (tmp_path / "web.log").open("wb") as log:
         server = stage.net.server.popen(web, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    await_listener(stage.net.server, WEB_PORT, server, tmp_path / "web.log", 10.0)
+    await_listener(stage.net.server, WEB_PORT, server, tmp_path / "web.log", 60.0)
     forward = Program(
         ["forward", "0", f"{SERVER_V4}:{WEB_PORT}"],
         stage.environment,

@@ -15,7 +15,7 @@ from migrated.lab import SERVER_V4, Access
 from tests.migrated.e2e.arena import PROGRAMS, Arena, Program
 
 BYTES = 1 << 30
-BYTES_PER_S = 18e6
+BYTES_PER_S = 12e6
 BLOWS = 100
 PORT = 2960
 END_S = 300.0

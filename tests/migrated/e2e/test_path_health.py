@@ -58,6 +58,7 @@ def nothing_happened(crowd: Crowd, since: int) -> bool:
     return set(crowd.happened(since, *UNTOUCHED).values()) == {0}
 
 
+@pytest.mark.alone
 def test_a_link_that_is_up_and_dead_is_left_within_3_s(tmp_path_factory: pytest.TempPathFactory) -> None:
     def dead_link(arena: Arena) -> None:
         idle, busy = Crowd(arena, 10, HARDLY_ANYTHING), Crowd(arena, 2, 100_000)
@@ -187,6 +188,7 @@ def dead_daemon(arena: Arena) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "scenarios",
     [(outage, dead_daemon, slow_flaps, heavy_loss), (cable_flaps, random_loss, proven_again, dead_flaps)],

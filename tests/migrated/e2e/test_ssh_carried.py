@@ -50,7 +50,7 @@ def test_a_shell_moves_to_another_link_and_leaves_no_login_behind(far: Far) -> N
     window = far.window("--name", "wall", SERVER_V4, COUNT.format(stop=stop))
     window.await_line(r"migrate: ssh carries this terminal: 18.31.0.9 does not answer \(TCP port \d+\)")
     window.await_line("number 10")
-    assert len(carrying(far)) == 4, "two transports with two ends each"
+    await_true(lambda: len(carrying(far)) == 4)  # two transports with two ends each
     link = far.net.links[0]
     link.cut()
     link.withdraw()

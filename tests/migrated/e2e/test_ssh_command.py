@@ -58,6 +58,7 @@ def test_detached_listed_attached_and_killed(far: Far) -> None:
     window.type("~.")
     assert window.end() == 0
     assert advised(window, "wren") == 2, "at the beginning, and at the end"
+    await_true(lambda: far.state("wren") == "detached")
     listed = json.loads(far.there("sessions", "--json").stdout)
     assert [(t["name"], t["program"], t["state"]) for t in listed] == [
         ("wren", "echo ready; cat", "detached")
@@ -87,7 +88,7 @@ def test_a_client_that_is_terminated_leaves_its_window_as_it_was(far: Far) -> No
     assert window.end() == 255
     assert any("ended by SIGTERM" in line for line in window.lines)
     assert window.modes == set(), "bracketed paste was left on"
-    assert far.state("teal") == "detached"
+    await_true(lambda: far.state("teal") == "detached")
     assert far.there("kill", "teal").returncode == 0
 
 

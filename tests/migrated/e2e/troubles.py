@@ -25,7 +25,7 @@ monitor-policy {{
 HARDLY_ANYTHING = 1
 """Bytes a second of a crowd that says something once and is idle from then on."""
 
-_PATIENCE_S = 30.0
+_PATIENCE_S = 60.0
 _ports = count(4001)
 
 

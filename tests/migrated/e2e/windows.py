@@ -156,7 +156,7 @@ def far_in(folder: Path) -> Iterator[Far]:
         with log.open("wb") as stream:
             command = openssh.server_command()
             server = net.server.popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
-        await_listener(net.server, PORT, server, log, 10.0)
+        await_listener(net.server, PORT, server, log, PATIENCE_S)
         place = ["env", f"MIGRATE_TERMINALS={folder / 'terminals'}", f"MIGRATE_SOCKET={folder / 'none'}"]
         there = [*NO_PRIVILEGE, *place, MIGRATE]
         settings = str(openssh.folder / "ssh_config")
