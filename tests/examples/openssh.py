@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 60.0
 """After this a test fails; nothing here takes as long, also on a busy machine."""
 
 _QUIET: Final = {

@@ -34,8 +34,8 @@ RECEIVE_BUFFER = 4096
 """Bytes, so that a listener who does not read is cut off soon."""
 
 ROOT = Path(__file__).parents[2]
-TRIES = 4
-"""The kernel takes whole pages, and one in fifteen ends where a frame ends, so that no frame is cut."""
+TRIES = 3
+"""What is left out may be just the whole programme of 96 frames; then it looks as if nothing were."""
 
 RISING = [tone(hertz) for hertz in range(200, 5000, 50)]
 SUSPEND = Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=True)
@@ -159,7 +159,7 @@ def test_a_listener_comes_back_to_what_is_live(daemon: FakeDaemon) -> None:
 
 
 def test_a_listener_who_takes_nothing_is_cut_off_and_goes_on_within_a_frame(daemon: FakeDaemon) -> None:
-    cut_off, heard = b"", list[int]()
+    heard = list[int]()
     with radio("suspendable") as output, listening(port := joined(daemon, output)) as listener:
         accept(daemon)
         with listening(port) as other:
@@ -167,14 +167,15 @@ def test_a_listener_who_takes_nothing_is_cut_off_and_goes_on_within_a_frame(daem
             daemon.grant(daemon.expect(RegisterHandler).number)
             other.begin()
             listener.begin()
-            while (
-                not cut_off
-            ):  # the kernel takes whole pages, of which every fifteenth ends where a frame ends
-                other.hear(150)
-                heard += listener.hear(60)  # there is room for a part of all that is late now
-                other.hear(50)
-                cut_off = come_back(daemon)
-        heard += listener.hear(200)
+            tries = 0
+            while not jumps(heard) and tries < TRIES:
+                tries, cut_off = tries + 1, b""
+                while not cut_off:  # the kernel takes whole pages: every fifteenth ends where a frame ends
+                    other.hear(150)
+                    heard += listener.hear(60)  # there is room for a part of all that is late now
+                    other.hear(50)
+                    cut_off = come_back(daemon)
+                heard += listener.hear(200)
     assert jumps(heard) >= 1
 
 

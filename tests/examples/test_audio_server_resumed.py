@@ -25,7 +25,7 @@ READER = """
 import shutil, socket, sys, time
 from urllib.parse import urlsplit
 url = urlsplit(sys.argv[1])
-for attempt in range(200):
+for attempt in range(1200):
     try:
         connection = socket.create_connection((url.hostname, url.port))
         break
@@ -38,6 +38,7 @@ with connection.makefile("rb", buffering=0) as stream:
     stream.read(44)
     shutil.copyfileobj(stream, open(1, "wb", buffering=0))
 """
+MOST_OUTAGES = 4
 FFMPEG = ["ffmpeg", "-loglevel", "error", "-i", "URL", "-f", "s16le", "-flush_packets", "1", "-"]
 
 
@@ -80,15 +81,21 @@ def test_a_player_plays_on_after_an_outage(arena: Arena, player: list[str]) -> N
     session = arena.there.await_event("adopted", since=mark).fields["session"]
     playing = Player(Output.of(client))
     playing.hear(50)
-    mark = arena.there.mark()
-    for link in arena.links:
-        link.cut()
-    arena.there.await_event("given-up", since=mark, session=session, kind="internal")
-    arena.link("ppp0").plug()
-    arena.there.await_event("invoked", since=mark, session=session)
-    playing.hear(150)
+    outages = 0
+    # One in 96 ends where the programme, which begins anew so often, has come to where it was cut off.
+    while not jumps(playing.heard) and outages < MOST_OUTAGES:
+        outages += 1
+        mark = arena.there.mark()
+        for link in arena.links:
+            link.cut()
+        arena.there.await_event("given-up", since=mark, session=session, kind="internal")
+        arena.link("ppp0").plug()
+        arena.there.await_event("invoked", since=mark, session=session)
+        playing.hear(150)
     for program in (client, server):
         program.kill()
         program.communicate()
     arena.heal()
-    assert 1 <= jumps(playing.heard) <= 2, "what was on the air meanwhile is left out, and nothing else"
+    assert 1 <= jumps(playing.heard) <= 2 * outages, (
+        "what was on the air meanwhile is left out, and nothing else"
+    )

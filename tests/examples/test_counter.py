@@ -7,8 +7,9 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -30,7 +31,11 @@ from tests.sessionlayer.application.fake_daemon import SESSION, FakeDaemon
 
 ROOT = Path(__file__).parents[2]
 COUNTER = ROOT / "examples" / "counter"
-WAIT_S = 20
+WAIT_S = 60
+ANY_PORT = "0"
+LISTENS = "0A"
+"""As /proc/net/tcp has it (TCP_LISTEN in include/net/tcp_states.h)."""
+
 SUSPEND = Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, required=True)
 
 
@@ -38,11 +43,6 @@ SUSPEND = Suspend(session=SESSION, because=("no-link",), deadline_s=5.0, require
 def daemon() -> Iterator[FakeDaemon]:
     with TemporaryDirectory() as folder, FakeDaemon(Path(folder)) as found:
         yield found
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @contextmanager
@@ -63,13 +63,26 @@ def program(
         yield process
 
 
-def connected(port: int, process: subprocess.Popen[bytes]) -> socket.socket:
+def port_of(process: subprocess.Popen[bytes]) -> int:
+    """Wait until a program listens, and return where: a port that was chosen before may be taken by then."""
     while process.poll() is None:
-        try:
-            return socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
-        except ConnectionRefusedError:
-            continue
-    raise AssertionError("the counter has ended")
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == LISTENS and f"socket:[{inode}]" in opened(process.pid):
+                return int(local.rpartition(":")[2], 16)
+        time.sleep(0.01)
+    raise AssertionError("the program has ended")
+
+
+def opened(pid: int) -> Iterator[str]:
+    """Yield what a process has open."""
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            yield str(descriptor.readlink())
+
+
+def connected(process: subprocess.Popen[bytes]) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port_of(process)), timeout=WAIT_S)
 
 
 def numbers(client: socket.socket, count: int) -> list[int]:
@@ -79,17 +92,12 @@ def numbers(client: socket.socket, count: int) -> list[int]:
 
 @pytest.mark.parametrize("name", ["plain.py", "suspendable.py"])
 def test_it_counts_also_where_there_is_no_daemon(name: str) -> None:
-    port = free_port()
-    with program(name, str(port)) as process, connected(port, process) as client:
+    with program(name, ANY_PORT) as process, connected(process) as client:
         assert numbers(client, 4) == [0, 1, 2, 3]
 
 
 def test_the_index_goes_on_without_a_gap_or_a_repeat(daemon: FakeDaemon) -> None:
-    port = free_port()
-    with (
-        program("suspendable.py", str(port), path=daemon.path) as process,
-        connected(port, process) as client,
-    ):
+    with program("suspendable.py", ANY_PORT, path=daemon.path) as process, connected(process) as client:
         daemon.grant_session()
         daemon.grant(daemon.expect(RegisterHandler).number)
         before = numbers(client, 3)

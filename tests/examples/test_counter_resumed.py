@@ -20,11 +20,12 @@ pytestmark = [
 
 ROOT = Path(__file__).parents[2]
 COUNTER = ROOT / "examples" / "counter"
+PATIENCE_S = 60.0
 _ports = count(3001)
 
 READER = """
 import socket, sys, time
-for attempt in range(200):
+for attempt in range(1200):
     try:
         sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
         break
@@ -70,7 +71,7 @@ def test_the_index_goes_on(arena: Arena, kind: str) -> None:
     else:
         server = start(arena, "-c", INETD, port, str(COUNTER / "suspendable_process.py"))
     client = Program(arena.net.client, [sys.executable, "-c", READER, SERVER_V4, port])
-    client.await_received(5)
+    client.await_received(5, PATIENCE_S)
     arena.here.await_event("adopted", since=begin)
     arena.there.await_event("adopted", since=begin_there)
     for _ in range(2):
@@ -80,7 +81,7 @@ def test_the_index_goes_on(arena: Arena, kind: str) -> None:
         arena.there.await_event("given-up", since=mark, kind=kind)
         arena.link("ppp0").plug()
         arena.there.await_event("invoked", since=mark, kind=kind)
-        client.await_received(client.received + 5)
+        client.await_received(client.received + 5, PATIENCE_S)
     assert (server.process.poll() == 0) == (kind == "complete")
     for program in (client, server):
         program.process.kill()

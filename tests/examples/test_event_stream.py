@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sessionlayer.application.messages import RegisterAttachHandler, RegisterHandler
-from tests.examples.test_counter import SUSPEND, WAIT_S, connected, daemon, free_port, program
+from tests.examples.test_counter import ANY_PORT, SUSPEND, WAIT_S, connected, daemon, port_of, program
 from tests.processes import killed_at_last
 from tests.sessionlayer.application.fake_daemon import FakeDaemon
 
@@ -23,9 +23,9 @@ FOLDER = Path(__file__).parents[2] / "examples" / "event_stream"
 
 
 @contextmanager
-def reading(port: int, process: subprocess.Popen[bytes]) -> Iterator[http.client.HTTPResponse]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
-    connection.sock = connected(port, process)
+def reading(process: subprocess.Popen[bytes]) -> Iterator[http.client.HTTPResponse]:
+    connection = http.client.HTTPConnection("127.0.0.1", timeout=WAIT_S)
+    connection.sock = connected(process)
     connection.request("GET", "/")
     with connection.getresponse() as response:
         assert (response.status, response.getheader("Content-Type")) == (200, "text/event-stream")
@@ -45,20 +45,18 @@ def identifiers(response: http.client.HTTPResponse, count: int) -> list[int]:
 
 @pytest.mark.parametrize("name", ["plain.py", "suspendable.py"])
 def test_every_reader_has_all_the_news(name: str) -> None:
-    port = free_port()
     with (
-        program(name, str(port), folder=FOLDER) as process,
-        reading(port, process) as first,
-        reading(port, process) as second,
+        program(name, ANY_PORT, folder=FOLDER) as process,
+        reading(process) as first,
+        reading(process) as second,
     ):
         assert identifiers(first, 3) == identifiers(second, 3) == [1, 2, 3]
 
 
 def test_a_reader_misses_nothing_that_happened_meanwhile(daemon: FakeDaemon) -> None:
-    port = free_port()
     with (
-        program("suspendable.py", str(port), folder=FOLDER, path=daemon.path) as process,
-        reading(port, process) as response,
+        program("suspendable.py", ANY_PORT, folder=FOLDER, path=daemon.path) as process,
+        reading(process) as response,
     ):
         daemon.grant_session()
         daemon.grant(daemon.expect(RegisterHandler).number)
@@ -75,10 +73,9 @@ def test_a_reader_misses_nothing_that_happened_meanwhile(daemon: FakeDaemon) -> 
 
 
 def test_curl_reads_it() -> None:
-    port = free_port()
-    with program("suspendable.py", str(port), folder=FOLDER) as process:
-        connected(port, process).close()
-        command = ["curl", "--silent", "--no-buffer", "--noproxy", "*", f"http://127.0.0.1:{port}/"]
+    with program("suspendable.py", ANY_PORT, folder=FOLDER) as process:
+        address = f"http://127.0.0.1:{port_of(process)}/"
+        command = ["curl", "--silent", "--no-buffer", "--noproxy", "*", address]
         with killed_at_last(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as curl:
             assert curl.stdout is not None
             lines = [curl.stdout.readline() for _ in range(6)]
@@ -86,8 +83,7 @@ def test_curl_reads_it() -> None:
 
 
 def test_a_stranger_page_is_not_there() -> None:
-    port = free_port()
-    with program("plain.py", str(port), folder=FOLDER) as process, connected(port, process) as client:
+    with program("plain.py", ANY_PORT, folder=FOLDER) as process, connected(process) as client:
         client.sendall(b"GET /other HTTP/1.1\r\nHost: x\r\n\r\n")
         assert client.recv(100).startswith(b"HTTP/1.1 404 ")
 

@@ -33,8 +33,8 @@ def test_the_viewer_is_unwell_when_nothing_comes_and_well_again() -> None:
         listener.settimeout(PATIENCE_S)
         counter, _ = listener.accept()
         with counter:
+            counter.sendall(b"1\n")  # it is there when the viewer begins to count seconds
             daemon.grant_session()
-            counter.sendall(b"1\n")
             assert daemon.expect(KeepAlive) == WELL
             assert daemon.expect(KeepAlive) == UNWELL
             counter.sendall(b"2\n")

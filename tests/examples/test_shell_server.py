@@ -19,6 +19,7 @@ from tests.examples.openssh import PATIENCE_S, Keys, Output
 from tests.processes import killed_at_last
 
 ROOT = Path(__file__).parents[2]
+HAND_OVERS = 3
 
 
 @pytest.fixture(scope="module")
@@ -118,9 +119,12 @@ def test_no_byte_of_a_large_output_is_lost_or_repeated(keys: Keys, options: tupl
         server.started()
         say(client, "start")
         received = output.until(b"\n")
-        for line in (b"\n20000\n", b"\n200000\n", b"\n400000\n"):
-            received += output.until(line)
+        for count, number in enumerate((20_000, *range(200_000, 1_000_000, 100_000)), 1):
+            received += output.until(b"\n%d\n" % number)
             server.hand_over()
+            # A server that was let run more than the test may just have sent all that the client allows.
+            if count >= HAND_OVERS and server.left_to_send:
+                break
         received += output.rest()
     assert received == b"".join(b"%d\n" % number for number in range(1, 1_000_001))
     assert server.left_to_send > 0

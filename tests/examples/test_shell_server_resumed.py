@@ -27,7 +27,7 @@ TICKING = "while sleep 0.1; do printf .; done"
 
 REACHING = """
 import socket, sys, time
-for attempt in range(200):
+for attempt in range(1200):
     try:
         socket.create_connection((sys.argv[1], int(sys.argv[2]))).close()
         break
