@@ -100,6 +100,7 @@ class _Held:
     def _await_stop(self, thread: int) -> None:
         deadline = time.monotonic() + STOP_DEADLINE_S
         while True:
+            late = time.monotonic() > deadline  # before the look: it may be us who could not run meanwhile
             try:
                 waited, status = os.waitpid(thread, os.WNOHANG | _WALL)
             except ChildProcessError:
@@ -111,7 +112,7 @@ class _Held:
             if waited:
                 self._threads[thread] = 0 if status >> 16 == _PTRACE_EVENT_STOP else os.WSTOPSIG(status)
                 return
-            if time.monotonic() > deadline:
+            if late:
                 raise RebindError(f"thread {thread} did not stop within {STOP_DEADLINE_S:g} s")
             time.sleep(_WAIT_STEP_S)
 

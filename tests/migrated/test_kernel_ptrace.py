@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -10,11 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from migrated.kernel import ptrace
 from migrated.kernel.errors import RebindError
 from migrated.kernel.ptrace import held_still
 from tests.processes import killed_at_last
 
 PATIENCE_S = 60.0
+TRACER = f"""
+import os, sys; sys.path[:0] = {sys.path!r}
+from migrated.kernel import ptrace
+from migrated.kernel.ptrace import held_still, let_late_ones_go
+ptrace.STOP_DEADLINE_S = {PATIENCE_S}
+"""
 
 THREADS = """
 import threading, time
@@ -35,6 +43,12 @@ while True:
 """
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let threads stop when a busy machine lets them."""
+    monkeypatch.setattr(ptrace, "STOP_DEADLINE_S", PATIENCE_S)
+
+
 def start(code: str) -> subprocess.Popen[str]:
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -53,10 +67,11 @@ def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
 
 
 def states(pid: int) -> set[str]:
-    found = set()
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        found.add((thread / "stat").read_text().rpartition(")")[2].split()[0])
-    return found
+    return {state(thread) for thread in Path(f"/proc/{pid}/task").iterdir()}
+
+
+def state(thread: Path) -> str:
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 def wait_for_running(pid: int) -> None:
@@ -74,6 +89,28 @@ def test_all_threads_stand_still_and_go_on(process: subprocess.Popen[str]) -> No
             assert states(process.pid) == {"t"}
         wait_for_running(process.pid)
     assert process.poll() is None
+
+
+@pytest.mark.parametrize("process", [THREADS], indirect=True)
+def test_a_thread_that_stopped_in_time_counts_though_we_look_late(
+    process: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_wait, real_time = os.waitpid, time.monotonic
+    passed_s = 0.0
+
+    def wait(thread: int, options: int) -> tuple[int, int]:
+        nonlocal passed_s
+        if passed_s:
+            return real_wait(thread, options)
+        while state(Path(f"/proc/{process.pid}/task/{thread}")) != "t":
+            pass  # it stops a moment after this look, and then we are the ones who can't run
+        passed_s = 2 * PATIENCE_S
+        return 0, 0
+
+    monkeypatch.setattr(os, "waitpid", wait)
+    monkeypatch.setattr(time, "monotonic", lambda: real_time() + passed_s)
+    with held_still([process.pid]):
+        assert states(process.pid) == {"t"}
 
 
 @pytest.mark.parametrize("process", [FORKS], indirect=True)
@@ -99,9 +136,7 @@ def test_an_error_inside_lets_the_program_go_on(process: subprocess.Popen[str]) 
 
 @pytest.mark.parametrize("process", [THREADS], indirect=True)
 def test_a_traced_program_is_refused_with_its_tracer(process: subprocess.Popen[str]) -> None:
-    code = f"""
-import sys; sys.path[:0] = {sys.path!r}
-from migrated.kernel.ptrace import held_still
+    code = f"""{TRACER}
 with held_still([{process.pid}]):
     print("ready", flush=True); sys.stdin.read()
 """
@@ -129,9 +164,7 @@ def test_a_process_that_is_gone_holds_nobody_up() -> None:
 
 @pytest.mark.parametrize("process", [THREADS], indirect=True)
 def test_a_program_goes_on_when_its_tracer_is_killed(process: subprocess.Popen[str]) -> None:
-    code = f"""
-import os, sys; sys.path[:0] = {sys.path!r}
-from migrated.kernel.ptrace import held_still
+    code = f"""{TRACER}
 with held_still([{process.pid}]):
     os.kill(os.getpid(), 9)
 """
@@ -145,9 +178,7 @@ def test_the_parent_of_a_program_that_is_killed_meanwhile_hears_of_its_end(
     process: subprocess.Popen[str],
 ) -> None:
     """A tracer that does not wait for the end of a tracee keeps it from the parent while it lives."""
-    code = f"""
-import sys; sys.path[:0] = {sys.path!r}
-from migrated.kernel.ptrace import held_still, let_late_ones_go
+    code = f"""{TRACER}
 with held_still([{process.pid}]):
     print("ready", flush=True)
     sys.stdin.readline()

@@ -7,12 +7,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from migrated.kernel import options
+from migrated.kernel import options, ptrace
 from migrated.kernel.endpoint import EndPoint, local_end, remote_end
 from migrated.kernel.errors import RebindError, UnsupportedSocketError
 from migrated.kernel.freeze import OwnOptions, is_frozen
@@ -161,10 +162,18 @@ def prepare() -> None:
     asyncio.run(prepare_frozen_route())
 
 
+@contextmanager
+def two_hosts() -> Iterator[Two]:
+    """Build both, with programs that are held still when a busy machine lets them stop."""
+    with pytest.MonkeyPatch.context() as patch, Lab() as lab:
+        patch.setattr(ptrace, "STOP_DEADLINE_S", 60.0)
+        yield Two(lab)
+
+
 @pytest.fixture(scope="module")
 def two() -> Iterator[Two]:
-    with Lab() as lab:
-        yield Two(lab)
+    with two_hosts() as two:
+        yield two
 
 
 @pytest.mark.parametrize(("family", "dual_stack"), [("4", False), ("6", False), ("4", True)])

@@ -31,8 +31,8 @@ from migrated.kernel.rebind import (
 )
 from migrated.kernel.release import ReleasedConnection, give_up, read_released, remake
 from migrated.kernel.tcp import queue_length
-from migrated.lab import Host, Lab, is_privileged
-from tests.migrated.test_kernel_rebind import Program, Two
+from migrated.lab import Host, is_privileged
+from tests.migrated.test_kernel_rebind import Program, Two, two_hosts
 
 pytestmark = [
     pytest.mark.netns,
@@ -42,8 +42,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def two() -> Iterator[Two]:
-    with Lab() as lab:
-        yield Two(lab)
+    with two_hosts() as two:
+        yield two
 
 
 class Given:

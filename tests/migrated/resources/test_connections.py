@@ -14,7 +14,7 @@ from migrated.kernel.freeze import is_frozen
 from migrated.kernel.guard import Ends, GuardError, guarded
 from migrated.kernel.holders import duplicate
 from migrated.kernel.rebind import freeze_connection, thaw_connection
-from migrated.lab import Lab, is_privileged
+from migrated.lab import is_privileged
 from migrated.resources import (
     Collected,
     Owner,
@@ -24,7 +24,7 @@ from migrated.resources import (
     discover,
     released_connections,
 )
-from tests.migrated.test_kernel_rebind import Program, Two
+from tests.migrated.test_kernel_rebind import Program, Two, two_hosts
 from tests.migrated.test_kernel_release import ours
 
 pytestmark = [
@@ -37,8 +37,8 @@ ROOT = Owner(uid=0, gid=0)
 
 @pytest.fixture(scope="module")
 def two() -> Iterator[Two]:
-    with Lab() as lab:
-        yield Two(lab)
+    with two_hosts() as two:
+        yield two
 
 
 class Suspension:
