@@ -76,9 +76,12 @@ def test_a_hangup_reads_the_policy_again(arena: Arena) -> None:
     arena.here.await_event("policy-loaded", since=mark, generation=generation + 1)
 
 
-def test_layers_and_a_folder_that_comes_later(tmp_path: Path) -> None:
+def test_layers_and_a_folder_that_comes_later(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp(
+        "layers"
+    )
     with Lab() as lab:
-        daemon = Daemon(lab.host("alone"), tmp_path / "alone")
+        daemon = Daemon(lab.host("alone"), folder / "alone")
         daemon.configure('user_policy = ["mine/*.policy"]\n')
         daemon.start()
         try:

@@ -41,7 +41,8 @@ class Crowd:
         self.server = Program(arena.net.server, [*crowd, "listen", *words])
         self.server.line("listening")
         self.client = Program(arena.net.client, [*crowd, "connect", *words])
-        self.client.line("connected")
+        for program in (self.client, self.server):  # from then on it hears signals
+            program.line("connected")
         arena.here.await_event("adopted", since=mark, count=number, peer=f"{SERVER_V4}:{port}")
         found = arena.here.since(mark, "adopted", peer=f"{SERVER_V4}:{port}")
         self.sessions = {event.fields["session"] for event in found}
