@@ -31,7 +31,7 @@ _IDLE = Path(__file__).with_name("_idle.py")
 _CALM_S = 0.15
 """Seconds between what a cut has led to and the next one."""
 
-_REPORT_LIMIT_S = 10.0
+_REPORT_LIMIT_S = 60.0
 _EVERY = 20
 
 # Source: netdevice(7).

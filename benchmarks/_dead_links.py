@@ -27,7 +27,7 @@ POLICY = "monitor-policy { score-interface * 10 on proto tcp adopt }\n"
 _PROOF_S = 6.5
 """Seconds after which a link counts again that loses nothing any more, with some to spare."""
 
-_LIMIT_S = 20.0
+_LIMIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ CONGESTION_CONTROL = "reno"
 """Of all connections, ours and others. MPTCP does best with it: with bbr it stalls where nothing is cut."""
 
 _TRAFFIC = Path(__file__).with_name("_traffic.py")
-_START_LIMIT_S = 15.0
+_LIMIT_S = 60.0
 _POLL_S = 0.002
 
 
@@ -61,7 +61,9 @@ class Daemon:
         """Ask the daemon one thing."""
         return request(self.folder / "control.sock", message)
 
-    def await_event(self, name: str, since: int, *, timeout_s: float = 10.0, **fields: object) -> EventReport:
+    def await_event(
+        self, name: str, since: int, *, timeout_s: float = _LIMIT_S, **fields: object
+    ) -> EventReport:
         """Wait for an event of this name with these fields, not among the first ``since``.
 
         Raises:
@@ -71,7 +73,7 @@ class Daemon:
         return self.await_events(name, since, 1, timeout_s=timeout_s, **fields)[0]
 
     def await_events(
-        self, name: str, since: int, count: int, *, timeout_s: float = 10.0, **fields: object
+        self, name: str, since: int, count: int, *, timeout_s: float = _LIMIT_S, **fields: object
     ) -> list[EventReport]:
         """Wait for so many events of this name with these fields, not among the first ``since``.
 
@@ -103,7 +105,7 @@ class Daemon:
         self.process.wait(5)
 
     def _await_answer(self) -> None:
-        deadline = time.monotonic() + _START_LIMIT_S
+        deadline = time.monotonic() + _LIMIT_S
         while True:
             try:
                 self.ask(Status())
@@ -197,7 +199,7 @@ class Running:
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
-    def await_ready(self, limit_s: float = _START_LIMIT_S) -> None:
+    def await_ready(self, limit_s: float = _LIMIT_S) -> None:
         """Wait until it listens, or is connected.
 
         Raises:

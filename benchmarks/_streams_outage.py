@@ -34,7 +34,7 @@ from migrated.lab import SERVER_V4, Lab, TwoLinks, two_links
 
 MIGRATE = str(Path(sys.executable).with_name("migrate"))
 GATEWAY_PORT = 6448
-START_LIMIT_S, QUIET_S = 20.0, 1.0
+START_LIMIT_S, QUIET_S = 60.0, 1.0
 SILENCE_S = 5.5
 """No multiple of the second in which ours try to connect: the gap then has half of that in it."""
 FORWARDING = "net.ipv4.ip_forward"

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 HERE = Path(__file__).parent
 PORT = str(ADOPTED_PORT)
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 """How long one step may take: nothing is measured by it."""
 
 CALM_S = 0.5

@@ -31,7 +31,7 @@ pytestmark = [
 def measured(*parts: str) -> dict[str, Any]:
     only = [word for part in parts for word in ("--only", part)]
     command = [sys.executable, str(SCRIPT), "--quick", "--json", *only]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

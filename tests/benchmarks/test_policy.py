@@ -27,7 +27,7 @@ PACKAGES = {
 def run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(BENCHMARKS / "policy.py"), "--quick", "--json", *options]
     return subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=300
+        command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=800
     )
 
 

@@ -27,7 +27,7 @@ pytestmark = [
 def measured(*options: str, **environment: str) -> dict[str, Any]:
     command = [sys.executable, str(SCRIPT), "--quick", "--json", *options]
     done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=300
+        command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=800
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
