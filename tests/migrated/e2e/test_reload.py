@@ -77,9 +77,7 @@ def test_a_hangup_reads_the_policy_again(arena: Arena) -> None:
 
 
 def test_layers_and_a_folder_that_comes_later(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp(
-        "layers"
-    )
+    folder = tmp_path_factory.mktemp("layers")
     with Lab() as lab:
         daemon = Daemon(lab.host("alone"), folder / "alone")
         daemon.configure('user_policy = ["mine/*.policy"]\n')
