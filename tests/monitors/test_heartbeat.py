@@ -181,7 +181,7 @@ def test_it_keeps_the_contract() -> None:
         assert len(recorder.events) == 1
         assert not (await check_monitor(lambda: HeartbeatMonitor(Solitude()))).events
 
-    asyncio.run(check())
+    run(check())
 
 
 def test_it_is_found() -> None:

@@ -151,7 +151,7 @@ def test_it_keeps_the_contract() -> None:
         assert len(recorder.events) == 2
         assert not (await check_monitor(lambda: KeepaliveMonitor(Solitude()))).events
 
-    asyncio.run(check())
+    run(check())
 
 
 def test_it_is_found() -> None:

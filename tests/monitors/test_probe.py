@@ -183,7 +183,7 @@ def test_it_keeps_the_contract() -> None:
         }
         assert not (await check_monitor(lambda: ProbeMonitor(Solitude()))).events
 
-    asyncio.run(check())
+    run(check())
 
 
 def test_it_is_found_with_its_settings() -> None:
