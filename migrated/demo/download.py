@@ -94,7 +94,7 @@ class Download:
         self._client.sysctl(_RECEIVE_BUFFER, _LARGE)
         self._receiver.hurry()
         self._receiver.join(timeout_s)
-        status = exit_status(self._program, 1.0)
+        status = exit_status(self._program)
         arrived = not self._receiver.is_alive() and self._receiver.sha256() == self._expected
         return Delivery(
             bytes=self._receiver.received_bytes,

@@ -96,7 +96,7 @@ class SshEcho:
         self._feeder.stop()
         self._feeder.join(timeout_s)
         self._receiver.join(max(0.0, deadline - time.monotonic()))
-        status = exit_status(self._program, 1.0)
+        status = exit_status(self._program)
         ended = not (self._feeder.is_alive() or self._receiver.is_alive())
         equal = ended and self._feeder.sha256() == self._receiver.sha256()
         return Delivery(

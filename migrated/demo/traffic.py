@@ -15,6 +15,7 @@ from migrated.lab import Host
 
 _LISTEN = "0A"
 _POLL_S = 0.05
+_END_LIMIT_S = 10.0
 
 
 class TrafficError(RuntimeError):
@@ -89,10 +90,10 @@ def readable(stream: IO[bytes], timeout_s: float) -> bool:
     return bool(select.select([stream], [], [], max(0.0, timeout_s))[0])
 
 
-def exit_status(program: subprocess.Popen[Any], timeout_s: float) -> int | None:
-    """Wait for a program's end; return its status, or ``None`` if it did not end."""
+def exit_status(program: subprocess.Popen[Any]) -> int | None:
+    """Wait for the end of a program that has said all; return its status, or ``None`` if it does not end."""
     try:
-        return program.wait(timeout_s)
+        return program.wait(_END_LIMIT_S)
     except subprocess.TimeoutExpired:
         return None
 
