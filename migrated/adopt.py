@@ -26,7 +26,7 @@ from migrated.restore import Restorer, written
 from migrated.sessions import ManagedSession, SocketState
 from policylang import DEFAULT_POLICY_FILE
 from sessionlayer.protocol.commands import AdoptionRefused, CheckAdoption, SessionAdopted
-from sessionlayer.protocol.values import Checked, Proposal, Role
+from sessionlayer.protocol.values import Checked, Role
 from sessionlayer.protocol.values import Connection as SessionConnection
 
 _log = logging.getLogger(__name__)
@@ -37,9 +37,12 @@ ASK_AGAIN_S: Final = 30.0
 TOGETHER_S: Final = 10.0
 """Seconds for which one may wait, so that others can be offered with it: it takes a look at all processes."""
 
-ACCEPT_S: Final = 8.0
-"""Seconds for which the peer's offer of a connection waits that no program here has: the peer is through with
-TCP's handshake first, and a busy program accepts later still. Its daemon waits for longer than this."""
+NOT_HERE: Final = "there is no such connection here"
+"""Why a connection is refused that no program has: the end that opened it is through with TCP's handshake
+first, and a busy program accepts later still."""
+
+SOON_S: Final = (1.0, 2.0, 4.0)
+"""Seconds after which such a connection is offered again, each time that it is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +71,6 @@ class Candidate:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Offer:
-    """What a peer offers, and until when its connection may come to a program; monotonic seconds."""
-
-    peer: Peer
-    proposal: Proposal
-    until: float
-
-
 class Adopter:
     """Reads the kernel's table from time to time and makes sessions of what policy says.
 
@@ -98,10 +92,10 @@ class Adopter:
         self._occasion: object = None
         self._look_at = 0.0
         self._not_before: dict[int, float] = {}
+        self._early: dict[int, int] = {}  # how often each was refused as nobody had accepted it
         self._wanted: set[int] = set()
         self._offered: dict[SessionConnection, Candidate] = {}
         self._checked: dict[bytes, Candidate] = {}
-        self._early: list[_Offer] = []  # an association has no more than `ADOPTIONS_PENDING_MAX`
         self._tasks: set[asyncio.Task[None]] = set()
         self._names = HostNames(core.journal, remote_hosts, self._judge_anew)
 
@@ -126,7 +120,6 @@ class Adopter:
 
     def scan(self) -> None:
         """Compare the kernel's table with the sessions: some have ended, others may begin."""
-        self._check_early_ones()
         now = self._core.now()
         rows = self._table.read(now, self._core.sessions.version)
         occasion = (self._core.sessions.version, self._core.engine.points())
@@ -138,6 +131,7 @@ class Adopter:
             if session.socket.inode not in rows and session.socket.released is None:
                 self._core.end(session, "its connection has ended", tell_peer=True)
         self._not_before = {inode: at for inode, at in self._not_before.items() if inode in rows}
+        self._early = {inode: times for inode, times in self._early.items() if inode in rows}
         self._wanted &= rows.keys()
         fresh = [
             row
@@ -225,54 +219,51 @@ class Adopter:
     def on_refused(self, peer: Peer, command: AdoptionRefused) -> None:
         """Leave a connection alone that the peer does not adopt."""
         candidate = self._offered.pop(command.connection, None)
-        if candidate is not None:
-            self._core.journal.tell(
-                "left-alone",
-                owner=candidate.row.uid,
-                program=candidate.program,
-                peer=peer.name,
-                reason=command.reason,
-            )
+        if candidate is None or (command.reason == NOT_HERE and self._offer_soon(candidate.row.inode)):
+            return
+        self._core.journal.tell(
+            "left-alone",
+            owner=candidate.row.uid,
+            program=candidate.program,
+            peer=peer.name,
+            reason=command.reason,
+        )
+
+    def _offer_soon(self, inode: int) -> bool:
+        """Offer a connection again before long, unless that was done often enough; return whether it is."""
+        times = self._early.get(inode, 0)
+        if times == len(SOON_S):
+            return False
+        self._early[inode] = times + 1
+        self._not_before[inode] = self._core.now() + SOON_S[times]
+        self._look_at = min(self._look_at, self._not_before[inode])
+        return True
 
     # As the end that accepted the connection.
 
     def on_check(self, peer: Peer, command: CheckAdoption) -> None:
         """Answer whether connections that the peer offers are ours, and may be sessions."""
-        until = self._core.now() + ACCEPT_S
-        self._check(peer, [_Offer(peer, proposal, until) for proposal in command.proposals])
-
-    def _check_early_ones(self) -> None:
-        early, self._early = self._early, []
-        for key in {offer.peer.key for offer in early}:
-            offers = [offer for offer in early if offer.peer.key == key]
-            self._check(offers[0].peer, offers)
-
-    def _check(self, peer: Peer, offers: Sequence[_Offer]) -> None:
-        now, rows = self._core.now(), list(established().values())
+        rows = list(established().values())
         asked = [
-            (offer, next((r for r in rows if _is(offer.proposal.connection, r.local, r.remote)), None))
-            for offer in offers
+            (proposal, next((r for r in rows if _is(proposal.connection, r.local, r.remote)), None))
+            for proposal in command.proposals
         ]
         holders = find_holders([row.inode for _, row in asked if row is not None])
         results = []
-        for offer, row in asked:
-            if now < offer.until and (row is None or row.inode not in holders):
-                self._early.append(offer)
-                continue
-            session_id = offer.proposal.session_id
-            known = self._core.sessions.of_id(session_id) is not None
+        for proposal, row in asked:
+            known = self._core.sessions.of_id(proposal.session_id) is not None
             result = "the session id is in use" if known else self._judge_proposal(peer, row, holders)
             if isinstance(result, Candidate):
-                self._checked[session_id] = result
+                self._checked[proposal.session_id] = result
             reason = result if isinstance(result, str) else None
-            results.append(Checked(session_id=session_id, reason=reason))
+            results.append(Checked(session_id=proposal.session_id, reason=reason))
         self._core.perform(peer, peer.association.adoption_checked(results))
 
     def _judge_proposal(
         self, peer: Peer, row: Row | None, holders: Mapping[int, tuple[Holder, ...]]
     ) -> Candidate | str:
         if row is None:
-            return "there is no such connection here"
+            return NOT_HERE
         if row.remote.address not in peer.proven:
             return "the connection's other end is not where the association comes from"
         if self._core.sessions.of_inode(row.inode) is not None:

@@ -6,10 +6,14 @@ import signal
 import sys
 import time
 
+from migrated.adopt import NOT_HERE
 from migrated.lab import SERVER_V4
 from tests.migrated.e2e.arena import Arena, Program
 
-PORT = 2990
+PORT, HUNG_PORT = 2990, 2991
+HUNG = 300
+"""More than a daemon has under way with a peer at once."""
+
 LATE_S = 1.0
 """Two looks of a daemon, which offers what it sees."""
 
@@ -17,7 +21,7 @@ ADOPTED_S = 25.0
 """Less than the time after which a connection that was refused is offered again."""
 
 
-def test_it_need_not_be_offered_again(arena: Arena) -> None:
+def test_it_is_offered_again_before_long(arena: Arena) -> None:
     arena.session_of().finish()  # an association that is still to be made would take its time as well
     mark, mark_there = arena.here.mark(), arena.there.mark()
     server = Program(arena.net.server, [sys.executable, "-c", _SERVER, str(PORT)])
@@ -34,6 +38,39 @@ def test_it_need_not_be_offered_again(arena: Arena) -> None:
         program.process.kill()
         program.process.wait()
 
+
+def test_what_nobody_accepts_keeps_nothing_else_waiting(arena: Arena) -> None:
+    arena.session_of().finish()
+    mark = arena.here.mark()
+    hung = Program(arena.net.server, [sys.executable, "-c", _HUNG, str(HUNG_PORT)])
+    hung.line("listening")
+    crowd = Program(arena.net.client, [sys.executable, "-c", _CROWD, SERVER_V4, str(HUNG_PORT), str(HUNG)])
+    crowd.line("connected")
+    begun = time.monotonic()
+    talk = arena.session_of()
+    assert time.monotonic() - begun < ADOPTED_S
+    told = arena.here.await_event("left-alone", since=mark)
+    assert told.fields["peer"] == SERVER_V4
+    assert told.fields["reason"] == NOT_HERE
+    talk.finish()
+    for program in (crowd, hung):
+        program.process.kill()
+        program.process.wait()
+
+
+_HUNG = """
+import signal, socket, sys
+with socket.create_server(("", int(sys.argv[1])), backlog=1024) as listener:
+    print("listening", flush=True)
+    signal.pause()
+"""
+
+_CROWD = """
+import signal, socket, sys
+socks = [socket.create_connection((sys.argv[1], int(sys.argv[2]))) for _ in range(int(sys.argv[3]))]
+print("connected", flush=True)
+signal.pause()
+"""
 
 _SERVER = """
 import signal, socket, sys
