@@ -11,8 +11,8 @@ from migrated.lab import SERVER_V4
 from tests.migrated.e2e.arena import Arena, Program
 
 PORT, HUNG_PORT = 2990, 2991
-HUNG = 300
-"""More than a daemon has under way with a peer at once."""
+HUNG = 600
+"""Twice as many as a daemon has under way with a peer at once, and more."""
 
 LATE_S = 1.0
 """Two looks of a daemon, which offers what it sees."""
@@ -46,6 +46,7 @@ def test_what_nobody_accepts_keeps_nothing_else_waiting(arena: Arena) -> None:
     hung.line("listening")
     crowd = Program(arena.net.client, [sys.executable, "-c", _CROWD, SERVER_V4, str(HUNG_PORT), str(HUNG)])
     crowd.line("connected")
+    time.sleep(LATE_S)
     begun = time.monotonic()
     talk = arena.session_of()
     assert time.monotonic() - begun < ADOPTED_S
