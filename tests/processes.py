@@ -20,20 +20,13 @@ def killed_at_last(process: subprocess.Popen[AnyStr]) -> Iterator[subprocess.Pop
 
 
 def interrupted(process: subprocess.Popen[AnyStr]) -> int:
-    """Press ^C, once more if need be, and return the exit status.
-
-    Python does not hear of a signal that comes between its last look for one and a wait without bound until
-    that wait is over (one in some thousands, on a busy machine).
+    """Press ^C, and return the exit status.
 
     Raises:
         subprocess.TimeoutExpired: it goes on all the same.
     """
     process.send_signal(signal.SIGINT)
-    try:
-        return process.wait(_PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
-        return process.wait(_PATIENCE_S)
+    return process.wait(_PATIENCE_S)
 
 
-_PATIENCE_S = 10.0
+_PATIENCE_S = 60.0

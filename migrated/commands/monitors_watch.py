@@ -40,6 +40,8 @@ _REST: Final = 20.0
 _LONGEST_REST_S: Final = 10.0
 """Seconds of peace at most: it may have been this program that stood still, stopped or on a busy machine."""
 
+_REST_STEP_S: Final = 0.5
+
 _FRAME_LINES: Final = 3
 """Lines of the terminal that hold no row: the header, a note, and the one with the cursor."""
 
@@ -88,7 +90,14 @@ def _readings(talk: Callable[[Request], Answer], names: tuple[str, ...]) -> Iter
             raise CannotReachError("the daemon's answer is about something else; is it of another version?")
         yield answer
         # A daemon that has much to tell stands still meanwhile, which must remain a small part of its time.
-        time.sleep(max(REFRESH_S, min(_REST * took, _LONGEST_REST_S)))
+        _rest(max(REFRESH_S, min(_REST * took, _LONGEST_REST_S)))
+
+
+def _rest(pause_s: float) -> None:
+    """Sleep in short steps: Python hears of a ^C that comes just before a sleep only after it."""
+    until = time.monotonic() + pause_s
+    while (left_s := until - time.monotonic()) > 0:
+        time.sleep(min(left_s, _REST_STEP_S))
 
 
 def _tell_changes(readings: Iterator[FactList], *, as_json: bool) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import select
 import socket
 import stat
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import msgspec
 
@@ -23,8 +25,13 @@ from migrated.control.messages import (
 )
 from migrated.control.observations import Events
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 ANSWER_TIMEOUT_S: Final = 30.0
 """How long a daemon may take to answer; a move over a slow link takes seconds."""
+
+_WAIT_STEP_S: Final = 0.5
 
 _START: Final = (
     "start `migrated` as root, or name its socket with `--socket`; "
@@ -92,9 +99,9 @@ def watch(path: Path, message: Watch | Events | None = None) -> Generator[EventR
         UnreachableError: no daemon answers there, or it has ended.
         RefusedError: the daemon refuses.
     """
-    with _connected(path, ANSWER_TIMEOUT_S) as (sock, lines):
+    with _connected(path, ANSWER_TIMEOUT_S) as (sock, _):
         _send(sock, message or Watch())
-        sock.settimeout(None)
+        lines = io.BufferedReader(_Unhurried(sock))
         while True:
             event = _receive(lines)
             if not isinstance(event, EventReport):
@@ -102,6 +109,25 @@ def watch(path: Path, message: Watch | Events | None = None) -> Generator[EventR
                     "the daemon sent something that is no event; is it of another version?"
                 )
             yield event
+
+
+class _Unhurried(io.RawIOBase):
+    """Reads what comes, however late, and hears of signals meanwhile.
+
+    Python does not hear of one that comes between its last look for one and a wait until that wait is over,
+    which must have a bound therefore.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        while not select.select([self._sock], [], [], _WAIT_STEP_S)[0]:
+            continue
+        return self._sock.recv_into(buffer)
 
 
 @contextmanager
