@@ -17,6 +17,7 @@ Source: namespaces(7), pidfd_open(2).
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -57,6 +58,7 @@ def main() -> int:
     # Read without a buffer: a line in there would not be heard of, as `select` sees only what is in the pipe.
     while _readable(builder) and os.read(sys.stdin.fileno(), _REQUEST_MAX) == _NEW:
         _answer(held)
+    os.close(builder)  # the sweep needs a descriptor, and namespaces may have all others
     _sweep(held)
     return 0
 
@@ -116,11 +118,13 @@ def _network_of(pid: int) -> tuple[int, int] | None:
 
 
 def _kill(pid: int, namespaces: set[tuple[int, int]]) -> bool:
-    """Kill one process unless its number has just passed to another; return whether it was there."""
+    """Kill one process unless its number has just passed to another; return whether it may be there still."""
     try:
         process = os.pidfd_open(pid)
-    except OSError:  # it has ended; of one whose session goes on, older kernels say EINVAL
+    except ProcessLookupError:
         return False
+    except OSError as error:  # EINVAL: it has ended, to older kernels, while its session or group goes on
+        return error.errno != errno.EINVAL  # otherwise we could not look, for want of descriptors or memory
     try:
         if _network_of(pid) not in namespaces:
             return False

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from migrated.lab import Lab, LabError, ensure_privileged, is_privileged, two_links
+from migrated.lab import Lab, LabError, ensure_privileged, is_privileged, keeper, two_links
 
 netns = pytest.mark.netns
 privileged = pytest.mark.skipif(not is_privileged(), reason="run as root or under `unshare -Ur`")
@@ -149,6 +151,47 @@ def test_nothing_is_left_however_the_block_ends(failure: type[BaseException] | N
         assert inside(kept) == []
     assert children() == before
     assert programs[0].returncode == -signal.SIGKILL
+
+
+@netns
+@privileged
+def test_nothing_is_left_where_namespaces_take_all_descriptors() -> None:
+    before = children()
+    with ExitStack() as stack:
+        with Lab() as lab:
+            program = lab.host("first").popen(["sh", "-c", HIDING], stdout=subprocess.PIPE)
+            assert program.stdout is not None
+            program.stdout.readline()
+            namespace = network(program.pid)
+            assert namespace is not None
+            kept = stack.enter_context(held({namespace}))
+            (keeper,) = children() - before - {str(program.pid)}
+            resource.prlimit(int(keeper), resource.RLIMIT_NOFILE, (10, 10))
+            with pytest.raises(LabError, match="Too many open files"):
+                list(map(lab.host, "0123456789"))
+        assert inside(kept) == []
+
+
+@netns
+@privileged
+def test_a_sweep_goes_on_after_a_shortage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process can be opened for a moment."""
+    real_open, shortages = os.pidfd_open, iter([errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+
+    def opened(pid: int) -> int:
+        for number in shortages:
+            raise OSError(number, os.strerror(number))
+        return real_open(pid)
+
+    with Lab() as lab:
+        host = lab.host("a")
+        program = host.popen(["sleep", "600"])
+        namespace = host.call(lambda: os.open("/proc/thread-self/ns/net", os.O_RDONLY))
+        monkeypatch.setattr(os, "pidfd_open", opened)
+        keeper._sweep([namespace])
+        os.close(namespace)
+        assert program.wait(END_LIMIT_S) == -signal.SIGKILL
+    assert list(shortages) == []
 
 
 @netns
