@@ -6,7 +6,7 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -28,27 +28,32 @@ class FairMeter(Meter):
     @contextmanager
     def step(self) -> Iterator[None]:
         """Count what is done inside as one step."""
-        modules, before_s, began = len(sys.modules), starved_s(), time.monotonic()
+        modules, before, began, spent = len(sys.modules), delays(), time.monotonic(), time.thread_time()
         try:
             yield
         finally:
-            lasted_s = time.monotonic() - began
-            lasted_s -= max(0.0, starved_s() - before_s)
+            lasted_s, spent_s = time.monotonic() - began, time.thread_time() - spent
             if len(sys.modules) == modules:
-                self.longest_step_s = max(self.longest_step_s, lasted_s)
+                self.longest_step_s = max(self.longest_step_s, spent_s, lasted_s - starved_s(before))
             self.steps += 1
 
 
-def starved_s() -> float:
-    """Return for how long the threads of this process were ready and had no processor; 0 if nobody tells.
-
-    All of them count, since the one that waits for a processor may keep the interpreter from the others.
-    """
-    starved_ns = 0
+def delays() -> dict[str, float]:
+    """Return for how many seconds each thread of this process had no processor; nothing if nobody tells."""
+    found = {}
     for schedule in _THREADS.glob("*/schedstat"):
         with suppress(OSError):  # the thread has ended
-            starved_ns += int(schedule.read_bytes().split()[1])
-    return starved_ns / 1e9
+            found[schedule.parent.name] = int(schedule.read_bytes().split()[1]) / 1e9
+    return found
+
+
+def starved_s(before: Mapping[str, float]) -> float:
+    """Return for how long one thread had no processor at most since `delays` said ``before``, in seconds.
+
+    Any thread may be it, since one without a processor may keep the interpreter from the others. The others'
+    waits do not count: of threads that wait at the same time each would excuse the same time once more.
+    """
+    return max((delay - before.get(thread, 0.0) for thread, delay in delays().items()), default=0.0)
 
 
 @contextmanager

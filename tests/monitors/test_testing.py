@@ -31,6 +31,7 @@ from monitors.testing import (
     check_monitor,
 )
 from monitors.testing.examination import STEP_LIMIT_S
+from monitors.testing.steps import FairMeter
 from tests.monitors.samples import cut, link
 
 METERED_WLAN = FactMeasured(fact="metered", value=True, interface="wlan0")
@@ -286,6 +287,51 @@ class FailsTheSecondTime(Good):
 def test_what_harms_others_is_caught(bad: Any, message: str) -> None:
     with pytest.raises(ConformanceError, match=message):
         asyncio.run(check_monitor(bad, run_s=0.1))
+
+
+class Kernel:
+    """Says for how many seconds threads of this process had no processor."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for thread in range(6):
+            (folder / str(thread)).mkdir()
+        self.starve(0.0)
+
+    def starve(self, seconds: float, threads: int = 6) -> None:
+        for thread in range(threads):
+            (self.folder / str(thread) / "schedstat").write_text(f"1 {seconds * 1e9:.0f} 1\n")
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    monkeypatch.setattr("monitors.testing.steps._THREADS", tmp_path)
+    return Kernel(tmp_path)
+
+
+def test_a_step_is_not_excused_by_many_threads_that_wait_at_the_same_time(kernel: Kernel) -> None:
+    meter = FairMeter()
+    with meter.step():
+        kernel.starve(STEP_LIMIT_S)
+        time.sleep(2 * STEP_LIMIT_S)
+    assert meter.longest_step_s >= STEP_LIMIT_S
+
+
+def test_a_step_is_not_excused_for_what_it_computed(kernel: Kernel) -> None:
+    meter, end = FairMeter(), time.thread_time() + STEP_LIMIT_S
+    with meter.step():
+        kernel.starve(60.0)
+        while time.thread_time() < end:
+            pass
+    assert meter.longest_step_s >= STEP_LIMIT_S * 0.9
+
+
+def test_a_step_is_excused_while_one_thread_has_no_processor(kernel: Kernel) -> None:
+    meter = FairMeter()
+    with meter.step():
+        kernel.starve(60.0, threads=1)
+        time.sleep(2 * STEP_LIMIT_S)
+    assert meter.longest_step_s <= STEP_LIMIT_S
 
 
 def test_a_monitor_may_import_what_it_needs_when_it_is_made() -> None:
