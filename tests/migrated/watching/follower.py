@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,6 +17,7 @@ from migrated.core import Core
 from migrated.journal import Journal
 from migrated.policies import PolicyInForce
 from migrated.reloading import Reloader
+from monitors.testing.steps import delays
 from policylang.loader import standard_facts
 
 IN_FORCE_S = 0.5
@@ -28,7 +30,32 @@ LOOK_S = 0.002
 """Seconds between two looks."""
 
 HELD_UP_S = 0.05
-"""Seconds that count at most of a look that is late although this process did nothing: it could not run."""
+"""A thread that only has to be woken, and is so much later, could not run: nor could any other."""
+
+
+class Pulse:
+    """Adds up for how many seconds this process was not let run at all, whoever's fault that is."""
+
+    def __init__(self) -> None:
+        self.missed_s = 0.0
+        self._ended = False
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._beat)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ended = True
+            thread.join()
+
+    def _beat(self) -> None:
+        while not self._ended:
+            begun = time.monotonic()
+            time.sleep(LOOK_S)
+            late_s = time.monotonic() - begun - LOOK_S
+            self.missed_s += late_s if late_s > HELD_UP_S else 0.0
 
 
 class Follower:
@@ -42,6 +69,7 @@ class Follower:
             state_folder=Path("/nowhere"),
             runtime_folder=Path("/nowhere"),
         )
+        self.pulse = Pulse()
         self.policies = PolicyInForce(standard_facts)
         self.policies.take(self.policies.read(configuration.policy_files()))
         self.engine = Engine(self.policies.policy)
@@ -59,15 +87,17 @@ class Follower:
         return "".join(source.text or "" for source in self.policies.sources[1:])
 
     async def until(self, holds: Callable[[], bool]) -> float:
-        """Wait until something holds, and return for how many seconds it did not, as far as we could run."""
-        begun, took = time.monotonic(), 0.0
-        now, worked = begun, time.process_time()
-        while not holds() and now - begun < WAIT_S:
+        """Wait until something holds, and return for how many seconds it did not, as far as we could run.
+
+        Reading is done in turns by several threads: what each of them waited for a processor adds up.
+        """
+        begun, worked = time.monotonic(), time.process_time()
+        waited, missed = sum(delays().values()), self.pulse.missed_s
+        while not holds() and time.monotonic() - begun < WAIT_S:  # noqa: ASYNC110 - it is the time that is measured
             await asyncio.sleep(LOOK_S)
-            before, worked_before = now, worked
-            now, worked = time.monotonic(), time.process_time()
-            took += min(now - before, max(worked - worked_before, HELD_UP_S))
-        return took
+        took, work = time.monotonic() - begun, time.process_time() - worked
+        held_up = max(sum(delays().values()) - waited, self.pulse.missed_s - missed)
+        return max(work, took - held_up)
 
     async def in_force_after(self, text: str, save: Callable[..., object], *arguments: object) -> float:
         """Save in a thread, and return how many seconds after its end this text was in force."""
@@ -84,7 +114,8 @@ async def following(*patterns: Path) -> AsyncIterator[Follower]:
     await follower.until(lambda: watcher._seen is not None and not watcher.pending)
     await asyncio.sleep(0.05)
     try:
-        yield follower
+        with follower.pulse.beating():
+            yield follower
     finally:
         running.cancel()
         with suppress(asyncio.CancelledError):
