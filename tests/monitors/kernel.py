@@ -14,7 +14,9 @@ from typing import Any
 
 from monitors.events import AddressGone, AddressPresent, Event, LinkGone, LinkState
 from monitors.spec import Monitor
-from monitors.testing import Recorder, check_monitor, examination
+from monitors.testing import ConformanceError, Recorder, check_monitor
+
+TRIES = 5
 
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
 
@@ -88,15 +90,17 @@ async def watching(monitor: Monitor) -> AsyncIterator[Watch]:
 
 
 async def check_on_this_kernel(make: Callable[[], Monitor], *, run_s: float) -> Recorder:
-    """Check that a monitor keeps the contract, and let it wait for the kernel.
+    """Check that a monitor keeps the contract, in one of some tries where a step of it took too long.
 
-    It has one lock for the links of all namespaces, and other tests make and remove some meanwhile.
+    The kernel has one lock for the links of all namespaces, and other tests make and remove some meanwhile.
     """
-    usual, examination.STEP_LIMIT_S = examination.STEP_LIMIT_S, 0.5  # type: ignore[misc]
-    try:
-        return await check_monitor(make, run_s=run_s)
-    finally:
-        examination.STEP_LIMIT_S = usual  # type: ignore[misc]
+    for _ in range(TRIES - 1):
+        try:
+            return await check_monitor(make, run_s=run_s)
+        except ConformanceError as error:
+            if "a step of it took" not in str(error):
+                raise
+    return await check_monitor(make, run_s=run_s)
 
 
 def eth0(event: Event, *, usable: bool) -> bool:

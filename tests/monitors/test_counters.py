@@ -22,9 +22,10 @@ from monitors.events import Event, FactMeasured
 from monitors.mailbox import MailboxFullError
 from monitors.spec import SettingsError
 from monitors.surroundings import Solitude
-from monitors.testing import Recorder, check_monitor, examination
+from monitors.testing import Recorder, check_monitor
 from monitors.usage import Counted, Reading, Record, Usage
 from monitors.usage_file import FILE_NAME, UsageFile
+from tests.monitors.kernel import check_on_this_kernel
 
 NOVEMBER, DECEMBER = "2026-11", "2026-12"
 MIDDLE_OF_NOVEMBER = 1_794_700_800.0
@@ -255,24 +256,17 @@ def test_a_refused_report_ends_the_run_and_loses_no_bytes() -> None:
     asyncio.run(until(monitor, data_used(float(MEGABYTE))))
 
 
-@pytest.fixture
-def _quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for no disk: how long it takes for what others write is not the monitor's fault."""
-    monkeypatch.setattr("os.fsync", lambda _: None)
-
-
-@pytest.mark.usefixtures("_quick_disk")
-def test_it_keeps_the_contract(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("quick_disk")
+def test_it_keeps_the_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters, "SAVE_S", 0.0)
     host = Host(reading(0))
     recorder = asyncio.run(check_monitor(lambda: host.monitor(tmp_path), run_s=0.3))
     assert recorder.events == [data_used(0.0), throughput(0.0)]
 
 
-@pytest.mark.usefixtures("_quick_disk")
-def test_it_keeps_the_contract_on_this_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The kernel has one lock for the links of all namespaces, and other tests make and remove some.
-    monkeypatch.setattr(examination, "STEP_LIMIT_S", 0.5)
-    asyncio.run(check_monitor(lambda: CountersMonitor(Settings(links=("*",)), tmp_path)))
+@pytest.mark.usefixtures("quick_disk")
+def test_it_keeps_the_contract_on_this_host(tmp_path: Path) -> None:
+    asyncio.run(check_on_this_kernel(lambda: CountersMonitor(Settings(links=("*",)), tmp_path), run_s=0.2))
 
 
 def test_the_settings_are_read(tmp_path: Path) -> None:

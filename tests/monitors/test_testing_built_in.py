@@ -226,10 +226,9 @@ RIGS: Mapping[str, Callable[[Path], Rig]] = {
 }
 
 
+@pytest.mark.usefixtures("quick_disk")
 @pytest.mark.parametrize("name", RIGS)
-def test_it_keeps_the_contract(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # How long the disk takes for what others write is no monitor's fault.
-    monkeypatch.setattr("os.fsync", lambda _: None)
+def test_it_keeps_the_contract(name: str, tmp_path: Path) -> None:
     rig = RIGS[name](tmp_path)
 
     async def check() -> None:
