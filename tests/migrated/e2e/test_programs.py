@@ -7,6 +7,10 @@ import pytest
 from migrated.lab import SERVER_V6
 from tests.migrated.e2e.arena import Arena
 
+MOVES, ROUNDS = 10, 3
+PROGRESS_S = 10.0
+"""Within it data flows after a move, on a machine that is busy for a moment too."""
+
 STYLES = ("blocking", "threads", "forked", "epoll-level", "epoll-edge")
 
 
@@ -14,6 +18,20 @@ STYLES = ("blocking", "threads", "forked", "epoll-level", "epoll-edge")
 def test_moves_do_not_disturb(arena: Arena, style: str) -> None:
     talk = arena.session_of(style, server_style=style)
     arena.move_around(talk, 6)
+    talk.finish()
+
+
+@pytest.mark.alone
+def test_a_move_need_not_be_asked_for_twice_and_data_flows_at_once(arena: Arena) -> None:
+    talk = arena.session_of(bytes_per_s=0)
+
+    def repeated() -> int:
+        """Return how many of ten moves had to be asked for once more."""
+        before = arena.repeated
+        arena.move_around(talk, MOVES, PROGRESS_S)
+        return arena.repeated - before
+
+    assert any(repeated() == 0 for _ in range(ROUNDS))
     talk.finish()
 
 
