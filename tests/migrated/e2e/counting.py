@@ -60,9 +60,9 @@ class Counting:
             self.server.line("listening", PATIENCE_S)
         self.client = Program(arena.net.client, [sys.executable, "-c", READER, SERVER_V4, port])
         self.client.line("connected", PATIENCE_S)
-        adopted = arena.here.await_event("adopted", peer=f"{SERVER_V4}:{port}", timeout_s=PATIENCE_S)
+        adopted = arena.here.await_event("adopted", peer=f"{SERVER_V4}:{port}")
         self.session = str(adopted.fields["session"])
-        arena.there.await_event("adopted", session=self.session, timeout_s=PATIENCE_S)
+        arena.there.await_event("adopted", session=self.session)
         if style != "example":
             self.server.line(f"session {self.session}", PATIENCE_S)
         self.progresses()

@@ -46,6 +46,9 @@ LOG_LEVEL = "info"
 START_S = EVENT_S = END_S = 60.0
 """Nothing is measured by these: they end a test that would wait for ever, on a busy machine too."""
 
+ADOPTED_S = 25.0
+"""Less than the time after which a connection is offered again that was refused (`migrated/adopt.py`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -174,10 +177,16 @@ class Daemon:
             return [event for event in self.events[mark:] if _fits(event, (name,), fields)]
 
     def await_event(
-        self, *names: str, since: int = 0, timeout_s: float = EVENT_S, count: int = 1, **fields: object
+        self,
+        *names: str,
+        since: int = 0,
+        timeout_s: float | None = None,
+        count: int = 1,
+        **fields: object,
     ) -> Event:
         """Wait for the ``count``-th event of one of these names, with these fields, since a mark."""
-        deadline = time.monotonic() + timeout_s
+        patience_s = ADOPTED_S if names == ("adopted",) else EVENT_S
+        deadline = time.monotonic() + (patience_s if timeout_s is None else timeout_s)
         with self._changed:
             while True:
                 found = [event for event in self.events[since:] if _fits(event, names, fields)]
