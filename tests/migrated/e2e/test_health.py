@@ -30,6 +30,8 @@ monitor-policy {
 }
 """
 PATIENCE_S = 60.0
+SILENT_S = 8.0
+"""Within it a program is moved that says nothing for 4 s, on a machine that is busy for a moment too."""
 
 IDLE_SERVER = """
 import socket, sys
@@ -102,6 +104,7 @@ def test_a_program_that_is_unwell_is_moved_and_moved_back(patient: Patient) -> N
     here.await_event("well", since=mark, session=patient.session)
 
 
+@pytest.mark.alone
 def test_a_program_that_says_nothing_any_more_is_moved(patient: Patient) -> None:
     here = patient.arena.here
     mark = here.mark()
@@ -110,7 +113,8 @@ def test_a_program_that_says_nothing_any_more_is_moved(patient: Patient) -> None
     patient.tell(signal.SIGUSR2)
     begun = time.monotonic()
     patient.await_link("ppp0", mark)
-    assert time.monotonic() - begun >= 2.0, "what it said last may be some time ago on a busy machine"
+    took_s = time.monotonic() - begun
+    assert 2.0 <= took_s < SILENT_S, "what it said last may be some time ago on a busy machine"
     assert here.since(mark, "unwell") == []
 
 
