@@ -13,7 +13,7 @@ import pytest
 from migrated.lab import SERVER_V4
 from sessionlayer.application.messages import SOCKET_NAME
 from tests.migrated.e2e.arena import PROGRAMS, Arena, Program
-from tests.migrated.e2e.daemons import Daemon
+from tests.migrated.e2e.daemons import PROGRAM, Daemon
 
 PATIENCE_S = 60.0
 _PATIENT = """
@@ -23,6 +23,8 @@ migrated.daemon.main()
 """
 PATIENT = ("-c", _PATIENT)
 """A daemon that waits for what its peer has announced however busy that one is, not for 50 ms."""
+
+ROUNDS = 5
 
 _ports = count(3951)
 
@@ -98,12 +100,13 @@ def restart(arena: Arena) -> None:
     arena.there.start()
 
 
-def said(program: Program, pattern: str) -> None:
+def said(program: Program, pattern: str) -> str:
     """Wait for a line that matches; what is imported is told with every move, as one to a better link."""
     line = "imported"
     while line.startswith("imported") and not re.fullmatch(pattern, line):
         line = program.line(".*", PATIENCE_S)[0]
     assert re.fullmatch(pattern, line), line
+    return line
 
 
 def goes_on(program: Program, how: str, imported: str) -> None:
@@ -117,6 +120,25 @@ def test_both_programs_have_the_others_values_when_they_are_told_of_the_resumpti
         ends.plug()
         goes_on(ends.client, "resumed", f"times={times}")
         goes_on(ends.server, "resumed", f"times={times}")
+
+
+@pytest.mark.alone
+def test_values_are_there_as_soon_as_a_program_is_told_of_the_resumption(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with Arena(tmp_path_factory.mktemp("prompt"), program=PROGRAM) as arena:
+        arena.session_of().finish()
+        ends = Exporting(arena, "keep", "keep")
+
+        def prompt(times: int) -> bool:
+            """Return whether both are told of each other's values with a resumption, not after it."""
+            ends.cut()
+            ends.plug()
+            told = [said(program, "resumed .*") for program in (ends.client, ends.server)]
+            return told == 2 * [f"resumed times={times}"]
+
+        assert any(prompt(times) for times in range(1, ROUNDS + 1))
+        ends.end()
 
 
 @pytest.mark.parametrize(("style", "how"), [("internal", "invoked"), ("complete", "continued")])
