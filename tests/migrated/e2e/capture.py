@@ -1,4 +1,4 @@
-"""What passes an interface of a lab host, as a packet socket sees it."""
+"""What daemons say to each other through an interface of a lab host, as a packet socket sees it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,31 @@ import ctypes
 import socket
 import struct
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from migrated.config import CONTROL_PORT
 from migrated.lab import Host
 
 _EVERYTHING = 0x0003
 _SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33  # asm-generic/socket.h
+_SOL_PACKET, _PACKET_STATISTICS = 263, 6  # linux/if_packet.h
+_STATISTICS = struct.Struct("=II")  # taken, and lost since there was no room for them
 _BUFFER_BYTES = 64 << 20
-_NOTHING = struct.pack("=HBBI", 0x06, 0, 0, 0)  # BPF_RET with a length of 0; linux/bpf_common.h
+_STEP = struct.Struct("=HBBI")  # code, steps to skip if true and if false, operand; linux/bpf_common.h
+_NOTHING = ((0x06, 0, 0, 0),)  # BPF_RET with a length of 0
+_OF_CONTROL_PORT = (
+    (0xB1, 0, 0, 14),  # the length of the IPv4 header
+    (0x48, 0, 0, 14),  # the source port behind it
+    (0x15, 2, 0, CONTROL_PORT),
+    (0x48, 0, 0, 16),  # the destination port
+    (0x15, 0, 1, CONTROL_PORT),
+    (0x06, 0, 0, 1 << 16),
+    *_NOTHING,
+)
 _ETHERNET_BYTES = 14
 _IPV4 = 0x0800
 _PROTOCOL_AT = 9
@@ -36,7 +50,7 @@ class Packet:
 
 
 class Capture:
-    """All packets that pass an interface during a ``with`` block."""
+    """All packets from or to a control port that pass an interface during a ``with`` block."""
 
     def __init__(self, host: Host, interface: str) -> None:
         self.packets: list[Packet] = []
@@ -44,6 +58,7 @@ class Capture:
             lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_EVERYTHING))
         )
         # A reader that is not scheduled for a while is to miss nothing.
+        _let_in(self._sock, _OF_CONTROL_PORT)
         with suppress(PermissionError):
             self._sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
         self._sock.bind((interface, 0))
@@ -58,10 +73,12 @@ class Capture:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _take_no_more(self._sock)
+        _let_in(self._sock, _NOTHING)  # what has come can still be read
         self._ending.set()
         self._reader.join()
-        self._sock.close()
+        with self._sock as sock:
+            _, lost = _STATISTICS.unpack(sock.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, _STATISTICS.size))
+        assert lost == 0, f"{lost} packets were not captured: what is counted here says nothing"
 
     def udp(self, *, to: str, port: int) -> list[Packet]:
         """Return the UDP datagrams so far that go to an address and port."""
@@ -84,10 +101,12 @@ class Capture:
                 self.packets.append(packet)
 
 
-def _take_no_more(sock: socket.socket) -> None:
-    """Let nothing more in; what has come can still be read."""
-    program = ctypes.create_string_buffer(_NOTHING, len(_NOTHING))
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HL", 1, ctypes.addressof(program)))
+def _let_in(sock: socket.socket, steps: Sequence[tuple[int, int, int, int]]) -> None:
+    """Have the kernel drop what such a program does not let in."""
+    code = b"".join(_STEP.pack(*step) for step in steps)
+    program = ctypes.create_string_buffer(code, len(code))
+    described = struct.pack("@HL", len(steps), ctypes.addressof(program))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
 
 
 def _packet(frame: bytes) -> Packet | None:
