@@ -154,7 +154,7 @@ class Observations:
         return OVERFLOW_UID if found is None else found.uid
 
     def _fact(self, event: FactMeasured) -> FactReport:
-        at, lifetime_s = event.measured_at, event.lifetime_s
+        at, lifetime_s = self._when(event.measured_at), event.lifetime_s
         return FactReport(
             fact=event.fact,
             value=event.value,
@@ -163,8 +163,8 @@ class Observations:
             peer=event.peer,
             session=event.session,
             connection=event.connection,
-            measured_at=self._when(at),
-            expires_at=None if at is None or lifetime_s is None else self._epoch(at + lifetime_s),
+            measured_at=at,
+            expires_at=None if at is None or lifetime_s is None else at + lifetime_s,
         )
 
     def _when(self, at: float | None) -> float | None:
