@@ -7,16 +7,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from migrated.kernel import ptrace
 from migrated.kernel.errors import RebindError
-from migrated.kernel.ptrace import held_still
+from migrated.kernel.ptrace import held_still, let_late_ones_go
 from tests.processes import killed_at_last
 
 PATIENCE_S = 60.0
+STOP_DEADLINE_S = ptrace.STOP_DEADLINE_S
 TRACER = f"""
 import os, sys; sys.path[:0] = {sys.path!r}
 from migrated.kernel import ptrace
@@ -61,7 +63,10 @@ def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     process = start(request.param)
     yield process
     process.kill()
-    process.wait()
+    deadline = time.monotonic() + PATIENCE_S
+    while process.poll() is None:  # as long as we trace a thread that did not stop in time
+        assert time.monotonic() < deadline
+        let_late_ones_go()
     assert process.stdout is not None
     process.stdout.close()
 
@@ -91,6 +96,22 @@ def test_all_threads_stand_still_and_go_on(process: subprocess.Popen[str]) -> No
     assert process.poll() is None
 
 
+@pytest.mark.alone
+@pytest.mark.parametrize("process", [THREADS, FORKS], indirect=True)
+def test_a_program_stops_as_soon_as_it_must(
+    process: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy machine may keep a thread from stopping in time, but not whenever it is tried."""
+    monkeypatch.setattr(ptrace, "STOP_DEADLINE_S", STOP_DEADLINE_S)
+    deadline = time.monotonic() + PATIENCE_S
+    stopped = False
+    while not stopped:
+        assert time.monotonic() < deadline
+        let_late_ones_go()
+        with suppress(RebindError), held_still([process.pid]):
+            stopped = True
+
+
 @pytest.mark.parametrize("process", [THREADS], indirect=True)
 def test_a_thread_that_stopped_in_time_counts_though_we_look_late(
     process: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
@@ -102,8 +123,10 @@ def test_a_thread_that_stopped_in_time_counts_though_we_look_late(
         nonlocal passed_s
         if passed_s:
             return real_wait(thread, options)
+        deadline = real_time() + PATIENCE_S
         while state(Path(f"/proc/{process.pid}/task/{thread}")) != "t":
-            pass  # it stops a moment after this look, and then we are the ones who can't run
+            assert real_time() < deadline
+        # It stopped a moment after the look, and then we were the ones who could not run.
         passed_s = 2 * PATIENCE_S
         return 0, 0
 

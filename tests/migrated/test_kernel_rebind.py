@@ -6,6 +6,7 @@ import asyncio
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,8 @@ pytestmark = [
     pytest.mark.netns,
     pytest.mark.skipif(not is_privileged(), reason="run as root or under `unshare -Ur`"),
 ]
+
+PATIENCE_S = 60.0
 
 # A program of one socket, told by lines what to do: `send TEXT`, `recv N`, `close`.
 PROGRAM = """
@@ -166,7 +169,7 @@ def prepare() -> None:
 def two_hosts() -> Iterator[Two]:
     """Build both, with programs that are held still when a busy machine lets them stop."""
     with pytest.MonkeyPatch.context() as patch, Lab() as lab:
-        patch.setattr(ptrace, "STOP_DEADLINE_S", 60.0)
+        patch.setattr(ptrace, "STOP_DEADLINE_S", PATIENCE_S)
         yield Two(lab)
 
 
@@ -197,8 +200,9 @@ def test_unread_data_go_along_and_lost_data_are_sent_again(two: Two) -> None:
     client, server = two.connect()
     assert client.say("send unread") == "sent"
     with borrowed(server.connection.holders[0]) as sock:
+        deadline = time.monotonic() + PATIENCE_S
         while queue_length(sock, options.SIOCINQ) < len("unread"):
-            pass
+            assert time.monotonic() < deadline
     park_connection(client.connection)  # from now on nothing that is sent arrives
     own = check_own(client)
     assert client.say("send lost") == "sent"
