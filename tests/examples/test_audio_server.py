@@ -34,7 +34,7 @@ RECEIVE_BUFFER = 4096
 """Bytes, so that a listener who does not read is cut off soon."""
 
 ROOT = Path(__file__).parents[2]
-TRIES = 3
+TRIES = 2
 """What is left out may be just the whole programme of 96 frames; then it looks as if nothing were."""
 
 RISING = [tone(hertz) for hertz in range(200, 5000, 50)]

@@ -38,7 +38,7 @@ with connection.makefile("rb", buffering=0) as stream:
     stream.read(44)
     shutil.copyfileobj(stream, open(1, "wb", buffering=0))
 """
-MOST_OUTAGES = 4
+MOST_OUTAGES = 2
 FFMPEG = ["ffmpeg", "-loglevel", "error", "-i", "URL", "-f", "s16le", "-flush_packets", "1", "-"]
 
 
