@@ -118,8 +118,9 @@ def test_scp_of_200_mb(arena: Arena, openssh: OpenSsh, tmp_path: Path) -> None:
     _, complaints = scp.communicate(timeout=120)
     assert (scp.returncode, complaints) == (0, "")
     assert _digest(copy) == digest
-    moves = [arena.here.since(mark, name, session=session) for name in ("moved", "resumed")]
-    assert sum(map(len, moves)) >= 6
+    moved, resumed = (arena.here.since(mark, name, session=session) for name in ("moved", "resumed"))
+    assert len(moved) >= 1, "a link that comes back is gone to while the other one works"
+    assert len(moved) + len(resumed) >= 6
 
 
 def test_typed_lines_come_back(arena: Arena, openssh: OpenSsh) -> None:
