@@ -79,6 +79,7 @@ def test_a_player_plays_on_after_an_outage(arena: Arena, player: list[str]) -> N
         [address if word == "URL" else word for word in player], stdout=subprocess.PIPE
     )
     session = arena.there.await_event("adopted", since=mark).fields["session"]
+    arena.here.await_event("adopted", session=session)  # or its answer is cut off
     playing = Player(Output.of(client))
     playing.hear(50)
     outages = 0

@@ -67,6 +67,7 @@ def shell(arena: Arena, keys: Keys, *arguments: str) -> Iterator[tuple[subproces
         bufsize=0,
     )
     session = arena.there.await_event("adopted", since=mark).fields["session"]
+    arena.here.await_event("adopted", session=session)  # or its answer is cut off
     yield client, Output.of(client), session
     for program in (client, server):
         program.kill()
